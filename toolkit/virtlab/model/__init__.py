@@ -1,0 +1,1 @@
+"""Plain values with units that travel between the rooms; imports nothing of ours."""

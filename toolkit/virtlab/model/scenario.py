@@ -1,0 +1,170 @@
+"""A scenario as plain values: a host, its guests, what happens to them, and what is asked.
+
+`virtlab.scenario` reads these from YAML files; the simulator and the grader use them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from virtlab.model.units import NS_PER_S
+from virtlab.model.workload import Workload
+
+__all__ = [
+    "CriterionSpec",
+    "Event",
+    "GuestSpec",
+    "HostSpec",
+    "LoseGuest",
+    "PinVcpu",
+    "ProgramKind",
+    "Scenario",
+    "SetMemory",
+    "StartGuest",
+    "StartWorkload",
+    "StopGuest",
+    "StopWorkload",
+]
+
+ProgramKind = Literal["vcpu_scheduler", "memory_coordinator"]
+
+
+@dataclass(frozen=True, slots=True)
+class HostSpec:
+    """The machine that carries the guests."""
+
+    pcpus: int
+    memory_kib: int
+    used_kib: int  # what the host's own kernel and daemons hold
+    swap_kib: int = 0
+    mhz: int = 2400
+    # cgroup v1 offers per-pCPU CPU statistics, v2 refuses them (libvirt error 84).
+    cgroup_version: Literal[1, 2] = 1
+    # What memory statistics show until a statistics period is set: "boot" is the guest's
+    # report from its boot, unchanged for ever; "missing" is actual, rss and last_update only.
+    stats_before_period: Literal["boot", "missing"] = "boot"
+
+
+@dataclass(frozen=True, slots=True)
+class GuestSpec:
+    """One guest as it stands at scenario time 0."""
+
+    name: str
+    vcpus: int
+    memory_kib: int  # the balloon's size at the start
+    max_memory_kib: int
+    # One entry a vCPU: the pCPUs that it may run on; None permits all.
+    affinity: tuple[tuple[int, ...] | None, ...]
+    kernel_kib: int  # held by the guest's kernel and firmware, never seen as available
+    processes_kib: int  # held by the guest's ordinary processes
+    cache_kib: int  # page cache, given up under pressure down to a small rest
+    idle_noise_max: float = 0.03  # upper bound of a vCPU's idle noise, as a share of one pCPU
+    deflate_on_oom: bool = False
+    running: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class PinVcpu:
+    """The administrator binds a vCPU to pCPUs."""
+
+    time_ns: int
+    guest: str
+    vcpu: int
+    pcpus: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SetMemory:
+    """The administrator sets a guest's balloon target."""
+
+    time_ns: int
+    guest: str
+    memory_kib: int
+
+
+@dataclass(frozen=True, slots=True)
+class StartWorkload:
+    """A load starts in a guest; on a vCPU it replaces the CPU load that ran there."""
+
+    time_ns: int
+    guest: str
+    workload: Workload
+    vcpus: tuple[int, ...] | None = None  # None: all of the guest; ignored by memory loads
+
+
+@dataclass(frozen=True, slots=True)
+class StopWorkload:
+    """A guest's loads of one kind end; a memory load frees all that it holds."""
+
+    time_ns: int
+    guest: str
+    kind: Literal["cpu", "memory", "all"]
+
+
+@dataclass(frozen=True, slots=True)
+class StartGuest:
+    """A guest that is shut off boots."""
+
+    time_ns: int
+    guest: str
+
+
+@dataclass(frozen=True, slots=True)
+class StopGuest:
+    """A guest shuts down in good order."""
+
+    time_ns: int
+    guest: str
+
+
+@dataclass(frozen=True, slots=True)
+class LoseGuest:
+    """A guest's QEMU process dies."""
+
+    time_ns: int
+    guest: str
+
+
+Event = PinVcpu | SetMemory | StartWorkload | StopWorkload | StartGuest | StopGuest | LoseGuest
+
+
+@dataclass(frozen=True, slots=True)
+class CriterionSpec:
+    """One criterion that a scenario asks for, with the limits that differ from its defaults."""
+
+    name: str  # registered in virtlab.grading
+    limits: Mapping[str, float] = field(default_factory=dict)
+    hint: str | None = None  # instead of the catalogue's
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """A host, guests, events in time order, and the criteria that judge a program on them."""
+
+    id: str
+    title: str
+    why: str  # which wrong program it catches
+    program: ProgramKind
+    seed: int
+    host: HostSpec
+    guests: tuple[GuestSpec, ...]  # in the order in which they were started, so by domain id
+    events: tuple[Event, ...]  # ordered by time, then as in the file
+    interval_s: int
+    duration_s: int
+    criteria: tuple[CriterionSpec, ...]
+
+    @property
+    def duration_ns(self) -> int:
+        """Return how long the program is watched, in nanoseconds."""
+        return self.duration_s * NS_PER_S
+
+    def phases_ns(self) -> tuple[int, ...]:
+        """Return the starts of the phases: time 0 and each later change of load or guests."""
+        changes = {
+            event.time_ns
+            for event in self.events
+            if not isinstance(event, PinVcpu | SetMemory) and 0 < event.time_ns < self.duration_ns
+        }
+        return (0, *sorted(changes))

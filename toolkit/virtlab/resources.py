@@ -1,0 +1,26 @@
+"""Where the shipped scenarios, rubrics and playbooks are found, in a checkout or in a wheel."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+__all__ = ["playbooks_dir", "testcases_dir"]
+
+_PACKAGE = Path(__file__).resolve().parent
+_SHIPPED = _PACKAGE / "_shipped"  # filled when the wheel is built
+_CHECKOUT = _PACKAGE.parent.parent
+
+
+def testcases_dir() -> Path:
+    """Return the folder with the shipped scenario files and rubrics."""
+    return _folder("testcases")
+
+
+def playbooks_dir() -> Path:
+    """Return the folder with the shipped Ansible playbooks."""
+    return _folder("playbooks")
+
+
+def _folder(name: str) -> Path:
+    shipped = _SHIPPED / name
+    return shipped if shipped.is_dir() else _CHECKOUT / name
