@@ -1,0 +1,35 @@
+# Everything a newcomer needs: `make demo` shows the lab at work, `make test` runs all tests.
+# Both begin with `make setup`, which costs under a second once all is there.
+
+PYTHON := .venv/bin/python
+PROGRAM ?= examples/submissions/reference-c
+
+.PHONY: help setup demo test lint format bench clean
+
+help: ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile
+
+setup: ## install what is missing: system packages, .venv/, the clock library
+	@scripts/setup
+
+demo: setup ## grade a reference submission by the current rubric and show the result
+	@.venv/bin/virtlab grade $(PROGRAM)
+
+test: setup ## run all tests
+	@$(PYTHON) -m pytest -n 2
+
+lint: setup ## formatter, linter, type checker, and the order of the rooms
+	@.venv/bin/ruff format --check .
+	@.venv/bin/ruff check .
+	@.venv/bin/mypy
+	@.venv/bin/lint-imports --no-cache
+
+format: setup ## let the formatter decide layout
+	@.venv/bin/ruff format .
+	@.venv/bin/ruff check --fix .
+
+bench: setup ## measure what the project promises about speed
+	@$(PYTHON) -m benchmarks
+
+clean: ## remove what setup and the tests made, except installed packages
+	@rm -rf .venv build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
