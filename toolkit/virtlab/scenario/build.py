@@ -1,0 +1,137 @@
+"""From the keys of a well-formed scenario file to the model's plain values."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import cycle
+from types import MappingProxyType
+
+from virtlab.model.scenario import (
+    CriterionSpec,
+    Event,
+    GuestSpec,
+    HostSpec,
+    LoseGuest,
+    PinVcpu,
+    Scenario,
+    SetMemory,
+    StartGuest,
+    StartWorkload,
+    StopGuest,
+    StopWorkload,
+)
+from virtlab.model.units import mib, ms, seconds
+from virtlab.model.workload import Batch, Duty, MemoryGrowth, Trace, Workload
+from virtlab.scenario.schema import (
+    BatchFile,
+    DutyFile,
+    EventFile,
+    GrowthFile,
+    GuestFile,
+    HostFile,
+    ScenarioFile,
+    TraceFile,
+)
+
+__all__ = ["built"]
+
+_LoadModel = DutyFile | BatchFile | GrowthFile | TraceFile
+
+
+def built(file: ScenarioFile, traces: dict[str, Trace]) -> Scenario:
+    """Return the scenario that a sound file describes; `traces` holds the files it names."""
+    initial = [
+        StartWorkload(0, name, _workload(guest.load, traces))
+        for guest in file.guests
+        if guest.load is not None
+        for name in guest.all_names
+    ]
+    later = [event for entry in file.events for event in _events(entry, traces)]
+    return Scenario(
+        id=file.id,
+        title=file.title,
+        why=file.why,
+        program=file.program,
+        seed=file.seed,
+        host=_host(file.host),
+        guests=tuple(spec for guest in file.guests for spec in _guests(guest)),
+        events=tuple(sorted([*initial, *later], key=lambda event: event.time_ns)),
+        interval_s=file.run.interval_s,
+        duration_s=file.run.duration_s,
+        criteria=tuple(
+            CriterionSpec(entry.name, MappingProxyType(dict(entry.limits)), entry.hint)
+            for entry in file.criteria
+        ),
+    )
+
+
+def _host(host: HostFile) -> HostSpec:
+    return HostSpec(
+        pcpus=host.pcpus,
+        memory_kib=mib(host.memory_mib),
+        used_kib=mib(host.used_mib),
+        swap_kib=mib(host.swap_mib),
+        mhz=host.mhz,
+        cgroup_version=host.cgroup_version,
+        stats_before_period=host.stats_before_period,
+    )
+
+
+def _guests(guest: GuestFile) -> Iterator[GuestSpec]:
+    turn = cycle(guest.start_in_turn or [0])
+    for name in guest.all_names:
+        affinity: tuple[tuple[int, ...] | None, ...]
+        if guest.start_in_turn is not None:
+            affinity = tuple((next(turn),) for _ in range(guest.vcpus))
+        elif guest.start_on is not None:
+            affinity = tuple(None if p is None else tuple(sorted(p)) for p in guest.start_on)
+        else:
+            affinity = (None,) * guest.vcpus
+        yield GuestSpec(
+            name=name,
+            vcpus=guest.vcpus,
+            memory_kib=mib(guest.memory_mib),
+            max_memory_kib=mib(guest.max_memory_mib or guest.memory_mib),
+            affinity=affinity,
+            kernel_kib=mib(guest.kernel_mib),
+            processes_kib=mib(guest.processes_mib),
+            cache_kib=mib(guest.cache_mib),
+            idle_noise_max=float(guest.idle_noise_max),
+            deflate_on_oom=guest.deflate_on_oom,
+            running=guest.running,
+        )
+
+
+def _events(entry: EventFile, traces: dict[str, Trace]) -> Iterator[Event]:
+    time_ns = seconds(entry.at_s)
+    for guest in entry.all_guests:
+        if entry.pin is not None:
+            yield PinVcpu(time_ns, guest, entry.pin.vcpu, tuple(sorted(entry.pin.pcpus)))
+        elif entry.set_memory_mib is not None:
+            yield SetMemory(time_ns, guest, mib(entry.set_memory_mib))
+        elif entry.start_load is not None:
+            vcpus = None if entry.vcpus is None else tuple(sorted(set(entry.vcpus)))
+            yield StartWorkload(time_ns, guest, _workload(entry.start_load, traces), vcpus)
+        elif entry.stop_load is not None:
+            yield StopWorkload(time_ns, guest, entry.stop_load)
+        elif entry.power == "start":
+            yield StartGuest(time_ns, guest)
+        elif entry.power == "stop":
+            yield StopGuest(time_ns, guest)
+        else:
+            yield LoseGuest(time_ns, guest)
+
+
+def _workload(load: _LoadModel, traces: dict[str, Trace]) -> Workload:
+    if isinstance(load, DutyFile):
+        return Duty(float(load.duty), ms(load.period_ms))
+    if isinstance(load, BatchFile):
+        return Batch(seconds(load.work_s))
+    if isinstance(load, TraceFile):
+        return traces[load.trace]
+    return MemoryGrowth(
+        rate_kib_s=mib(load.rate_mib_s),
+        until_kib=None if load.until_mib is None else mib(load.until_mib),
+        hold_ns=seconds(load.hold_s),
+        then_release=load.then == "release",
+    )

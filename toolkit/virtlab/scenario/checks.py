@@ -1,0 +1,179 @@
+"""What two keys of a scenario file say together: every contradiction, as problems of the file.
+
+Each check looks only at parts that are well formed in themselves; what is malformed has been
+reported already.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import chain
+
+from virtlab.errors import Problem
+from virtlab.model.criteria import limits_of
+from virtlab.scenario.criteria_checks import criterion_problem, limit_problems
+from virtlab.scenario.event_checks import event_problems
+from virtlab.scenario.located_yaml import Document, KeyPath
+from virtlab.scenario.parts import Parts
+from virtlab.scenario.schema import GrowthFile, GuestFile, HostFile
+from virtlab.scenario.shared_checks import growth_problems, pcpu_problems
+
+__all__ = ["contradictions"]
+
+
+def contradictions(parts: Parts) -> list[Problem]:
+    """Return every contradiction between the parts of a scenario file."""
+    return list(
+        chain(
+            _guest_names(parts),
+            chain.from_iterable(
+                _guest(parts.document, ("guests", index), guest, parts.host)
+                for index, guest in parts.guests
+            ),
+            _host_memory(parts),
+            _run(parts),
+            event_problems(parts),
+            _criteria(parts),
+        )
+    )
+
+
+def _guest_names(parts: Parts) -> Iterator[Problem]:
+    seen: dict[str, int] = {}
+    for index, guest in parts.guests:
+        path: KeyPath = ("guests", index)
+        if (guest.name is None) == (guest.names is None):
+            what = "a guest has either `name` or `names`."
+            yield parts.document.problem(path, what, "keep one of the two keys.")
+            continue
+        for position, name in enumerate(guest.all_names):
+            where = (*path, "name") if guest.name is not None else (*path, "names", position)
+            if name in seen:
+                what = f"guest {name} is declared twice, first in line {seen[name]}."
+                yield parts.document.problem(where, what, "give each guest a name of its own.")
+            else:
+                seen[name] = parts.document.line_of(where)
+
+
+def _guest(
+    document: Document, path: KeyPath, guest: GuestFile, host: HostFile | None
+) -> Iterator[Problem]:
+    yield from _guest_memory(document, path, guest)
+    yield from _placement(document, path, guest, host)
+    if guest.load is not None and not guest.running:
+        what = "a load cannot run in a guest that is shut off."
+        fix = "start it by an event after the guest's start, or remove `running: false`."
+        yield document.problem((*path, "load"), what, fix)
+    if isinstance(guest.load, GrowthFile):
+        maximum = guest.max_memory_mib or guest.memory_mib
+        yield from growth_problems(document, (*path, "load"), guest.load, maximum)
+
+
+def _guest_memory(document: Document, path: KeyPath, guest: GuestFile) -> Iterator[Problem]:
+    maximum = guest.max_memory_mib
+    if maximum is not None and guest.memory_mib > maximum:
+        what = f"the guest starts with {guest.memory_mib} MiB, above its maximum of {maximum}."
+        fix = f"use at most {maximum}, or raise max_memory_mib to {guest.memory_mib}."
+        yield document.problem((*path, "memory_mib"), what, fix)
+    needed = guest.kernel_mib + guest.processes_mib
+    if needed >= guest.memory_mib:
+        what = (
+            f"{guest.memory_mib} MiB do not hold the guest's kernel and processes, "
+            f"which need {needed}."
+        )
+        fix = f"use more than {needed}, or lower kernel_mib and processes_mib."
+        yield document.problem((*path, "memory_mib"), what, fix)
+    elif needed + guest.cache_mib > guest.memory_mib:
+        room = guest.memory_mib - needed
+        what = f"a page cache of {guest.cache_mib} MiB does not fit: {room} MiB are left for it."
+        yield document.problem((*path, "cache_mib"), what, f"set cache_mib to at most {room}.")
+
+
+def _placement(
+    document: Document, path: KeyPath, guest: GuestFile, host: HostFile | None
+) -> Iterator[Problem]:
+    if guest.start_on is not None and guest.start_in_turn is not None:
+        what = "a guest has either `start_on` or `start_in_turn`."
+        yield document.problem((*path, "start_in_turn"), what, "keep one of the two keys.")
+    if guest.start_on is not None and len(guest.start_on) != guest.vcpus:
+        what = f"{len(guest.start_on)} places are given for {guest.vcpus} vCPUs."
+        fix = f"list {guest.vcpus} (null for a vCPU that may run anywhere), or mend vcpus."
+        yield document.problem((*path, "start_on"), what, fix)
+    for position, pcpus in enumerate(guest.start_on or []):
+        yield from pcpu_problems(document, (*path, "start_on", position), pcpus or [], host)
+    for position, pcpu in enumerate(guest.start_in_turn or []):
+        yield from pcpu_problems(document, (*path, "start_in_turn", position), [pcpu], host)
+
+
+def _host_memory(parts: Parts) -> Iterator[Problem]:
+    host = parts.host
+    if host is None:
+        return
+    if host.used_mib >= host.memory_mib:
+        what = f"the host uses {host.used_mib} of its {host.memory_mib} MiB itself."
+        yield parts.document.problem(("host", "used_mib"), what, "leave memory for guests.")
+        return
+    needed = sum(
+        guest.memory_mib * len(guest.all_names) for _, guest in parts.guests if guest.running
+    )
+    if host.used_mib + needed > host.memory_mib:
+        what = (
+            f"the guests start with {needed} MiB and the host uses {host.used_mib}, "
+            f"which is more than the {host.memory_mib} MiB it has."
+        )
+        fix = f"raise host.memory_mib to {host.used_mib + needed} or more, or shrink the guests."
+        yield parts.document.problem(("host", "memory_mib"), what, fix)
+
+
+def _run(parts: Parts) -> Iterator[Problem]:
+    run = parts.run
+    if run is not None and run.interval_s > run.duration_s:
+        what = f"an interval of {run.interval_s} s is longer than the run of {run.duration_s} s."
+        fix = f"use at most {run.duration_s}, or raise duration_s."
+        yield parts.document.problem(("run", "interval_s"), what, fix)
+
+
+def _criteria(parts: Parts) -> Iterator[Problem]:
+    seen: dict[str, int] = {}
+    for index, criterion in parts.criteria:
+        path: KeyPath = ("criteria", index)
+        unknown = criterion_problem(parts.document, (*path, "name"), criterion.name)
+        if unknown is not None:
+            yield unknown
+            continue
+        if criterion.name in seen:
+            what = (
+                f"criterion {criterion.name} is asked twice, first in line {seen[criterion.name]}."
+            )
+            yield parts.document.problem((*path, "name"), what, "remove one of the two.")
+        seen.setdefault(criterion.name, parts.document.line_of((*path, "name")))
+        limits_path = (*path, "limits")
+        flawed = list(limit_problems(parts.document, limits_path, criterion.name, criterion.limits))
+        yield from flawed
+        if criterion.name == "balanced" and not flawed:
+            yield from _short_phases(parts, path, limits_of("balanced", criterion.limits))
+
+
+def _short_phases(
+    parts: Parts, path: KeyPath, limits: dict[str, float | None]
+) -> Iterator[Problem]:
+    """Refuse phases in which no window could be judged: they could not be passed."""
+    run = parts.run
+    if run is None or run.interval_s > run.duration_s:
+        return
+    settle_s = (limits["settle_intervals"] or 0) * run.interval_s
+    needed_s = settle_s + max(limits["window_s"] or 0, run.interval_s)
+    starts = {0.0} | {
+        event.at_s
+        for _, event in parts.events
+        if event.pin is None and event.set_memory_mib is None and event.at_s < run.duration_s
+    }
+    ordered = sorted(starts)
+    for start, end in zip(ordered, [*ordered[1:], run.duration_s], strict=True):
+        if end - start < needed_s:
+            what = (
+                f"the phase from {start:g} to {end:g} s is too short to judge: "
+                f"settling and one window take {needed_s:g} s."
+            )
+            fix = "lengthen it, or lower settle_intervals."
+            yield parts.document.problem(path, what, fix)

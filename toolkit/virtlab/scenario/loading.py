@@ -1,0 +1,98 @@
+"""Scenario files on disk: reading one, and finding the shipped ones by their ids."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from virtlab.errors import InputError, Problem, ScenarioError, UsageError
+from virtlab.model.scenario import Scenario
+from virtlab.model.workload import Trace
+from virtlab.resources import testcases_dir
+from virtlab.scenario.build import built
+from virtlab.scenario.checks import contradictions
+from virtlab.scenario.located_yaml import Document, KeyPath, read_document
+from virtlab.scenario.naming import known_or_nearest
+from virtlab.scenario.parts import Parts, parsed
+from virtlab.scenario.problems import raise_if_any
+from virtlab.scenario.schema import TraceFile
+from virtlab.scenario.trace import load_trace
+
+__all__ = ["find_scenario", "load_scenario", "scenario_files", "shipped_scenarios"]
+
+_FOLDERS = ("cpu", "memory")  # of shipped scenarios, in the order in which they are listed
+
+
+def load_scenario(path: Path | str) -> Scenario:
+    """Return the scenario in a file.
+
+    Raises:
+        InputError: the file cannot be read.
+        ScenarioError: it has mistakes; all of them are listed, in file order.
+    """
+    document = read_document(Path(path), "scenario")
+    file, parts, problems = parsed(document)
+    traces, trace_problems = _traces(parts)
+    raise_if_any([*document.problems, *problems, *contradictions(parts), *trace_problems])
+    assert file is not None  # otherwise there were problems
+    return built(file, traces)
+
+
+def scenario_files() -> dict[str, Path]:
+    """Return the shipped scenario files by id, in the order of the course's tests.
+
+    The id of a shipped scenario is the stem of its file, which a test holds; so listing and
+    finding need to read no file.
+    """
+    root = testcases_dir()
+    return {path.stem: path for name in _FOLDERS for path in sorted((root / name).glob("*.yaml"))}
+
+
+def shipped_scenarios() -> tuple[Scenario, ...]:
+    """Return all shipped scenarios, in the order of the course's tests."""
+    return tuple(load_scenario(path) for path in scenario_files().values())
+
+
+def find_scenario(name_or_path: str) -> Scenario:
+    """Return a shipped scenario by its id, or any other by the path of its file.
+
+    Raises:
+        UsageError: there is no such scenario; the message names the nearest one.
+        InputError: the file cannot be read or has mistakes.
+    """
+    shipped = scenario_files()
+    if name_or_path in shipped:
+        return load_scenario(shipped[name_or_path])
+    path = Path(name_or_path)
+    if path.is_file():
+        return load_scenario(path)
+    raise UsageError(
+        f"There is no scenario {name_or_path}, neither shipped nor as a file.",
+        fix=known_or_nearest(name_or_path, shipped, "scenario"),
+    )
+
+
+def _traces(parts: Parts) -> tuple[dict[str, Trace], list[Problem]]:
+    """Return the traces that a file names, and what is wrong with them."""
+    document = parts.document
+    named: list[tuple[KeyPath, object]] = [
+        *((("guests", i, "load", "trace"), guest.load) for i, guest in parts.guests),
+        *((("events", i, "start_load", "trace"), event.start_load) for i, event in parts.events),
+    ]
+    traces: dict[str, Trace] = {}
+    problems: list[Problem] = []
+    for path, load in named:
+        if not isinstance(load, TraceFile) or load.trace in traces:
+            continue
+        try:
+            traces[load.trace] = load_trace(_beside(document, load.trace))
+        except ScenarioError as err:
+            problems += err.problems
+        except InputError as err:
+            what = f"{str(err).splitlines()[0]}"
+            fix = "put the CSV file beside this one; its path is relative to this file."
+            problems.append(document.problem(path, what, fix))
+    return traces, problems
+
+
+def _beside(document: Document, name: str) -> Path:
+    return Path(document.file).parent / name

@@ -1,0 +1,48 @@
+"""Checks that guests and events of a scenario file share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from virtlab.errors import Problem
+from virtlab.scenario.located_yaml import Document, KeyPath
+from virtlab.scenario.schema import GrowthFile, HostFile
+
+__all__ = ["growth_problems", "pcpu_problems"]
+
+
+def pcpu_problems(
+    document: Document, path: KeyPath, pcpus: Sequence[int], host: HostFile | None
+) -> Iterator[Problem]:
+    """Yield a problem for each pCPU that the host does not have, or that is listed twice."""
+    for position, pcpu in enumerate(pcpus):
+        inner = (*path, position)
+        where = inner if inner in document.lines else path
+        if host is not None and pcpu >= host.pcpus:
+            last = host.pcpus - 1
+            has = "only 0" if last == 0 else f"0-{last}"
+            use = "pCPU 0" if last == 0 else f"a pCPU from 0 to {last}"
+            what = f"pCPU {pcpu} does not exist (the host has {has})."
+            yield document.problem(where, what, f"use {use}, or raise host.pcpus to {pcpu + 1}.")
+        if pcpu in pcpus[:position]:
+            yield document.problem(where, f"pCPU {pcpu} is listed twice.", "list it once.")
+
+
+def growth_problems(
+    document: Document, path: KeyPath, load: GrowthFile, max_memory_mib: int
+) -> Iterator[Problem]:
+    """Yield what is wrong with a memory load in a guest of a given maximum."""
+    if (load.until is None) == (load.until_mib is None):
+        what = "a memory load has either `until: limit` or `until_mib`."
+        yield document.problem(path, what, "keep one of the two keys.")
+        return
+    if load.until is not None:
+        for key in ("hold_s", "then"):
+            if key in load.model_fields_set:
+                what = "a load that grows to the guest's limit is killed there and holds nothing."
+                fix = f"remove {key}, or give until_mib instead of until."
+                yield document.problem((*path, key), what, fix)
+    elif load.until_mib is not None and load.until_mib >= max_memory_mib:
+        what = f"{load.until_mib} MiB are never reached: the guest has at most {max_memory_mib}."
+        fix = "write `until: limit`, or a smaller until_mib."
+        yield document.problem((*path, "until_mib"), what, fix)
