@@ -24,6 +24,7 @@ from virtlab.model.criteria import CRITERIA
 from virtlab.scenario.naming import nearest
 
 __all__ = [
+    "DIALECT",
     "FORM",
     "BatchFile",
     "CriterionFile",
@@ -33,18 +34,22 @@ __all__ = [
     "GrowthFile",
     "GuestFile",
     "HostFile",
+    "Id",
     "LimitsFile",
     "LoadFile",
     "PinFile",
     "RunFile",
     "ScenarioFile",
+    "SchemaVersion",
+    "Text",
     "TraceFile",
     "checked_version",
+    "limits_schema",
     "scenario_schema",
 ]
 
 FORM = 1  # the form of files that this virtlab reads, `schema_version` in them
-_DIALECT = "https://json-schema.org/draft/2020-12/schema"
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 # An id or a guest's name travels into folder names, XML and reports.
 Id = Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", max_length=64)]
@@ -491,4 +496,4 @@ class ScenarioFile(FileModel):
 def scenario_schema() -> dict[str, Any]:
     """Return the JSON Schema (draft 2020-12) of a scenario file, with descriptions."""
     schema = ScenarioFile.model_json_schema(by_alias=True)
-    return {"$schema": _DIALECT, **schema, "title": "virtlab scenario"}
+    return {"$schema": DIALECT, **schema, "title": "virtlab scenario"}
