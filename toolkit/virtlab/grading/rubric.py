@@ -11,7 +11,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from types import MappingProxyType
 from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, ValidationError
@@ -355,9 +354,9 @@ def _built(file: RubricFile, scenarios: Mapping[str, Scenario]) -> Rubric:
             RubricTest(
                 scenario=scenarios[test.scenario],
                 source=test.scenario,
-                points=MappingProxyType({k: float(v) for k, v in test.points.items()}),
+                points={k: float(v) for k, v in test.points.items()},
                 together=test.together,
-                deductions=MappingProxyType({k: float(v) for k, v in test.deductions.items()}),
+                deductions={k: float(v) for k, v in test.deductions.items()},
                 zero_if=tuple(test.zero_if),
                 limits=_merged(file.limits, test.limits),
             )
@@ -381,4 +380,4 @@ def _merged(
     for layer in layers:
         for name, values in layer.items():
             merged.setdefault(name, {}).update({k: float(v) for k, v in values.items()})
-    return MappingProxyType({name: MappingProxyType(values) for name, values in merged.items()})
+    return merged

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import cycle
-from types import MappingProxyType
 
 from virtlab.model.scenario import (
     CriterionSpec,
@@ -59,7 +58,9 @@ def built(file: ScenarioFile, traces: dict[str, Trace]) -> Scenario:
         interval_s=file.run.interval_s,
         duration_s=file.run.duration_s,
         criteria=tuple(
-            CriterionSpec(entry.name, MappingProxyType(dict(entry.limits)), entry.hint)
+            CriterionSpec(
+                entry.name, {key: float(value) for key, value in entry.limits.items()}, entry.hint
+            )
             for entry in file.criteria
         ),
     )

@@ -1,0 +1,278 @@
+"""`virtlab scenarios`: list, show and check scenario and rubric files, and print their schemas."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from virtlab.grading.rubric import Rubric
+    from virtlab.model.scenario import Event, GuestSpec, Scenario
+    from virtlab.model.workload import Workload
+
+__all__ = ["app"]
+
+app = typer.Typer(
+    help="List, show and check scenario and rubric files.\n\n"
+    "Exit codes: 0 done, 2 wrong usage, 3 a file has mistakes.",
+    no_args_is_help=True,
+)
+
+_Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
+
+
+@app.command("list")
+def list_scenarios(as_json: _Json = False) -> None:
+    """List the shipped scenarios and rubrics.
+
+    Example: virtlab scenarios list
+    """
+    from virtlab.grading.rubric import find_rubric, rubric_files
+    from virtlab.scenario import shipped_scenarios
+
+    scenarios = shipped_scenarios()
+    rubrics = [find_rubric(name) for name in rubric_files()]
+    if as_json:
+        _print_json(
+            {
+                "version": 1,
+                "scenarios": [_row(s) for s in scenarios],
+                "rubrics": [_rubric_row(r) for r in rubrics],
+            }
+        )
+        return
+    width = max(len(s.id) for s in scenarios)
+    for s in scenarios:
+        typer.echo(f"{s.id:<{width}}  {s.program:<18}  {s.duration_s:>4} s  {s.title}")
+    for r in rubrics:
+        points = f"{r.points_max:g} points, {len(r.tests)} tests"
+        typer.echo(f"{r.id:<{width}}  {'rubric':<18}  {'':>6}  {r.title}: {points}")
+
+
+@app.command("show")
+def show(
+    name: Annotated[str, typer.Argument(help="Id of a shipped scenario or rubric, or a path.")],
+    as_json: _Json = False,
+) -> None:
+    """Show a scenario or a rubric in words.
+
+    Example: virtlab scenarios show cpu-1-all-on-one
+    """
+    from dataclasses import asdict
+
+    from virtlab.grading.file_check import is_rubric
+    from virtlab.grading.rubric import find_rubric
+    from virtlab.scenario import find_scenario
+
+    if is_rubric(name):
+        rubric = find_rubric(name)
+        if as_json:
+            _print_json({"version": 1, "rubric": _rubric_row(rubric)})
+        else:
+            typer.echo("\n".join(_rubric_lines(rubric)))
+        return
+    scenario = find_scenario(name)
+    if as_json:
+        events = [{"event": type(e).__name__, **asdict(e)} for e in scenario.events]
+        _print_json({"version": 1, "scenario": {**asdict(scenario), "events": events}})
+    else:
+        typer.echo("\n".join(_scenario_lines(scenario)))
+
+
+@app.command("check")
+def check(
+    paths: Annotated[
+        list[Path] | None,
+        typer.Argument(help="Files and folders; the shipped ones if left out."),
+    ] = None,
+    as_json: _Json = False,
+) -> None:
+    """Report every mistake in scenario and rubric files.
+
+    Exits with 3 where there is one. Example: virtlab scenarios check my-scenarios/
+    """
+    from virtlab.grading.file_check import check_file, yaml_files
+    from virtlab.resources import testcases_dir
+
+    checks = [check_file(path) for path in yaml_files(paths or [testcases_dir()])]
+    total = sum(len(one.problems) for one in checks)
+    if as_json:
+        _print_json(
+            {
+                "version": 1,
+                "problems": total,
+                "files": [
+                    {
+                        "file": one.file,
+                        "kind": one.kind,
+                        "problems": [
+                            {
+                                "file": p.file,
+                                "line": p.line,
+                                "path": p.path,
+                                "what": p.what,
+                                "fix": p.fix,
+                            }
+                            for p in one.problems
+                        ],
+                    }
+                    for one in checks
+                ],
+            }
+        )
+    else:
+        for problem in dict.fromkeys(p for one in checks for p in one.problems):
+            typer.echo(str(problem))
+        files = "1 file" if len(checks) == 1 else f"{len(checks)} files"
+        found = {0: "no mistakes", 1: "1 mistake"}.get(total, f"{total} mistakes")
+        typer.echo(f"{files} checked: {found}.")
+    if total:
+        raise typer.Exit(3)
+
+
+@app.command("schema")
+def schema(
+    kind: Annotated[str, typer.Argument(help="scenario or rubric.")] = "scenario",
+) -> None:
+    """Print the JSON Schema (draft 2020-12) of scenario or rubric files.
+
+    Example: virtlab scenarios schema rubric
+    """
+    from virtlab.errors import UsageError
+    from virtlab.grading.rubric import rubric_schema
+    from virtlab.scenario import scenario_schema
+
+    if kind not in ("scenario", "rubric"):
+        raise UsageError(f"There is no schema of {kind}.", fix="use scenario or rubric.")
+    _print_json(scenario_schema() if kind == "scenario" else rubric_schema())
+
+
+def _print_json(value: object) -> None:
+    typer.echo(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def _row(scenario: Scenario) -> dict[str, object]:
+    return {
+        "id": scenario.id,
+        "title": scenario.title,
+        "why": scenario.why,
+        "program": scenario.program,
+        "interval_s": scenario.interval_s,
+        "duration_s": scenario.duration_s,
+        "criteria": [criterion.name for criterion in scenario.criteria],
+    }
+
+
+def _rubric_row(rubric: Rubric) -> dict[str, object]:
+    return {
+        "id": rubric.id,
+        "rubric_version": rubric.version,
+        "title": rubric.title,
+        "seeds": list(rubric.seeds),
+        "points_max": rubric.points_max,
+        "tests": [
+            {
+                "scenario": test.scenario.id,
+                "points": dict(test.points),
+                "together": test.together,
+                "deductions": dict(test.deductions),
+                "zero_if": list(test.zero_if),
+            }
+            for test in rubric.tests
+        ],
+    }
+
+
+def _rubric_lines(rubric: Rubric) -> Iterator[str]:
+    yield f"{rubric.id}: {rubric.title}, version {rubric.version}"
+    yield f"  {rubric.points_max:g} points; seeds {', '.join(map(str, rubric.seeds))}"
+    for item in rubric.general:
+        by_hand = " (by hand, not counted)" if item.kind == "by_hand" else ""
+        yield f"  {item.points:g}  {item.label}{by_hand}"
+    for test in rubric.tests:
+        joint = " and " if test.together else ", "
+        points = joint.join(f"{value:g} {name}" for name, value in test.points.items())
+        yield f"  {test.points_max:g}  {test.scenario.id}: {points}"
+        for name, value in test.deductions.items():
+            yield f"      {value:g} unless {name}"
+        if test.zero_if:
+            yield f"      0 unless {', '.join(test.zero_if)}"
+
+
+def _scenario_lines(scenario: Scenario) -> Iterator[str]:
+    host = scenario.host
+    yield f"{scenario.id}: {scenario.title}"
+    yield f"  why       {scenario.why}"
+    yield (
+        f"  run       ./{scenario.program} {scenario.interval_s}, for {scenario.duration_s} s, "
+        f"seed {scenario.seed}"
+    )
+    yield (
+        f"  host      {host.pcpus} pCPUs, {host.memory_kib // 1024} MiB, "
+        f"of which it uses {host.used_kib // 1024} itself"
+    )
+    yield "  guests    in the order of their domain ids"
+    for guest in scenario.guests:
+        yield f"    {_guest(guest)}"
+    for event in scenario.events:
+        yield f"  {f'{event.time_ns / 1e9:g} s':<8}  {event.guest}: {_event(event)}"
+    for criterion in scenario.criteria:
+        limits = ", ".join(f"{key} {value:g}" for key, value in criterion.limits.items())
+        yield f"  judged    {criterion.name}" + (f" ({limits})" if limits else "")
+
+
+def _guest(guest: GuestSpec) -> str:
+    places = ", ".join("any" if p is None else "+".join(map(str, p)) for p in guest.affinity)
+    off = "" if guest.running else ", shut off"
+    return (
+        f"{guest.name}: {guest.vcpus} vCPU on pCPU {places}; "
+        f"{guest.memory_kib // 1024} of {guest.max_memory_kib // 1024} MiB{off}"
+    )
+
+
+def _event(event: Event) -> str:
+    from virtlab.model.scenario import (
+        PinVcpu,
+        SetMemory,
+        StartGuest,
+        StartWorkload,
+        StopGuest,
+        StopWorkload,
+    )
+
+    match event:
+        case PinVcpu(vcpu=vcpu, pcpus=pcpus):
+            return f"vCPU {vcpu} is bound to pCPU {', '.join(map(str, pcpus))}"
+        case SetMemory(memory_kib=memory_kib):
+            return f"balloon target {memory_kib // 1024} MiB"
+        case StartWorkload(workload=workload, vcpus=vcpus):
+            where = "" if vcpus is None else f" on vCPU {', '.join(map(str, vcpus))}"
+            return f"load starts, {_workload(workload)}{where}"
+        case StopWorkload(kind=kind):
+            return "all loads end" if kind == "all" else f"{kind} load ends"
+        case StartGuest():
+            return "boots"
+        case StopGuest():
+            return "shuts down"
+        case _:
+            return "is lost: its QEMU process dies"
+
+
+def _workload(workload: Workload) -> str:
+    from virtlab.model.workload import Batch, Duty, MemoryGrowth
+
+    match workload:
+        case Duty(duty=duty, period_ns=period_ns):
+            return f"{100 * duty:g} % of a pCPU in rounds of {period_ns / 1e6:g} ms"
+        case Batch(work_ns=work_ns):
+            return f"{work_ns / 1e9:g} s of work"
+        case MemoryGrowth(rate_kib_s=rate, until_kib=until):
+            end = "its limit" if until is None else f"{until // 1024} MiB"
+            return f"{rate / 1024:g} MiB/s up to {end}"
+        case _:
+            return f"a trace of {len(workload.points)} rows"
