@@ -1,0 +1,1 @@
+"""Hosts that libvirt programs connect to."""

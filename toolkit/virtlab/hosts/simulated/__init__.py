@@ -1,0 +1,1 @@
+"""The simulated host: the simulator behind libvirt's protocol on a socket."""

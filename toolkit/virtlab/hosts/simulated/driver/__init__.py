@@ -1,0 +1,1 @@
+"""The answers to libvirt's calls, grouped by subject: values in, values out."""
