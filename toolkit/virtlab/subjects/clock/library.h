@@ -1,0 +1,63 @@
+/* What the files of the clock library share. Theory: link.c (connections), wait.c (the one way to wait). */
+#ifndef VIRTLAB_CLOCK_LIBRARY_H
+#define VIRTLAB_CLOCK_LIBRARY_H
+
+#include <dlfcn.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <time.h>
+
+#include "protocol.h"
+
+#define NS_PER_S 1000000000ull
+#define NS_PER_MS 1000000ull
+#define NS_PER_US 1000ull
+
+/* The library hides everything but the functions that it puts in front of the C library's. */
+#define EXPORT __attribute__((visibility("default")))
+#define PER_THREAD __thread __attribute__((tls_model("initial-exec")))
+
+/* The C library's own function behind one of ours, looked up once. */
+#define REAL(name)                                                                  \
+    ({                                                                              \
+        static __typeof__(&name) real_;                                             \
+        if (!real_) real_ = (__typeof__(&name))(uintptr_t)dlsym(RTLD_NEXT, #name);  \
+        real_;                                                                      \
+    })
+
+/* ---- link.c: the connection of each thread ---- */
+bool clock_on(void);                       /* false: VIRTLAB_CLOCK_SOCKET is unset and time is real */
+uint64_t clock_now(void);                  /* virtual ns; meaningful only when the clock is on */
+uint64_t realtime_at_zero(void);           /* CLOCK_REALTIME at virtual time 0, in ns */
+uint64_t monotonic_at_zero(void);          /* CLOCK_MONOTONIC at virtual time 0, in ns */
+int my_link(void);                         /* this thread's connection, made on first use */
+int dial(enum clock_operation introduction); /* a new connection, introduced and acknowledged */
+void adopt_link(int link);                 /* make a connection this thread's own */
+void drop_link(int link);                  /* close a connection for good */
+void forget_links_of_parent(int keep);     /* in a fork child: close the copies of all but one */
+void send_request(int link, enum clock_operation operation, uint64_t argument);
+uint64_t take_answer(int link);
+int keep_out_of_the_way(int descriptor);   /* move a descriptor of ours up, and own it: close() leaves it alone */
+void close_own(int descriptor);
+
+/* ---- wait.c: waiting for a virtual moment ---- */
+enum wait_end { WAIT_OVER, WAIT_WOKEN, WAIT_INTERRUPTED };
+uint64_t moment_in(uint64_t span_ns);      /* now + span, never reaching CLOCK_FOREVER */
+int wait_until(uint64_t moment);           /* 0, or -1 with EINTR after a signal handler ran */
+int watch(struct pollfd *fds, nfds_t count, uint64_t moment, const sigset_t *mask); /* as ppoll */
+enum wait_end watch_wake(int wake, uint64_t moment, bool impatient);
+void wait_for_birth(int link);             /* the second answer to BORN */
+void count_idle_read(void);                /* one more look at the clock without a wait */
+
+/* ---- times.c: conversions ---- */
+bool valid_timespec(const struct timespec *time);
+uint64_t span_of(const struct timespec *time);
+struct timespec timespec_of(uint64_t ns);
+uint64_t moment_of(clockid_t clock, const struct timespec *time); /* virtual ns of an absolute time */
+
+/* ---- locks.c ---- */
+void forget_waiters_of_parent(void);
+
+#endif

@@ -1,0 +1,47 @@
+/* What the clock library and the clock server say to each other.
+ *
+ * Every thread of the program has one stream connection. The library sends requests of 16 bytes, the server
+ * answers with the 8 bytes of the virtual time in nanoseconds. Numbers are in the machine's byte order, as both
+ * ends run on one machine. Closing the connection, by hand or by dying, takes the thread off the books.
+ *
+ *   request  answers  meaning
+ *   HELLO    1        this thread exists and runs
+ *   BORN     2        a thread or child is about to exist and waits for its turn: one answer now, one at its turn
+ *   WAIT     1        wake me at this virtual time
+ *   WATCH    1        the same, but a descriptor may wake me first (argument CLOCK_FOREVER: only a descriptor)
+ *   CANCEL   0        something else ended my wait; argument 0: I take my turn, 1: I go on at once.
+ *                     The wait still gets exactly one answer, whichever of the two came first
+ *   SPIN     1        a WAIT of a thread that reads the clock again and again without ever waiting
+ *
+ * The current time stands in a page that the program maps read-only, so reading it costs no message.
+ * subjects/clock_server.py is the other end of this file.
+ */
+#ifndef VIRTLAB_CLOCK_PROTOCOL_H
+#define VIRTLAB_CLOCK_PROTOCOL_H
+
+#include <stdint.h>
+
+enum clock_operation {
+    CLOCK_HELLO = 1,
+    CLOCK_BORN = 2,
+    CLOCK_WAIT = 3,
+    CLOCK_WATCH = 4,
+    CLOCK_CANCEL = 5,
+    CLOCK_SPIN = 6,
+};
+
+#define CLOCK_FOREVER UINT64_MAX
+
+struct clock_request {
+    uint32_t operation;
+    uint32_t thread_id; /* gettid() as the program sees it */
+    uint64_t argument;
+};
+
+struct clock_page {
+    uint64_t now_ns;               /* virtual time, 0 at the start of the scenario */
+    uint64_t realtime_at_zero_ns;  /* CLOCK_REALTIME at virtual time 0 */
+    uint64_t monotonic_at_zero_ns; /* CLOCK_MONOTONIC at virtual time 0 */
+};
+
+#endif
