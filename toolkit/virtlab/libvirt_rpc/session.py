@@ -1,0 +1,225 @@
+"""The host's end of one connection: bytes in, calls out; results in, bytes out.
+
+A client first asks how to prove who it is (AUTH_LIST), then opens the driver (CONNECT_OPEN), and
+only then may call the rest. That order is one table, `_NEXT`. What the protocol alone can decide
+is refused here: calls out of order, changes over a read-only connection, procedures that are not
+declared, payloads of another shape. Such a call still appears, with its `refusal`, so that it can
+be logged.
+
+Events wait until no call is unanswered, or at least until the next reply has gone before them: a
+client must not learn of what its call did before that call has returned.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Final
+
+from virtlab.libvirt_rpc import errors, packet
+from virtlab.libvirt_rpc.call import Call
+from virtlab.libvirt_rpc.errors import LibvirtError, ProtocolError
+from virtlab.libvirt_rpc.packet import Packet, PacketReader, encode_packet
+from virtlab.libvirt_rpc.procedures import BY_NUMBER, MESSAGES_BY_NAME, unknown_procedure
+from virtlab.libvirt_rpc.procedures.declaration import Values
+from virtlab.libvirt_rpc.xdr import DecodeError, LimitError
+
+__all__ = ["UNSENT_MAX", "Call", "ServerConnection", "State"]
+
+UNSENT_MAX: Final = 64 << 20  # bytes kept for a client that does not read: two replies of full size
+
+
+class State(Enum):
+    """How far a client has come."""
+
+    CONNECTED = "connected"
+    AUTHENTICATED = "authenticated"
+    OPEN = "open"
+    CLOSED = "closed"
+
+
+_AUTH, _OPEN, _CLOSE, _FEATURE, _OTHER = "auth", "open", "close", "feature", "other"
+_KINDS = {66: _AUTH, 1: _OPEN, 2: _CLOSE, 60: _FEATURE}
+_CONNECT_OPEN = 1
+
+# (state, kind of call) -> the state after it; what is not here is refused.
+_NEXT = {
+    (State.CONNECTED, _AUTH): State.AUTHENTICATED,
+    (State.AUTHENTICATED, _AUTH): State.AUTHENTICATED,
+    (State.AUTHENTICATED, _FEATURE): State.AUTHENTICATED,
+    (State.AUTHENTICATED, _OPEN): State.OPEN,
+    (State.AUTHENTICATED, _CLOSE): State.CLOSED,
+    (State.OPEN, _AUTH): State.OPEN,
+    (State.OPEN, _FEATURE): State.OPEN,
+    (State.OPEN, _OTHER): State.OPEN,
+    (State.OPEN, _CLOSE): State.CLOSED,
+}
+
+
+class ServerConnection:
+    """One client's connection, seen from the host."""
+
+    def __init__(self, *, read_only: bool = False) -> None:
+        """Start a connection; `read_only` for one that came in by libvirt-sock-ro."""
+        self.read_only = read_only
+        self.state = State.CONNECTED
+        self._reader = PacketReader()
+        self._unanswered = 0
+        self._events: list[bytes] = []  # wait for the reply in progress
+        self._out: list[bytes] = []
+        self._unsent = 0  # bytes in the two lists
+        self._failure: str | None = None
+
+    def receive(self, data: bytes) -> list[Call]:
+        """Return the calls that these bytes complete, in order; answer keepalive pings.
+
+        Raises:
+            ProtocolError: the peer broke the framing or never reads; close its connection.
+        """
+        self._check()
+        calls = []
+        for item in self._reader.feed(data):
+            if item.program == packet.KEEPALIVE_PROGRAM:
+                self._keepalive(item)
+            elif item.type in (packet.CALL, packet.CALL_WITH_FDS):
+                calls.append(self._call(item))
+            else:
+                raise ProtocolError(f"a client does not send packets of type {item.type}")
+        return calls
+
+    def reply(self, call: Call, results: Values = ()) -> None:
+        """Answer a call with its results, in the declared order or by name.
+
+        Results that the protocol cannot carry turn into error 39.
+        """
+        try:
+            payload = call.procedure.encode_results(results)
+        except LimitError as err:
+            self.reply_error(call, errors.encode_error(str(err)))
+            return
+        if len(payload) > packet.PACKET_MAX - packet.PACKET_MIN:
+            reason = f"{len(payload)} bytes where a packet holds {packet.PACKET_MAX}"
+            self.reply_error(call, errors.encode_error(reason))
+            return
+        self._answer(call, payload, packet.STATUS_OK)
+
+    def reply_error(self, call: Call, error: LibvirtError) -> None:
+        """Answer a call with an error."""
+        if call.procedure.number == _CONNECT_OPEN and self.state is State.OPEN:
+            # A refused open leaves the client where it was, free to try another URI. (That of a
+            # second open never gets here: it is refused by the table.)
+            self.state = State.AUTHENTICATED
+        self._answer(call, error.to_wire(), packet.STATUS_ERROR)
+
+    def send_event(self, name: str, values: Values) -> None:
+        """Queue a message, such as DOMAIN_EVENT_CALLBACK_LIFECYCLE, after the reply in progress."""
+        message = MESSAGES_BY_NAME[name]
+        data = encode_packet(message.number, packet.MESSAGE, 0, message.encode(values))
+        self._queue(self._events if self._unanswered else self._out, data)
+
+    def data_to_send(self) -> bytes:
+        """Return all bytes that are ready for the client, and forget them.
+
+        Raises:
+            ProtocolError: the client never reads; close its connection.
+        """
+        self._check()
+        out, self._out = self._out, []
+        data = out[0] if len(out) == 1 else b"".join(out)
+        self._unsent -= len(data)
+        return data
+
+    def _keepalive(self, item: Packet) -> None:
+        if item.procedure == packet.KEEPALIVE_PING:
+            pong = encode_packet(
+                packet.KEEPALIVE_PONG, packet.MESSAGE, 0, program=packet.KEEPALIVE_PROGRAM
+            )
+            self._queue(self._out, pong)
+
+    def _call(self, item: Packet) -> Call:
+        """Turn a packet into a call; refuse what can be refused without a handler."""
+        procedure = BY_NUMBER.get(item.procedure)
+        if (
+            procedure is None
+            or item.program != packet.REMOTE_PROGRAM
+            or item.version != packet.VERSION
+            or item.type != packet.CALL
+            or item.status != packet.STATUS_OK
+        ):
+            return self._refuse_foreign(item)
+        after = _NEXT.get((self.state, _KINDS.get(item.procedure, _OTHER)))
+        if after is None:
+            return self._refuse(Call(procedure, (), item.serial, self._out_of_order()))
+        try:
+            args = procedure.decode_args(item.payload)
+        except DecodeError:
+            return self._refuse(Call(procedure, (), item.serial, errors.decode_error()))
+        if self.read_only and procedure.changes_state:
+            error = errors.read_only(procedure.function)
+            return self._refuse(Call(procedure, args, item.serial, error))
+        self.state = after
+        self._unanswered += 1
+        return Call(procedure, args, item.serial)
+
+    def _refuse_foreign(self, item: Packet) -> Call:
+        """Refuse a call that is none of the table's."""
+        if item.program != packet.REMOTE_PROGRAM or item.version != packet.VERSION:
+            error = errors.rpc_error(f"Cannot find program {item.program} version {item.version}")
+        elif item.type != packet.CALL:
+            error = errors.rpc_error(f"Unexpected message type {item.type}")
+        elif item.status != packet.STATUS_OK:
+            error = errors.rpc_error(f"Unexpected message status {item.status}")
+        else:
+            error = errors.no_support(f"procedure {item.procedure}")
+        procedure = unknown_procedure(item.procedure)
+        return self._refuse(
+            Call(procedure, (), item.serial, error, program=item.program, version=item.version)
+        )
+
+    def _out_of_order(self) -> LibvirtError:
+        """Return the error of a call that is not legal in this state, as libvirtd words it."""
+        if self.state is State.CONNECTED:
+            return errors.rpc_error("authentication required")
+        if self.state is State.OPEN:
+            return errors.internal_error("connection already open", errors.ErrorDomain.RPC)
+        return errors.internal_error("connection not open", errors.ErrorDomain.RPC)
+
+    def _refuse(self, call: Call) -> Call:
+        assert call.refusal is not None
+        self._unanswered += 1
+        self._answer(call, call.refusal.to_wire(), packet.STATUS_ERROR)
+        return call
+
+    def _answer(self, call: Call, payload: bytes, status: int) -> None:
+        """Queue a call's only answer and the events that waited for it."""
+        if call.answered:
+            raise RuntimeError(f"{call.procedure.name} was answered before; see Call.refusal")
+        call.answered = True
+        self._unanswered -= 1
+        self._queue(
+            self._out,
+            encode_packet(
+                call.procedure.number,
+                packet.REPLY,
+                call.serial,
+                payload,
+                status=status,
+                program=call.program,
+                version=call.version,
+            ),
+        )
+        if self._events:
+            self._out += self._events
+            self._events.clear()
+
+    def _queue(self, queue: list[bytes], data: bytes) -> None:
+        # Too much is told at the next receive or data_to_send: the one who sends an event may be
+        # answering another client, which is not to blame.
+        if self._unsent + len(data) > UNSENT_MAX:
+            self._failure = f"more than {UNSENT_MAX} bytes wait for a client that does not read"
+        if self._failure is None:
+            self._unsent += len(data)
+            queue.append(data)
+
+    def _check(self) -> None:
+        if self._failure is not None:
+            raise ProtocolError(self._failure)
