@@ -11,9 +11,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import ConfigDict, Field, ValidationError
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.config import JsonDict
 
 from virtlab.errors import InputError, Problem, ScenarioError, UsageError
@@ -199,6 +199,11 @@ class RubricFile(FileModel):
     )
 
 
+_Model = TypeVar("_Model", bound=FileModel)
+_NO_ITEM = GeneralFile.model_construct(builds="vcpu_scheduler", by_hand=None)
+_NO_TEST = TestFile.model_construct(scenario="", points={})
+
+
 def rubric_schema() -> dict[str, Any]:
     """Return the JSON Schema (draft 2020-12) of a rubric file, with descriptions."""
     return {"$schema": DIALECT, **RubricFile.model_json_schema(), "title": "virtlab rubric"}
@@ -215,14 +220,48 @@ def load_rubric(path: Path | str) -> Rubric:
         ScenarioError: it, or a scenario that it names, has mistakes; all of them are listed.
     """
     document = read_document(Path(path), "rubric")
+    problems = list(document.problems)
     try:
         file = RubricFile.model_validate(document.data)
     except ValidationError as err:
-        raise_if_any([*document.problems, *problems_of(document, RubricFile, err)])
-        raise  # unreachable: an error of pydantic is at least one problem
-    scenarios, problems = _scenarios(document, file)
-    raise_if_any([*document.problems, *problems, *_contradictions(document, file, scenarios)])
+        problems += problems_of(document, RubricFile, err)
+        file = _salvaged(document)
+    scenarios, unusable = _scenarios(document, file)
+    raise_if_any([*problems, *unusable, *_contradictions(document, file, scenarios)])
     return _built(file, scenarios)
+
+
+def _salvaged(document: Document) -> RubricFile:
+    """Return what of a malformed rubric is well formed, so that one mistake hides no other.
+
+    An entry that is malformed becomes an empty one, so that the others keep their index.
+    """
+    data = document.data
+    limits, seeds = data.get("limits"), data.get("seeds")
+    return RubricFile.model_construct(
+        seeds=[seed for seed in seeds if type(seed) is int] if isinstance(seeds, list) else [],
+        limits=_sound_limits(limits),
+        general=[_sound(GeneralFile, item, _NO_ITEM) for item in _entries(data.get("general"))],
+        tests=[_sound(TestFile, item, _NO_TEST) for item in _entries(data.get("tests"))],
+    )
+
+
+def _entries(value: object) -> list[object]:
+    return value if isinstance(value, list) else []
+
+
+def _sound_limits(value: object) -> dict[str, LimitsFile]:
+    try:
+        return TypeAdapter(dict[str, LimitsFile]).validate_python(value, strict=True)
+    except ValidationError:
+        return {}
+
+
+def _sound(model: type[_Model], item: object, instead: _Model) -> _Model:
+    try:
+        return model.model_validate(item)
+    except ValidationError:
+        return instead  # reported with the whole file
 
 
 def rubric_files() -> dict[str, Path]:
@@ -254,6 +293,8 @@ def _scenarios(document: Document, file: RubricFile) -> tuple[dict[str, Scenario
     found: dict[str, Scenario] = {}
     problems: list[Problem] = []
     for index, test in enumerate(file.tests):
+        if test is _NO_TEST:
+            continue
         path: KeyPath = ("tests", index, "scenario")
         if test.scenario in found:
             what = f"scenario {test.scenario} is counted twice."
@@ -303,7 +344,7 @@ def _general(document: Document, file: RubricFile) -> Iterator[Problem]:
     for index, item in enumerate(file.general):
         if (item.builds is None) == (item.by_hand is None):
             what = "an item has either `builds` or `by_hand`."
-            yield document.problem(("general", index), what, "keep one of the two keys.")
+            yield document.problem(("general", index), what, "write one of the two keys.")
 
 
 def _overrides(

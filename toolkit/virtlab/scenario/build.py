@@ -66,6 +66,11 @@ def built(file: ScenarioFile, traces: dict[str, Trace]) -> Scenario:
     )
 
 
+def _floats(limits: dict[str, float]) -> dict[str, float]:
+    # YAML gives whole numbers as int; a limit is a float wherever it is read.
+    return {name: float(value) for name, value in limits.items()}
+
+
 def _host(host: HostFile) -> HostSpec:
     return HostSpec(
         pcpus=host.pcpus,

@@ -44,7 +44,7 @@ def _guest_names(parts: Parts) -> Iterator[Problem]:
         path: KeyPath = ("guests", index)
         if (guest.name is None) == (guest.names is None):
             what = "a guest has either `name` or `names`."
-            yield parts.document.problem(path, what, "keep one of the two keys.")
+            yield parts.document.problem(path, what, "write one of the two keys.")
             continue
         for position, name in enumerate(guest.all_names):
             where = (*path, "name") if guest.name is not None else (*path, "names", position)
@@ -94,7 +94,7 @@ def _placement(
 ) -> Iterator[Problem]:
     if guest.start_on is not None and guest.start_in_turn is not None:
         what = "a guest has either `start_on` or `start_in_turn`."
-        yield document.problem((*path, "start_in_turn"), what, "keep one of the two keys.")
+        yield document.problem((*path, "start_in_turn"), what, "write one of the two keys.")
     if guest.start_on is not None and len(guest.start_on) != guest.vcpus:
         what = f"{len(guest.start_on)} places are given for {guest.vcpus} vCPUs."
         fix = f"list {guest.vcpus} (null for a vCPU that may run anywhere), or mend vcpus."

@@ -47,10 +47,10 @@ def _form(parts: Parts, path: KeyPath, event: EventFile) -> Iterator[Problem]:
     given = [key for key in _ACTIONS if getattr(event, key) is not None]
     if len(given) != 1:
         what = f"an event does one thing, and this one does {len(given)}."
-        yield document.problem(path, what, f"keep one of: {', '.join(_ACTIONS)}.")
+        yield document.problem(path, what, f"write one of: {', '.join(_ACTIONS)}.")
     if (event.guest is None) == (event.guests is None):
         what = "an event has either `guest` or `guests`."
-        yield document.problem(path, what, "keep one of the two keys.")
+        yield document.problem(path, what, "write one of the two keys.")
     if parts.run is not None and event.at_s >= parts.run.duration_s:
         what = f"{event.at_s:g} s is not before the end of the run at {parts.run.duration_s} s."
         fix = "use an earlier moment, or raise run.duration_s."

@@ -31,9 +31,9 @@ _WANTED = {
 }
 _BOUNDS = {
     "greater_than": ("gt", "above"),
-    "greater_than_equal": ("ge", "at least"),
+    "greater_than_equal": ("ge", "of at least"),
     "less_than": ("lt", "below"),
-    "less_than_equal": ("le", "at most"),
+    "less_than_equal": ("le", "of at most"),
 }
 
 
@@ -142,7 +142,7 @@ class _Translator:
         if kind in _BOUNDS:
             key, word = _BOUNDS[kind]
             bound = f"{word} {_number(context[key])}"
-            return f"{_shown(value)} is out of range.", f"use a value of {bound}."
+            return f"{_shown(value)} is out of range.", f"use a value {bound}."
         if kind == "literal_error":
             expected = str(context["expected"]).replace("'", "").replace(" or ", ", ").split(", ")
             return f"{_shown(value)} is not known.", known_or_nearest(str(value), expected, "value")
@@ -153,12 +153,12 @@ class _Translator:
     ) -> tuple[str, str]:
         if kind == "string_pattern_mismatch":
             lower = context["pattern"].startswith("^[a-z")
-            letters = (
-                "small letters, digits and single hyphens"
+            fix = (
+                "use small letters, digits and single hyphens only."
                 if lower
-                else ("letters, digits, and _ . - after the first")
+                else "begin with a letter or digit; letters, digits, _ . and - may follow."
             )
-            return f"{_shown(value)} is not a name.", f"use {letters} only."
+            return f"{_shown(value)} is not a name.", fix
         if kind in ("string_too_short", "too_short"):
             return "this is empty.", "give it a value, or leave the key out if it has a default."
         if kind == "string_too_long":

@@ -88,7 +88,7 @@ def _placement(value: object) -> object:
         "virtlab_placement",
         "{what}",
         {
-            "what": f"{value!r} is no place for a vCPU.",
+            "what": f'"{value}" is no place for a vCPU.',
             "fix": "write a pCPU number, a list of them, or null for all.",
         },
     )

@@ -34,7 +34,7 @@ def growth_problems(
     """Yield what is wrong with a memory load in a guest of a given maximum."""
     if (load.until is None) == (load.until_mib is None):
         what = "a memory load has either `until: limit` or `until_mib`."
-        yield document.problem(path, what, "keep one of the two keys.")
+        yield document.problem(path, what, "write one of the two keys.")
         return
     if load.until is not None:
         for key in ("hold_s", "then"):

@@ -1,0 +1,50 @@
+"""`virtlab scenarios`: what it prints and how it exits."""
+
+import json
+from pathlib import Path
+
+from typer.testing import CliRunner
+
+from virtlab.cli.scenarios import app
+
+_RUN = CliRunner()
+
+
+def test_list_names_every_scenario_and_rubric() -> None:
+    listed = json.loads(_RUN.invoke(app, ["list", "--json"]).stdout)
+
+    assert len(listed["scenarios"]) == 11
+    assert listed["rubrics"][0]["id"] == "fall-2026"
+
+
+def test_show_tells_guests_events_and_criteria() -> None:
+    shown = _RUN.invoke(app, ["show", "cpu-7-load-changes"]).stdout
+
+    assert "  run       ./vcpu_scheduler 1, for 30 s, seed 7\n" in shown
+    assert "  14 s      aos_vm3: load starts, 36 % of a pCPU in rounds of 0.5 ms\n" in shown
+
+
+def test_show_prints_json_of_a_scenario_and_of_a_rubric() -> None:
+    scenario = json.loads(_RUN.invoke(app, ["show", "memory-4-one-stops", "--json"]).stdout)
+    rubric = json.loads(_RUN.invoke(app, ["show", "fall-2026", "--json"]).stdout)
+
+    assert scenario["scenario"]["events"][-1]["event"] == "StopWorkload"
+    assert rubric["rubric"]["points_max"] == 16
+
+
+def test_check_passes_what_is_shipped() -> None:
+    result = _RUN.invoke(app, ["check"])
+
+    assert (result.exit_code, result.stdout) == (0, "12 files checked: no mistakes.\n")
+
+
+def test_check_reports_all_files_of_a_folder_and_exits_with_3(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text("schema_version: 9\n")
+    (tmp_path / "b.yml").write_text("tests: []\n")
+
+    result = _RUN.invoke(app, ["check", str(tmp_path)])
+
+    assert result.exit_code == 3
+    assert "a.yaml:1: schema_version: form 9 is newer" in result.stdout
+    assert "b.yml:1: tests: this is empty." in result.stdout
+    assert "2 files checked: " in result.stdout

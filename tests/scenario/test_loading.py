@@ -1,0 +1,187 @@
+"""Scenario files: what they mean, and what each mistake in them is told as."""
+
+import importlib.util
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from virtlab.errors import InputError, ScenarioError, UsageError
+from virtlab.model.scenario import PinVcpu, SetMemory, StartWorkload
+from virtlab.model.workload import Duty, MemoryGrowth, Trace, TracePoint
+from virtlab.scenario import find_scenario, load_scenario
+
+
+def _neighbour(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+_DATA = _neighbour("mistakes")
+SOUND: str = _DATA.SOUND
+MISTAKES: list[tuple[str, str, list[str]]] = _DATA.MISTAKES
+
+
+def _written(folder: Path, text: str) -> Path:
+    path = folder / "s.yaml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def _refusal(path: Path) -> str:
+    with pytest.raises(ScenarioError) as caught:
+        load_scenario(path)
+    return str(caught.value).replace(f"{path.parent}/", "")
+
+
+def test_a_sound_file_becomes_the_models_values(tmp_path: Path) -> None:
+    scenario = load_scenario(_written(tmp_path, SOUND))
+
+    assert [guest.name for guest in scenario.guests] == ["web", "db", "mail", "spare"]
+    assert scenario.guests[0].affinity == ((0,), (1, 2))
+    assert scenario.guests[1].affinity == (None,)
+    assert scenario.guests[1].max_memory_kib == 512 * 1024
+    assert scenario.events == (
+        StartWorkload(0, "web", Duty(0.25, 500_000)),
+        StartWorkload(5 * 10**9, "db", MemoryGrowth(16 * 1024, 200 * 1024)),
+        SetMemory(9 * 10**9, "web", 400 * 1024),
+        SetMemory(9 * 10**9, "db", 400 * 1024),
+        PinVcpu(10 * 10**9, "web", 1, (3,)),
+    )
+    assert scenario.criteria[1].limits == {"settle_intervals": 5.0}
+
+
+@pytest.mark.parametrize(("old", "new", "said"), MISTAKES)
+def test_each_mistake_is_told_with_its_line_and_mend(
+    tmp_path: Path, old: str, new: str, said: list[str]
+) -> None:
+    assert old in SOUND
+
+    assert _refusal(_written(tmp_path, SOUND.replace(old, new, 1))).split("\n") == said
+
+
+def test_all_mistakes_of_a_file_are_told_at_once_in_file_order(tmp_path: Path) -> None:
+    text = SOUND
+    for old, new in [
+        ("titl", "tytl"),
+        ("[0, [1, 2]]", "[0, 9]"),
+        ("at_s: 10", "at_s: soon"),
+        ("guest: db", "guest: dbb"),
+        ("host-alive", "host-alife"),
+    ]:
+        text = text.replace(old, new, 1)
+
+    with pytest.raises(ScenarioError) as caught:
+        load_scenario(_written(tmp_path, text))
+
+    assert [(p.line, p.path) for p in caught.value.problems] == [
+        (3, "tytle"),
+        (12, "guests[0].start_on[1]"),
+        (20, "events[0].guest"),
+        (22, "events[2].at_s"),
+        (25, "criteria[0].name"),
+    ]
+
+
+def test_anchors_and_merge_keys_are_expanded_and_mistakes_in_them_keep_their_line(
+    tmp_path: Path,
+) -> None:
+    text = SOUND.replace("  - name: spare\n", "  - &spare\n    name: spare\n").replace(
+        "events:\n", "  - {<<: *spare, name: spare2}\nevents:\n"
+    )
+
+    assert load_scenario(_written(tmp_path, text)).guests[-1].name == "spare2"
+    wrong = text.replace("running: false", "running: never")
+    assert _refusal(_written(tmp_path, wrong)).count("s.yaml:19: guests") == 2
+
+
+def test_a_bomb_of_anchors_is_refused(tmp_path: Path) -> None:
+    lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
+    lines += [f"a{n}: &a{n} [" + ", ".join([f"*a{n - 1}"] * 10) + "]" for n in range(1, 9)]
+
+    said = _refusal(_written(tmp_path, "\n".join(lines)))
+
+    assert "more than 20000 values once its anchors are expanded" in said
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", "s.yaml:1: the file is empty.\n  fix: write a scenario."),
+        (
+            b"- a\n",
+            "s.yaml:1: a scenario is a mapping of keys, and this is not one.\n"
+            "  fix: write it as lines of `key: value`.",
+        ),
+        (
+            b"id: x\nwhy: \xff\n",
+            "s.yaml:2: byte 0xff is not UTF-8.\n  fix: save the file as UTF-8.",
+        ),
+        (
+            b"#" * 300_000,
+            "s.yaml:1: the file has more than 256 KiB.\n"
+            "  fix: keep it short; long series belong into a trace file.",
+        ),
+    ],
+)
+def test_what_is_no_scenario_at_all_is_refused(tmp_path: Path, content: bytes, said: str) -> None:
+    path = tmp_path / "s.yaml"
+    path.write_bytes(content)
+
+    assert _refusal(path) == said
+
+
+def test_a_file_that_is_not_there_is_told(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"scenario .*none\.yaml cannot be read: No such file"):
+        load_scenario(tmp_path / "none.yaml")
+
+
+def test_an_unknown_id_names_the_nearest() -> None:
+    with pytest.raises(UsageError) as caught:
+        find_scenario("cpu-1-all-in-one")
+
+    assert str(caught.value) == (
+        "There is no scenario cpu-1-all-in-one, neither shipped nor as a file.\n"
+        "  fix: did you mean cpu-1-all-on-one?"
+    )
+
+
+def test_a_trace_is_read_beside_its_scenario(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("time_s,cpu,memory_mib\n0,0.5,100\n2.5,1,\n")
+    text = SOUND.replace("{duty: 0.25, period_ms: 0.5}", "{trace: t.csv}")
+
+    scenario = load_scenario(_written(tmp_path, text))
+
+    trace = Trace((TracePoint(0, 0.5, 102_400), TracePoint(2_500_000_000, 1.0, None)))
+    assert scenario.events[0] == StartWorkload(0, "web", trace)
+
+
+def test_mistakes_in_a_trace_are_told_by_its_own_lines(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("time_s,cpu\n1,0.5\n1,2\n2\n")
+    text = SOUND.replace("{duty: 0.25, period_ms: 0.5}", "{trace: t.csv}")
+
+    assert _refusal(_written(tmp_path, text)) == (
+        't.csv:3: cpu: "2" is not a number from 0 to 1.\n  fix: mend the field.\n'
+        "t.csv:4: this row has 1 fields and the header has 2.\n"
+        "  fix: give one field a column."
+    )
+
+
+@settings(max_examples=60, deadline=None)
+@given(cut=st.integers(0, len(SOUND)), piece=st.text(max_size=6))
+def test_any_damage_is_a_problem_and_never_a_crash(
+    tmp_path_factory: pytest.TempPathFactory, cut: int, piece: str
+) -> None:
+    path = tmp_path_factory.mktemp("s") / "s.yaml"
+    text = SOUND[:cut] + piece + SOUND[cut:]
+    path.write_bytes(text.encode("utf-8", "surrogatepass"))
+
+    try:
+        load_scenario(path)
+    except ScenarioError as err:
+        assert err.problems
