@@ -198,7 +198,7 @@ def _reach(
         limit=reach,
         unit="MiB",
         sense="at_most",
-        reason=f"{guest.name} comes within {figure(gap, reach)} MiB of its maximum before its "
+        reason=f"{guest.name} is at best {figure(gap, reach)} MiB below its maximum before its "
         f"consumer's end at {scenario_s(end_ns)} (limit {figure(reach)}); the host had "
         f"{figure(host_free)} MiB free",
         at_s=end_ns / NS_PER_S,
@@ -305,16 +305,16 @@ def _comes_back(timeline: Timeline, guest: GuestTrack, limits: Limits) -> Iterat
 
 def _idle_size(timeline: Timeline, guest: GuestTrack, limits: Limits) -> Check:
     index = max(range(len(guest.actual_kib)), key=guest.actual_kib.__getitem__)
-    limit = _start_mib(timeline, guest) + (limits["idle_band_mib"] or 0.0)
-    size = _mib(guest.actual_kib[index])
+    limit = limits["idle_band_mib"] or 0.0
+    grown = max(_mib(guest.actual_kib[index]) - _start_mib(timeline, guest), 0.0)
     return Check(
-        met=size <= limit + _BATCH_MIB,
-        measured=size,
+        met=grown <= limit + _BATCH_MIB,
+        measured=grown,
         limit=limit,
         unit="MiB",
         sense="at_most",
-        reason=f"{guest.name} consumes nothing and has at most {figure(size, limit)} MiB, at "
-        f"{scenario_s(timeline.times_ns[index])} (limit {figure(limit)})",
+        reason=f"{guest.name} consumes nothing and grows by at most {figure(grown, limit)} MiB, "
+        f"at {scenario_s(timeline.times_ns[index])} (limit {figure(limit)})",
         at_s=timeline.times_ns[index] / NS_PER_S,
         where=guest.name,
         way="idle-grew",

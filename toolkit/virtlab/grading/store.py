@@ -1,0 +1,321 @@
+"""Results on disk: a folder is written beside its place and moved there whole, or not at all.
+
+verdict.json   what the program got and why: the same bytes for the same runs
+run.json       what differs between two runs: versions, wall times, machine
+build/PROGRAM.log
+runs/SCENARIO-seed-N/{timeline.json, monitor.txt, stdout.log, stderr.log}
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from virtlab.errors import EnvironmentLackError, InputError, UsageError, VirtlabError
+from virtlab.model.timeline import Timeline
+from virtlab.model.verdict import Verdict
+
+__all__ = [
+    "RESULTS_FORMAT",
+    "ResultWriter",
+    "StoredResults",
+    "StoredRun",
+    "check_target",
+    "read_results",
+    "read_timeline",
+    "read_verdict",
+    "verdict_json",
+    "verdict_schema",
+    "write_results",
+]
+
+RESULTS_FORMAT = "virtlab-results-1"
+_TIMELINE_VERSION = 1
+_VERDICT_VERSION = 1
+_NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
+_PROBLEMS_SHOWN = 5
+
+
+# Writing.
+
+
+def verdict_json(verdict: Verdict) -> str:
+    """Return a verdict as JSON: the same bytes for the same verdict."""
+    return json.dumps(asdict(verdict), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def verdict_schema() -> dict[str, Any]:
+    """Return the JSON Schema of verdict.json, as published in docs/reference."""
+    from pydantic import TypeAdapter
+
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **TypeAdapter(Verdict).json_schema(mode="serialization"),
+        "title": "virtlab verdict",
+    }
+
+
+def check_target(path: Path, *, overwrite: bool = False) -> None:
+    """Refuse a folder that must not be replaced; to be asked before anything runs.
+
+    Raises:
+        UsageError: it is a file, or a folder with something in it that is not to be replaced.
+    """
+    if not path.exists():
+        return
+    if not path.is_dir():
+        raise UsageError(f"{path} is a file.", fix="name a folder for the results.")
+    if not any(path.iterdir()):
+        return
+    if not _is_ours(path):
+        raise UsageError(
+            f"{path} holds files that are no results of virtlab.",
+            fix="name a new or an empty folder.",
+        )
+    if not overwrite:
+        raise UsageError(
+            f"{path} holds results already.",
+            fix="name another folder, or ask for these to be replaced with --overwrite.",
+        )
+
+
+@contextlib.contextmanager
+def write_results(path: Path, *, overwrite: bool = False) -> Iterator[ResultWriter]:
+    """Give a writer for a result folder, which appears under its name when the block is done.
+
+    If the block or the writing fails, nothing is left behind and an older folder stays.
+
+    Raises:
+        UsageError: the folder must not be replaced or cannot be written.
+        EnvironmentLackError: the disk is full.
+    """
+    check_target(path, overwrite=overwrite)
+    path = path.absolute()
+    with _translated(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        beside = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    try:
+        with _translated(path):
+            new = beside / "new"
+            new.mkdir()
+        yield ResultWriter(new, path)
+        with _translated(path):
+            if path.exists():
+                path.rename(beside / "old")
+            try:
+                new.rename(path)
+            except OSError:
+                if (beside / "old").exists():
+                    (beside / "old").rename(path)
+                raise
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+
+
+class ResultWriter:
+    """Writes the files of one result folder."""
+
+    def __init__(self, folder: Path, shown: Path) -> None:
+        """Take the folder to write in, and the one that it becomes."""
+        self._folder = folder
+        self._shown = shown
+
+    def verdict(self, verdict: Verdict) -> None:
+        """Write verdict.json."""
+        self._write("verdict.json", verdict_json(verdict).encode())
+
+    def run_info(self, info: Mapping[str, Any]) -> None:
+        """Write run.json: whatever the caller knows that may differ between two equal runs."""
+        text = json.dumps({"format": RESULTS_FORMAT, **info}, indent=2, ensure_ascii=False)
+        self._write("run.json", text.encode() + b"\n")
+
+    def build_log(self, program: str, log: bytes) -> None:
+        """Write what the build of a program printed."""
+        self._write(f"build/{program}.log", log)
+
+    def run(self, timeline: Timeline, *, monitor: str, stdout: bytes, stderr: bytes) -> None:
+        """Write the folder of one run."""
+        folder = f"runs/{timeline.scenario}-seed-{timeline.seed}"
+        self._write(f"{folder}/timeline.json", timeline.to_json().encode())
+        self._write(f"{folder}/monitor.txt", monitor.encode())
+        self._write(f"{folder}/stdout.log", stdout)
+        self._write(f"{folder}/stderr.log", stderr)
+
+    def file(self, name: str, content: bytes) -> None:
+        """Write another file, such as a report."""
+        self._write(name, content)
+
+    def _write(self, name: str, content: bytes) -> None:
+        with _translated(self._shown):
+            target = self._folder / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(content)
+
+
+@contextlib.contextmanager
+def _translated(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as err:
+        if err.errno in _NO_ROOM:
+            raise EnvironmentLackError(
+                f"The disk is full: the results in {path} could not be written.",
+                fix="free some space, or name a folder on another disk.",
+            ) from err
+        reason = os.strerror(err.errno) if err.errno else str(err)
+        raise UsageError(
+            f"The results in {path} could not be written: {reason}.",
+            fix="name a folder that you may write to.",
+        ) from err
+
+
+def _is_ours(path: Path) -> bool:
+    try:
+        info = json.loads((path / "run.json").read_bytes())
+    except (OSError, ValueError):
+        return False
+    return isinstance(info, dict) and info.get("format") == RESULTS_FORMAT
+
+
+# Reading.
+
+
+@dataclass(frozen=True, slots=True)
+class StoredRun:
+    """One run of a result folder."""
+
+    folder: Path
+    timeline: Timeline
+
+
+@dataclass(frozen=True, slots=True)
+class StoredResults:
+    """A result folder: enough to judge all of it again."""
+
+    folder: Path
+    verdict: Verdict
+    info: Mapping[str, Any]
+    runs: tuple[StoredRun, ...]
+
+
+def read_results(folder: Path) -> StoredResults:
+    """Return what a result folder holds.
+
+    Raises:
+        InputError: it is no result folder, or a file in it is broken.
+    """
+    if not folder.is_dir() or not _is_ours(folder):
+        raise InputError(
+            f"{folder} is no folder of results.",
+            fix="name a folder that `virtlab grade` or `virtlab run` has written.",
+        )
+    files = sorted((folder / "runs").glob("*/timeline.json"))
+    return StoredResults(
+        folder=folder,
+        verdict=read_verdict(folder / "verdict.json"),
+        info=json.loads((folder / "run.json").read_bytes()),
+        runs=tuple(StoredRun(file.parent, read_timeline(file)) for file in files),
+    )
+
+
+def read_verdict(path: Path) -> Verdict:
+    """Return the verdict in a file.
+
+    Raises:
+        InputError: it cannot be read, or is no verdict of this version.
+    """
+    verdict: Verdict = _read(path, Verdict, "verdict", _VERDICT_VERSION)
+    return verdict
+
+
+def read_timeline(path: Path) -> Timeline:
+    """Return the timeline in a file.
+
+    Raises:
+        InputError: it cannot be read, is no timeline of this version, or contradicts itself.
+    """
+    timeline: Timeline = _read(path, Timeline, "timeline", _TIMELINE_VERSION)
+    problem = next(_contradictions(timeline), None)
+    if problem is not None:
+        raise _broken(path, "timeline", [problem])
+    return timeline
+
+
+def _read(path: Path, kind: type[Any], name: str, version: int) -> Any:
+    from pydantic import TypeAdapter, ValidationError
+
+    try:
+        content = path.read_bytes()
+    except OSError as err:
+        reason = os.strerror(err.errno) if err.errno else str(err)
+        raise InputError(f"{path} cannot be read: {reason}.", fix="check the path.") from err
+    try:
+        data = json.loads(content)
+    except (ValueError, RecursionError) as err:
+        raise _broken(path, name, [f"it is no JSON: {err}"]) from err
+    found = data.get("version") if isinstance(data, dict) else None
+    if isinstance(found, int) and found != version:
+        raise InputError(
+            f"{path}: a {name} of version {found}; this virtlab reads version {version}.",
+            fix="use the virtlab that wrote it, or run it again.",
+        )
+    try:
+        return TypeAdapter(kind).validate_json(content)
+    except ValidationError as err:
+        details = err.errors(include_url=False, include_input=False)
+        raise _broken(
+            path,
+            name,
+            [f"{'.'.join(map(str, d['loc'])) or 'the file'}: {d['msg']}" for d in details],
+        ) from err
+
+
+def _contradictions(timeline: Timeline) -> Iterator[str]:
+    """Yield what judging would trip over: columns of unequal length, moments out of order."""
+    count = len(timeline.times_ns)
+    if any(a >= b for a, b in zip(timeline.times_ns, timeline.times_ns[1:], strict=False)):
+        yield "times_ns: the moments are not in order"
+    if timeline.interval_ns <= 0 or timeline.duration_ns <= 0 or timeline.pcpus <= 0:
+        yield "interval_ns, duration_ns and pcpus have to be above 0"
+    if len(timeline.pcpu_busy_ns) != timeline.pcpus:
+        yield f"pcpu_busy_ns: {len(timeline.pcpu_busy_ns)} series for {timeline.pcpus} pCPUs"
+    columns: dict[str, tuple[Any, ...]] = {
+        "host_free_kib": timeline.host_free_kib,
+        "host_swap_kib": timeline.host_swap_kib,
+        **{f"pcpu_busy_ns.{n}": series for n, series in enumerate(timeline.pcpu_busy_ns)},
+    }
+    for number, guest in enumerate(timeline.guests):
+        where = f"guests.{number}"
+        if len(guest.start_masks) != len(guest.vcpus):
+            yield f"{where}.start_masks: {len(guest.start_masks)} for {len(guest.vcpus)} vCPUs"
+        for name in (
+            "running", "actual_kib", "target_kib", "unused_kib", "consumer_kib", "rss_kib",
+        ):  # fmt: skip
+            columns[f"{where}.{name}"] = getattr(guest, name)
+        for vcpu_number, vcpu in enumerate(guest.vcpus):
+            for field in fields(vcpu):
+                columns[f"{where}.vcpus.{vcpu_number}.{field.name}"] = getattr(vcpu, field.name)
+    for name, column in columns.items():
+        if len(column) != count:
+            yield f"{name}: {len(column)} entries for {count} moments"
+    known = {guest.name for guest in timeline.guests}
+    for event in timeline.events:
+        if event.guest is not None and event.guest not in known:
+            yield f"events: there is no guest {event.guest}"
+
+
+def _broken(path: Path, name: str, problems: list[str]) -> VirtlabError:
+    listed = "".join(f"\n  {problem}" for problem in problems[:_PROBLEMS_SHOWN])
+    more = len(problems) - _PROBLEMS_SHOWN
+    return InputError(
+        f"{path} is no {name}:{listed}" + (f"\n  and {more} more" if more > 0 else ""),
+        fix="run it again; these files are not meant to be edited.",
+    )

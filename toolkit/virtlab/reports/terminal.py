@@ -1,0 +1,327 @@
+"""A verdict for people: a table of the tests, then each lost point with its reason and a hint.
+
+The text is whole without colour: every status is a symbol and a word. It fits any width from 60
+columns on, and the commands that repeat a run are never cut, so that they can be copied.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
+
+from virtlab.model.verdict import CriterionResult, PointLine, RunVerdict, Verdict
+
+if TYPE_CHECKING:  # rich is slow to import, and only a page needs it
+    from rich.box import Box
+    from rich.console import Console, RenderableType
+    from rich.table import Table
+
+__all__ = ["run_text", "verdict_text"]
+
+_SYMBOLS: Mapping[str, str] = {"met": "✓", "lost": "✗", "not run": "–", "narrow": "!"}
+_PLAIN_SYMBOLS: Mapping[str, str] = {"met": "+", "lost": "x", "not run": "-", "narrow": "!"}
+_STYLES: Mapping[str, str] = {
+    "met": "green",
+    "lost": "bold red",
+    "not run": "yellow",
+    "narrow": "yellow",
+}
+
+
+def verdict_text(
+    verdict: Verdict, *, width: int = 80, colour: bool = False, ascii_only: bool = False
+) -> str:
+    """Return a submission's verdict as text."""
+    page = _Page(width, colour, ascii_only)
+    page.line(f"[bold]{_plain(verdict.program)}[/]")
+    page.line(f"{_plain(verdict.rubric)}, version {_plain(verdict.rubric_version)}")
+    page.add(_marks_table(page, verdict))
+    lost = [run for run in verdict.runs if _lost_lines(run) or run.status != "ok" or run.notes]
+    lost_general = [line for line in verdict.general if line.points is not None and _is_lost(line)]
+    if lost or lost_general:
+        page.heading("Where points were lost" if _any_lost(verdict) else "Notes")
+    for line in lost_general:
+        page.gap()
+        page.line(f"{page.mark('lost')} [bold]{_plain(line.label)}[/]  {_change(line)}")
+        page.add(_facts([("why", line.reason)]))
+    for run in lost:
+        page.gap()
+        _lost_run(page, run)
+    if verdict.borderline:
+        page.gap()
+        page.heading("Narrow")
+        for note in verdict.borderline:
+            page.add(_marked(page.mark("narrow"), note))
+    page.gap()
+    for sentence in _closing(verdict):
+        page.line(sentence)
+    return page.text()
+
+
+def run_text(
+    run: RunVerdict, *, width: int = 80, colour: bool = False, ascii_only: bool = False
+) -> str:
+    """Return the verdict of one run, criterion by criterion, as text."""
+    page = _Page(width, colour, ascii_only)
+    page.line(f"[bold]{_plain(run.scenario)}[/]: {_plain(run.title)}")
+    page.line(f"{_plain(run.program)}, seed {run.seed}")
+    page.gap()
+    for result in run.criteria:
+        status = {"passed": "met", "failed": "lost", "not_run": "not run"}[result.status]
+        word = "not met" if status == "lost" else status
+        narrow = ", narrowly" if result.borderline else ""
+        page.line(f"{page.mark(status)} [bold]{_plain(result.name)}[/]: {word}{narrow}")
+        facts = [("why", result.reason)]
+        if result.hint is not None:
+            facts.append(("hint", result.hint))
+        page.add(_facts(facts))
+    _ending(page, run)
+    if run.lines:
+        page.gap()
+        page.line(f"[bold]{_points(run.points)} of {_points(run.points_max)} points[/]")
+    page.gap()
+    page.command(run.replay)
+    return page.text()
+
+
+# --- the table of the tests
+
+
+def _marks_table(page: _Page, verdict: Verdict) -> Table:
+    from rich import box
+    from rich.table import Table
+
+    table = Table(
+        box=_ascii_box() if page.ascii_only else box.SIMPLE_HEAD,
+        expand=False,
+        pad_edge=False,
+        show_footer=True,
+        padding=(0, 1),
+    )
+    points, points_max = _points(verdict.points), _points(verdict.points_max)
+    table.add_column("Test", footer="Total", overflow="fold")
+    table.add_column("Points", footer=points, justify="right", no_wrap=True)
+    table.add_column("of", footer=points_max, justify="right", no_wrap=True)
+    table.add_column("Result", footer="", overflow="fold")
+    for line in verdict.general:
+        table.add_row(*_general_row(page, line))
+    for run in verdict.runs:
+        table.add_row(*_run_row(page, run))
+    return table
+
+
+def _ascii_box() -> Box:
+    """Return SIMPLE_HEAD in ASCII: a rule below the heads, and air around."""
+    from rich.box import Box
+
+    return Box("    \n    \n -- \n    \n    \n    \n    \n    \n", ascii=True)
+
+
+def _general_row(page: _Page, line: PointLine) -> tuple[str, str, str, str]:
+    if line.points is None:
+        shown, status, word = "", "not run", f"not run: {line.reason.removeprefix('not run: ')}"
+    else:
+        shown, status = _points(line.points), "lost" if _is_lost(line) else "met"
+        word = "lost" if status == "lost" else "met"
+    # What is not run stands outside the total, and so do its points.
+    of = f"({_points(line.points_max)})" if line.points is None else _points(line.points_max)
+    return _plain(line.label), shown, of, f"{page.mark(status)} {_plain(word)}"
+
+
+def _run_row(page: _Page, run: RunVerdict) -> tuple[str, str, str, str]:
+    if run.status == "lab_fault":
+        of = f"({_points(sum(line.points_max for line in run.lines))})"
+        return _plain(run.scenario), "", of, f"{page.mark('not run')} not run"
+    lost = [line.label for line in _lost_lines(run)]
+    word = f"{page.mark('lost')} lost: {', '.join(lost)}" if lost else f"{page.mark('met')} met"
+    narrow = any(result.borderline for result in run.criteria)
+    if narrow and not lost:
+        word += f" {page.mark('narrow')} narrowly"
+    return _plain(run.scenario), _points(run.points), _points(run.points_max), word
+
+
+# --- what was lost, and why
+
+
+def _lost_run(page: _Page, run: RunVerdict) -> None:
+    status = "not run" if run.status == "lab_fault" else "lost" if _lost_lines(run) else "met"
+    page.line(f"{page.mark(status)} [bold]{_plain(run.scenario)}[/]: {_plain(run.title)}")
+    for lines in _same_reason(_lost_lines(run)):
+        names = ", ".join(f"{_plain(line.label)} {_change(line)}" for line in lines)
+        page.add(_indented(names))
+        facts = [("why", lines[0].reason)]
+        hint = _hint(run, lines[0])
+        if hint is not None:
+            facts.append(("hint", hint))
+        page.add(_facts(facts))
+    _ending(page, run)
+    page.command(run.replay)
+
+
+def _ending(page: _Page, run: RunVerdict) -> None:
+    """Tell how the program ended, where that was not as it should be."""
+    facts = []
+    if run.status != "ok":
+        who = "lab" if run.status == "lab_fault" else "program"
+        facts.append((who, f"{run.outcome.replace('_', ' ')}: {run.outcome_reason}"))
+        facts += [("call", call) for call in run.last_calls]
+    facts += [("note", note) for note in run.notes]
+    if facts:
+        page.add(_facts(facts))
+
+
+def _hint(run: RunVerdict, line: PointLine) -> str | None:
+    """Return the hint of the criterion that a line's reason comes from."""
+    cause = _cause(run, line)
+    return None if cause is None else cause.hint
+
+
+def _cause(run: RunVerdict, line: PointLine) -> CriterionResult | None:
+    own = [result for result in run.criteria if result.name == line.label]
+    failed = [result for result in (*own, *run.criteria) if result.status == "failed"]
+    return next((result for result in failed if result.reason in line.reason), None)
+
+
+def _same_reason(lines: list[PointLine]) -> list[list[PointLine]]:
+    groups: dict[str, list[PointLine]] = {}
+    for line in lines:
+        groups.setdefault(line.reason, []).append(line)
+    return list(groups.values())
+
+
+def _lost_lines(run: RunVerdict) -> list[PointLine]:
+    return [line for line in run.lines if line.points is not None and _is_lost(line)]
+
+
+def _is_lost(line: PointLine) -> bool:
+    return line.points is not None and line.points < line.points_max
+
+
+def _any_lost(verdict: Verdict) -> bool:
+    return any(_is_lost(line) for line in verdict.general) or any(
+        _lost_lines(run) for run in verdict.runs
+    )
+
+
+# --- the end
+
+
+def _closing(verdict: Verdict) -> Iterator[str]:
+    points, points_max = _points(verdict.points), _points(verdict.points_max)
+    yield f"[bold]{points} of {points_max} points[/]"
+    if len(verdict.seeds) > 1:
+        listed = ", ".join(str(seed) for seed in verdict.seeds)
+        yield f"The lowest of the seeds {listed} counts; shown is seed {verdict.seed}."
+    if verdict.partial:
+        yield "Not everything was run, so this is not the whole mark."
+
+
+def _change(line: PointLine) -> str:
+    return f"(-{_points(line.points_max - (line.points or 0.0))})"
+
+
+def _points(value: float) -> str:
+    return f"{value:.4f}".rstrip("0").rstrip(".")
+
+
+# --- the page
+
+
+class _Page:
+    """Collects the parts of a text and lays them out."""
+
+    def __init__(self, width: int, colour: bool, ascii_only: bool) -> None:
+        from rich.console import Console
+
+        self.ascii_only = ascii_only
+        self._symbols = _PLAIN_SYMBOLS if ascii_only else _SYMBOLS
+        self._out = io.StringIO()
+        # Everything is given, so that no variable of the environment changes the text.
+        self._console: Console = Console(
+            file=self._out,
+            width=width,
+            force_terminal=colour,
+            no_color=not colour,
+            color_system="standard" if colour else None,
+            legacy_windows=False,
+            highlight=False,
+            emoji=False,
+            _environ={},
+        )
+
+    def mark(self, status: str) -> str:
+        """Return a status' symbol in its colour."""
+        return f"[{_STYLES[status]}]{self._symbols[status]}[/]"
+
+    def line(self, markup: str) -> None:
+        """Add a line of markup."""
+        self._console.print(markup)
+
+    def heading(self, text: str) -> None:
+        """Add a heading."""
+        self._console.print(f"[bold underline]{text}[/]")
+
+    def gap(self) -> None:
+        """Add an empty line."""
+        self._console.print()
+
+    def add(self, part: RenderableType) -> None:
+        """Add a part that lays itself out."""
+        self._console.print(part)
+
+    def command(self, command: str) -> None:
+        """Add a command, whole on one line however long it is."""
+        markup = f"      [dim]again[/]  [cyan]{_plain(command)}[/]"
+        self._console.print(markup, soft_wrap=True)
+
+    def text(self) -> str:
+        """Return the page, without the blanks that fill its lines up."""
+        return "".join(f"{line.rstrip()}\n" for line in self._out.getvalue().splitlines())
+
+
+def _facts(facts: list[tuple[str, str]]) -> Table:
+    """Return sentences beside their names; a name stands only where it changes."""
+    from rich.table import Table
+
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_column(width=7, justify="right", style="dim", no_wrap=True)
+    table.add_column(overflow="fold")
+    before = ""
+    for name, sentence in facts:
+        table.add_row("" if name == before else name, _plain(sentence))
+        before = name
+    return _shifted(table)
+
+
+def _shifted(table: Table) -> Table:
+    from rich.table import Table
+
+    outer = Table.grid()
+    outer.add_column(width=4)
+    outer.add_column()
+    outer.add_row("", table)
+    return outer
+
+
+def _marked(mark: str, text: str) -> Table:
+    from rich.table import Table
+
+    table = Table.grid(padding=(0, 1, 0, 0))
+    table.add_column(width=1)
+    table.add_column(overflow="fold")
+    table.add_row(mark, _plain(text))
+    return table
+
+
+def _indented(markup: str) -> RenderableType:
+    from rich.padding import Padding
+
+    return Padding(markup, (0, 0, 0, 4))
+
+
+def _plain(text: str) -> str:
+    """Return text that no program can dress up: markup is escaped, control characters shown."""
+    from rich.markup import escape
+
+    return escape("".join(char if char.isprintable() else repr(char)[1:-1] for char in text))
