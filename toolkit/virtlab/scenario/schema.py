@@ -108,7 +108,8 @@ Placement = Annotated[
 class FileModel(BaseModel):
     """A mapping in a file: unknown keys are mistakes, and no value is converted."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+    # Built on first use: a model inside another is then built once, as part of it.
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, defer_build=True)
 
 
 def _one_of(*alternatives: str) -> JsonDict:
