@@ -1,21 +1,24 @@
 """The lockstep virtual clock's server: virtual time moves only while the whole program waits.
 
-Every thread of the program holds one connection (`clock/protocol.h`). The rule that makes a run repeatable:
+Every thread of the program holds one connection (`clock/protocol.h`). What makes a run repeatable:
 
-- time moves only when every registered thread waits and no byte is in flight, neither on a clock connection nor
-  on one of the host's; then it jumps to the earliest deadline;
-- exactly one thread is released at a time, the one with the least (deadline, registration number). A thread that
-  something else woke (a descriptor, a signal) or that is newly born takes its turn in the same order;
-- a thread that is blocked where the library does not see it (a mutex, a join, a pipe, a child) would stop time
-  for ever. The kernel tells that it sleeps; once it has slept for some real time the others go on (`blocked`);
-- bytes that nobody is about to read must not stop time either: with the whole program asleep, it goes on (`forced`);
+- time moves only when every registered thread waits and no byte is in flight, neither on a clock
+  connection nor on one of the host's; then it jumps to the earliest deadline;
+- exactly one thread is released at a time, the one with the least (deadline, registration number).
+  A thread that something else woke (a descriptor, a signal) or that is newly born takes its turn in
+  the same order;
+- a thread that is blocked where the library does not see it (mutex, join, pipe, child) would
+  stop time. The kernel tells that it sleeps; once it has slept for some real time the others go on (`blocked`);
+- bytes that nobody is about to read must not stop time either: with the whole program asleep, it
+  goes on (`forced`);
 - between a program's exec and its first word no time passes.
 
-The first two are exact; the others take real time to notice, a few milliseconds when they first happen.
+The first two are exact; the others take some real milliseconds to notice when they first happen.
 """
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import mmap
 import selectors
@@ -84,8 +87,8 @@ class ClockServer:
                 key.data(mask)
 
     Attributes:
-        on_end: called when time has reached the end and the program still goes on. Until `allow_until()`
-            time stands still.
+        on_end: called when time has reached the end and the program still goes on. Time then stands
+            still until `allow_until()`.
         waits: how many sleeps the program's first thread has done.
         forced: how often time went on although bytes were in flight.
         blocked: how often time went on although a thread had not said that it waits.
@@ -105,8 +108,8 @@ class ClockServer:
         Args:
             selector: where the sockets are registered, with callbacks as data.
             directory: an existing private folder.
-            advance: moves the host to a virtual instant; what the host has to say unasked it has written to its
-                sockets when this returns. Called before the program can see the instant.
+            advance: moves the host to a virtual instant; what the host has to say unasked it has
+                written to its sockets when this returns. Called before the instant shows.
             busy_sockets: the host's connected sockets; bytes in flight on them keep time still.
             on_end: see the attributes.
         """
@@ -127,6 +130,7 @@ class ClockServer:
         self._watching = 0  # waiting links that a descriptor may wake
         self._due = False  # something is to be examined at the next turn
         self._looks = 0  # examinations since the program's last word
+        self._look_at = 0.0  # real time before which looking for blocked threads is too early
         self._signalled = False  # on_end has acted and the program has not yet reacted
         self._starting: dict[int, float] = {}  # pid -> until when it is given time to exec
         self._tasks = TaskStates()
@@ -179,7 +183,7 @@ class ClockServer:
         self.set_end(ns)
 
     def turn(self) -> float | None:
-        """Do what waits for no message; return in how many seconds to call again, None for no need."""
+        """Do what waits for no message; return the seconds until the next call, None if none."""
         if not self._due:
             return None
         self._due = False
@@ -187,7 +191,7 @@ class ClockServer:
         return pause if self._due else None
 
     def close(self) -> None:
-        """Drop every thread and remove the files; what still runs of the program ends with status 97."""
+        """Drop every thread and remove the files; what still runs of the program exits with 97."""
         for link in list(self._links.values()):
             self._selector.unregister(link.sock)
             link.sock.close()
@@ -319,15 +323,13 @@ class ClockServer:
         self._answer(link)
 
     def _answer(self, link: _Link) -> None:
-        try:
+        with contextlib.suppress(OSError):  # it may have died; its end of file is read next
             link.sock.send(ANSWER.pack(self._now))
-        except OSError:
-            pass  # it has died; the end of its connection is read next
 
     # ---- the rule ----
 
     def _settle(self) -> None:
-        """After messages: release at once where that is clearly right, else examine at the next turn."""
+        """Release at once where that is clearly right, else look again at the next turn."""
         links = len(self._links)
         if (
             links == 1
@@ -339,9 +341,10 @@ class ClockServer:
             self._release_next()
         elif links > self._running:
             self._due = True
+            self._look_at = 0.0
 
     def _examine(self) -> float:
-        """Let the program go on if it is time; ask for another turn, after the returned pause, if not yet."""
+        """Let the program go on if it is time; else ask for a turn after the returned pause."""
         if self._end is not None and self._now >= self._end and not self._end_told:
             self._tell_end()
         if len(self._links) == self._running:
@@ -358,8 +361,27 @@ class ClockServer:
             if self._looks < EAGER_LOOKS or not self._tasks.still(self.pids):
                 return self._look_again()
             self.forced += 1
-        self._release_next()
-        return 0.0
+        if self._release_next():
+            self._look_later()
+        return PAUSE_S
+
+    def _examine_blocked(self) -> float:
+        """Let the next thread go on where all that run according to their words are in fact asleep."""
+        early = self._look_at - time.monotonic()
+        if early > 0:
+            self._due = True
+            return early
+        if (self._in_flight() and self._looks < EAGER_LOOKS) or not self._rest_is_blocked():
+            return self._look_again()
+        if self._release_next():
+            self.blocked += 1
+            self._look_later()
+        return PAUSE_S
+
+    def _look_later(self) -> None:
+        """Others wait for the thread that was just released; it may block without a word."""
+        self._due = len(self._links) > self._running
+        self._look_at = time.monotonic() + PAUSE_S
 
     def _look_again(self) -> float:
         self._due = True
@@ -367,7 +389,7 @@ class ClockServer:
         return 0.0 if self._looks < EAGER_LOOKS and not self._running else PAUSE_S
 
     def _release_next(self) -> bool:
-        """Move time to the earliest deadline and release its thread; False where nobody can go on yet."""
+        """Move time to the earliest deadline and release its thread; False if nobody can."""
         waiting = [link for link in self._links.values() if link.deadline is not None]
         if self._end_told:
             waiting = [link for link in waiting if link.takes_turn]
@@ -408,7 +430,7 @@ class ClockServer:
     # ---- what is under way ----
 
     def _in_flight(self) -> bool:
-        """Tell whether somebody has yet to read something: we, or the program where it watches for it."""
+        """Tell whether we have yet to read something, or the program where it watches for it."""
         for sock in self._busy_sockets():
             if self._pending(sock, termios.FIONREAD):
                 return True

@@ -1,8 +1,8 @@
 """What the kernel tells about the threads of a program: asleep or not, and for how long.
 
-Source: proc_pid_status(5). `State` is S in an interruptible sleep; the two switch counters stand still exactly
-as long as the task does not run, so equal counters mean that it has slept all the while. NSpid ends with the
-number that the task itself sees inside its pid namespace.
+Source: proc_pid_status(5). `State` is S in an interruptible sleep. The two switch counters stand
+still exactly as long as the task does not run, so equal counters mean that it has slept all the while.
+NSpid ends with the number that the task itself sees inside its pid namespace.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class TaskStates:
 def tasks_of(pid: int) -> Iterator[TaskState]:
     """Yield the tasks of a process that live; none where the process is gone or hidden."""
     try:
-        tids = sorted(os.listdir(f"/proc/{pid}/task"), key=int)
+        tids = sorted(os.listdir(f"/proc/{pid}/task"), key=int)  # noqa: PTH208 (names, not paths)
     except OSError:
         return
     for tid in tids:
