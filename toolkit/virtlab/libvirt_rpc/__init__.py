@@ -19,13 +19,12 @@ Handlers take the arguments in the declared order and return a tuple of results 
 
 Modules: `xdr` types and codecs, `packet` framing, `procedures` the table, `typed` typed parameters
 and bulk statistics, `values` shared structs, `errors` refusals, `call` and `session` the host's
-end, `client` the other end for tests.
+end, `client` (not imported here) the other end for tests.
 """
 
 from __future__ import annotations
 
 from virtlab.libvirt_rpc.call import Call
-from virtlab.libvirt_rpc.client import ClientConnection
 from virtlab.libvirt_rpc.errors import LibvirtError, ProtocolError
 from virtlab.libvirt_rpc.session import ServerConnection
 from virtlab.libvirt_rpc.typed import Param, ParamType, StatsLayout
@@ -33,7 +32,6 @@ from virtlab.libvirt_rpc.values import DomainHandle, MemoryStat, NodeStat, VcpuI
 
 __all__ = [
     "Call",
-    "ClientConnection",
     "DomainHandle",
     "LibvirtError",
     "MemoryStat",

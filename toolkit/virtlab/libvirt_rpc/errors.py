@@ -91,6 +91,8 @@ _TEMPLATES = {
 }
 
 _LEVEL_ERROR = 2
+# VIR_ERROR_MAX_LENGTH of libvirt; a client may look up a name of 4 MiB, which would come back.
+_TEXT_MAX = 1023  # characters
 
 ERROR = fields(
     code=I32,
@@ -128,12 +130,13 @@ class LibvirtError(Exception):
         str1: str | None = None,
         str2: str | None = None,
     ) -> None:
+        message = message[:_TEXT_MAX]
         super().__init__(message)
         self.code = code
         self.domain = domain
         self.message = message
-        self.str1 = str1
-        self.str2 = str2
+        self.str1 = str1 and str1[:_TEXT_MAX]
+        self.str2 = str2 and str2[:_TEXT_MAX]
 
     @classmethod
     def of(cls, code: ErrorCode, detail: str, domain: int = ErrorDomain.QEMU) -> LibvirtError:

@@ -176,8 +176,8 @@ class Opaque(XdrType):
 class String(Opaque):
     """Text of at most `limit` bytes.
 
-    Bytes that are not UTF-8 survive as surrogates: a client may look up any name, and such a name
-    must lead to "Domain not found", not to a decode error.
+    Bytes that are not UTF-8 become U+FFFD: a client may look up any name, and such a name must lead
+    to "Domain not found", not to a decode error or to text that no log can hold.
     """
 
     def __init__(self, limit: int = STRING_MAX) -> None:
@@ -189,14 +189,14 @@ class String(Opaque):
 
         def decode(data: bytes, at: int) -> tuple[str, int]:
             raw, at = decode_bytes(data, at)
-            return raw.decode("utf-8", "surrogateescape"), at
+            return raw.decode("utf-8", "replace"), at
 
         return decode
 
     def encoder(self) -> Encoder:
         """Return the text's encoder."""
         encode_bytes = super().encoder()
-        return lambda value: encode_bytes(value.encode("utf-8", "surrogateescape"))
+        return lambda value: encode_bytes(value.encode())
 
 
 class FixedOpaque(XdrType):
@@ -243,7 +243,7 @@ class Chars(XdrType):
 
         def decode(data: bytes, at: int) -> tuple[str, int]:
             raw = bytes(word & 0xFF for word in words.unpack_from(data, at))
-            return raw.partition(b"\0")[0].decode("utf-8", "surrogateescape"), at + size
+            return raw.partition(b"\0")[0].decode("utf-8", "replace"), at + size
 
         return decode
 
@@ -252,7 +252,7 @@ class Chars(XdrType):
         words, size = struct.Struct(f">{self.size}i"), self.size
 
         def encode(value: str) -> bytes:
-            raw = value.encode("utf-8", "surrogateescape")
+            raw = value.encode()
             if len(raw) > size:
                 raise LimitError(f"{len(raw)} bytes in a field of {size} characters")
             # C's char is signed here, so a byte of 0x80 or more is sent as a negative word.
