@@ -1,0 +1,165 @@
+"""Handlers of vCPUs: where they run, where they may run, and the time they used."""
+
+from __future__ import annotations
+
+from virtlab.hosts.simulated.driver import refusals
+from virtlab.hosts.simulated.driver.events import EventHub, tunable
+from virtlab.hosts.simulated.driver.state import CONFIG, LIVE, DriverState
+from virtlab.hosts.simulated.driver.values import (
+    cpu_map,
+    format_cpu_list,
+    in_ticks,
+    pcpus_of_map,
+)
+from virtlab.libvirt_rpc import errors
+from virtlab.libvirt_rpc.typed import Param, ParamType
+from virtlab.libvirt_rpc.values import DomainHandle
+from virtlab.simulator.host import SimulatedGuest
+
+__all__ = ["CpuHandlers"]
+
+# virVcpuState; QEMU's driver calls each vCPU of a running domain running, halted or not.
+_VCPU_RUNNING = 1
+_VCPU_MAXIMUM = 4
+_VCPU_GUEST = 8
+
+_TOTAL_FIELDS = 3  # cpu_time user_time system_time
+_PER_CPU_FIELDS = 2  # cpu_time vcpu_time
+_TOTAL = -1
+_MAX_CPUS_A_CALL = 128
+
+
+class CpuHandlers:
+    """Answers about vCPUs and binds them to pCPUs."""
+
+    def __init__(self, state: DriverState, events: EventHub) -> None:
+        self._state = state
+        self._events = events
+
+    def domain_get_vcpus(
+        self, dom: DomainHandle, maxinfo: int, maplen: int
+    ) -> tuple[list[tuple[int, int, int, int]], bytes]:
+        """Return for each vCPU its number, state, time in ticks and pCPU, and all their masks."""
+        guest = self._state.guest(dom)
+        if guest.id < 0:
+            raise refusals.driver_invalid("cannot retrieve vcpu information for inactive domain")
+        vcpus = guest.vcpus[: max(maxinfo, 0)]
+        infos = [(v.index, _VCPU_RUNNING, in_ticks(v.run_ns()), v.pcpu) for v in vcpus]
+        return (infos, b"".join(cpu_map(v.mask, max(maplen, 0)) for v in vcpus))
+
+    def domain_pin_vcpu(self, dom: DomainHandle, vcpu: int, cpumap: bytes) -> tuple[()]:
+        """Bind a vCPU of a running domain."""
+        return self.domain_pin_vcpu_flags(dom, vcpu, cpumap, LIVE)
+
+    def domain_pin_vcpu_flags(
+        self, dom: DomainHandle, vcpu: int, cpumap: bytes, flags: int
+    ) -> tuple[()]:
+        """Bind a vCPU, of the running domain, of the stored one, or of both."""
+        if flags & ~(LIVE | CONFIG):
+            raise refusals.unsupported_flags(flags & ~(LIVE | CONFIG), "qemuDomainPinVcpuFlags")
+        guest = self._state.guest(dom)
+        live, config = self._state.impact(guest, flags)
+        if vcpu >= len(guest.vcpus):
+            kind = "live" if live else "persistent"
+            raise errors.invalid_argument(
+                f"vcpu {vcpu} is out of range of {kind} cpu count {len(guest.vcpus)}"
+            )
+        pcpus = self._pinnable(cpumap)
+        if live:
+            effective = guest.pin(vcpu, pcpus)
+            self._state.observer.pinned(guest.name, vcpu, pcpus, effective)
+            self._events.emit(tunable(guest, f"cputune.vcpupin{vcpu}", format_cpu_list(pcpus)))
+        if config:
+            self._state.config(guest).masks[vcpu] = pcpus
+        return ()
+
+    def domain_get_vcpu_pin_info(
+        self, dom: DomainHandle, ncpumaps: int, maplen: int, flags: int
+    ) -> tuple[bytes, int]:
+        """Return the masks of the first vCPUs."""
+        guest = self._state.guest(dom)
+        live, _ = self._state.impact(guest, flags)
+        masks = ([vcpu.mask for vcpu in guest.vcpus] if live else self._state.config(guest).masks)[
+            : max(ncpumaps, 0)
+        ]
+        return (b"".join(cpu_map(mask, max(maplen, 0)) for mask in masks), len(masks))
+
+    def domain_get_vcpus_flags(self, dom: DomainHandle, flags: int) -> tuple[int]:
+        """Return how many vCPUs the domain has; the largest number is the same."""
+        guest = self._state.guest(dom)
+        if flags & _VCPU_GUEST:
+            raise errors.argument_unsupported("QEMU guest agent is not configured")
+        self._state.impact(guest, flags)
+        return (guest.spec.vcpus,)
+
+    def domain_set_vcpus_flags(self, dom: DomainHandle, nvcpus: int, flags: int) -> tuple[()]:
+        """Refuse any number of vCPUs but the present one."""
+        guest = self._state.guest(dom)
+        self._state.impact(guest, flags)
+        if nvcpus > guest.spec.vcpus:
+            raise errors.invalid_argument(
+                "requested vcpus is greater than max allowable vcpus for the live domain: "
+                f"{nvcpus} > {guest.spec.vcpus}"
+            )
+        if nvcpus != guest.spec.vcpus:
+            raise errors.operation_unsupported("vCPUs of the simulated host cannot be unplugged")
+        return ()
+
+    def domain_get_max_vcpus(self, dom: DomainHandle) -> tuple[int]:
+        """Return the largest number of vCPUs of a running domain."""
+        return (self._state.running(dom).spec.vcpus,)
+
+    def domain_get_cpu_stats(
+        self, dom: DomainHandle, nparams: int, start_cpu: int, ncpus: int, flags: int
+    ) -> tuple[list[Param], int]:
+        """Return the domain's CPU time, in total or for each of some pCPUs, in ns.
+
+        A question without room is one for the number of pCPUs (no CPUs) or of fields.
+        """
+        guest = self._state.running(dom)
+        if start_cpu == _TOTAL:
+            if nparams == 0:
+                return ([], _TOTAL_FIELDS)
+            fields = [
+                Param("cpu_time", ParamType.ULLONG, guest.cpu_time_ns()),
+                Param("user_time", ParamType.ULLONG, guest.user_time_ns()),
+                Param("system_time", ParamType.ULLONG, guest.system_time_ns()),
+            ][:nparams]
+            return (fields, len(fields))
+        return self._per_pcpu(guest, nparams, start_cpu, ncpus)
+
+    def _per_pcpu(
+        self, guest: SimulatedGuest, nparams: int, start_cpu: int, ncpus: int
+    ) -> tuple[list[Param], int]:
+        pcpus = self._state.host.spec.pcpus
+        if nparams == 0:
+            return ([], _PER_CPU_FIELDS if ncpus else pcpus)
+        if not 0 <= start_cpu < pcpus:
+            raise errors.invalid_argument(
+                f"start_cpu {start_cpu} larger than maximum of {pcpus - 1}"
+            )
+        if self._state.host.spec.cgroup_version == 2:
+            raise refusals.no_per_pcpu_times()
+        per_cpu = min(nparams, _PER_CPU_FIELDS)
+        last = min(start_cpu + min(ncpus, _MAX_CPUS_A_CALL), pcpus)
+        vcpus_ns = [
+            sum(vcpu.time_per_pcpu_ns[pcpu] for vcpu in guest.vcpus) for pcpu in range(pcpus)
+        ]
+        sum_ns = sum(vcpus_ns)
+        # The emulator's own threads follow the vCPUs that they serve.
+        emulator_ns = max(guest.cpu_time_ns() - sum_ns, 0)
+        params: list[Param] = []
+        for vcpu_ns in vcpus_ns[start_cpu:last]:
+            beside_ns = emulator_ns * vcpu_ns // sum_ns if sum_ns else 0
+            params += [
+                Param("cpu_time", ParamType.ULLONG, vcpu_ns + beside_ns),
+                Param("vcpu_time", ParamType.ULLONG, vcpu_ns),
+            ][:per_cpu]
+        return (params, per_cpu)
+
+    def _pinnable(self, cpumap: bytes) -> frozenset[int]:
+        """Return the pCPUs of a map; those that the host lacks are left out without a word."""
+        pcpus = pcpus_of_map(cpumap, self._state.host.spec.pcpus)
+        if not pcpus:
+            raise errors.invalid_argument("Empty cpu list for pinning")
+        return pcpus

@@ -1,0 +1,86 @@
+"""The driver: all handlers of the simulated host, found by the name of their procedure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from virtlab.hosts.simulated.driver.connection import ConnectionHandlers
+from virtlab.hosts.simulated.driver.cpu import CpuHandlers
+from virtlab.hosts.simulated.driver.devices import DeviceHandlers
+from virtlab.hosts.simulated.driver.domains import DomainHandlers
+from virtlab.hosts.simulated.driver.events import (
+    EventHub,
+    Subscriptions,
+    balloon_changed,
+    lifecycle_events,
+)
+from virtlab.hosts.simulated.driver.lifecycle import LifecycleHandlers
+from virtlab.hosts.simulated.driver.memory import MemoryHandlers
+from virtlab.hosts.simulated.driver.node import NodeHandlers
+from virtlab.hosts.simulated.driver.state import DriverState, Observer, SilentObserver
+from virtlab.hosts.simulated.driver.statistics import StatisticsHandlers
+from virtlab.hosts.simulated.driver.tuning import TuningHandlers
+from virtlab.simulator.host import SimulatedGuest, SimulatedHost
+
+__all__ = ["Handler", "SimulatedDriver"]
+
+# Takes a procedure's arguments in their order on the wire, returns its results in theirs.
+Handler = Callable[..., Any]
+
+_STOPS = frozenset({"stopped", "destroyed", "crashed"})
+
+
+class SimulatedDriver:
+    """Answers libvirt's calls from a simulated host.
+
+    The method of a procedure has its name in lower case: DOMAIN_PIN_VCPU is `domain_pin_vcpu`.
+    """
+
+    def __init__(self, host: SimulatedHost, observer: Observer | None = None) -> None:
+        """Take over the host's `on_balloon` and `on_lifecycle`.
+
+        Args:
+            host: the simulated host.
+            observer: learns of affinities and balloon targets that clients set.
+        """
+        self.events = EventHub()
+        self._state = DriverState(host, observer or SilentObserver())
+        self.handlers: Mapping[str, Handler] = _methods(
+            ConnectionHandlers(self._state),
+            NodeHandlers(self._state),
+            DomainHandlers(self._state),
+            CpuHandlers(self._state, self.events),
+            TuningHandlers(self._state, self.events),
+            MemoryHandlers(self._state),
+            StatisticsHandlers(self._state),
+            LifecycleHandlers(self._state, self.events),
+            DeviceHandlers(self._state),
+        )
+        host.on_balloon = self._balloon_moved
+        host.on_lifecycle = self._life_changed
+
+    def handlers_for(self, subscriptions: Subscriptions) -> dict[str, Handler]:
+        """Return all handlers of one client, with those of its own registrations."""
+        return {**self.handlers, **_methods(subscriptions)}
+
+    def _balloon_moved(self, guest: SimulatedGuest) -> None:
+        now_ns = self._state.host.now_ns
+        self.events.emit(balloon_changed(guest, guest.memory.info_kib(now_ns)))
+
+    def _life_changed(self, guest: SimulatedGuest, what: str) -> None:
+        if what == "started":
+            self._state.started(guest)
+        elif what in _STOPS:
+            self._state.stopped(guest)
+        for event in lifecycle_events(guest, what):
+            self.events.emit(event)
+
+
+def _methods(*groups: object) -> dict[str, Handler]:
+    return {
+        name.upper(): getattr(group, name)
+        for group in groups
+        for name in dir(type(group))
+        if name.startswith(("auth_", "connect_", "domain_", "node_"))
+    }

@@ -1,0 +1,71 @@
+"""Handlers of the host's own figures: processors, memory and their statistics."""
+
+from __future__ import annotations
+
+from virtlab.hosts.simulated.driver import refusals
+from virtlab.hosts.simulated.driver.descriptions import HOST_ARCHITECTURE
+from virtlab.hosts.simulated.driver.state import DriverState
+from virtlab.hosts.simulated.driver.values import cpu_map, in_ticks
+
+__all__ = ["NodeHandlers"]
+
+_BYTES_PER_KIB = 1024
+_ALL = -1  # cpuNum or cellNum of the whole host
+
+Fields = list[tuple[str, int]]
+
+
+class NodeHandlers:
+    """Answers about the simulated machine: one NUMA cell, one socket, one thread a core."""
+
+    def __init__(self, state: DriverState) -> None:
+        self._host = state.host
+        self._spec = state.host.spec
+
+    def node_get_info(self) -> tuple[str, int, int, int, int, int, int, int]:
+        """Return model, memory, pCPUs, clock rate and topology."""
+        spec = self._spec
+        return (HOST_ARCHITECTURE, spec.memory_kib, spec.pcpus, spec.mhz, 1, 1, spec.pcpus, 1)
+
+    def node_get_cpu_map(
+        self, need_map: int, need_online: int, flags: int
+    ) -> tuple[bytes, int, int]:
+        """Return the map and the number of the pCPUs that are online: all of them."""
+        pcpus = self._spec.pcpus
+        online = cpu_map(range(pcpus), (pcpus + 7) // 8) if need_map else b""
+        return (online, pcpus if need_online else 0, pcpus)
+
+    def node_get_cpu_stats(self, number: int, nparams: int, flags: int) -> tuple[Fields, int]:
+        """Return time since boot by kind, of one pCPU or of all, in the kernel's ticks."""
+        if number != _ALL and not 0 <= number < self._spec.pcpus:
+            raise refusals.bad_node_cpu()
+        numbers = range(self._spec.pcpus) if number == _ALL else (number,)
+        times = [self._host.pcpu_times_ns(pcpu) for pcpu in numbers]
+        fields = [
+            ("kernel", sum(in_ticks(time.kernel) for time in times)),
+            ("user", sum(in_ticks(time.user) for time in times)),
+            ("idle", sum(in_ticks(time.idle) for time in times)),
+            ("iowait", sum(in_ticks(time.iowait) for time in times)),
+        ]
+        return (fields[: max(nparams, 0)], len(fields))
+
+    def node_get_memory_stats(self, nparams: int, cell: int, flags: int) -> tuple[Fields, int]:
+        """Return the host's memory, or that of its one NUMA cell."""
+        if cell not in (_ALL, 0):
+            raise refusals.bad_cell()
+        memory = self._host.memory()
+        fields = [("total", memory.total_kib), ("free", memory.free_kib)]
+        if cell == _ALL:
+            fields += [("buffers", memory.buffers_kib), ("cached", memory.cached_kib)]
+        return (fields[: max(nparams, 0)], len(fields))
+
+    def node_get_free_memory(self) -> tuple[int]:
+        """Return the free memory in bytes."""
+        return (self._host.memory().free_kib * _BYTES_PER_KIB,)
+
+    def node_get_cells_free_memory(self, start: int, maxcells: int) -> tuple[list[int]]:
+        """Return the free memory of each NUMA cell in bytes."""
+        if start != 0:
+            raise refusals.start_cell_out_of_range(start)
+        free = self._host.memory().free_kib * _BYTES_PER_KIB
+        return ([free] if maxcells > 0 else [],)

@@ -1,0 +1,255 @@
+"""The recorder: moves the simulated host on, and writes down what happens to it.
+
+Samples are taken at each whole second, time 0 included, after the host's own events of that
+instant and before anything the program does at it. Records end with the scenario's duration: a
+program that is slow to leave changes nothing any more.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+from typing import Any, Final
+
+from virtlab.libvirt_rpc.call import Call
+from virtlab.model.scenario import CriterionSpec, PinVcpu, Scenario, SetMemory
+from virtlab.model.timeline import (
+    Actor,
+    CallRecord,
+    EventRecord,
+    GuestTrack,
+    MemoryCall,
+    PinCall,
+    ProgramOutcome,
+    Timeline,
+    VcpuTrack,
+)
+from virtlab.model.units import NS_PER_S
+from virtlab.simulator.host import SimulatedGuest, SimulatedHost
+
+__all__ = ["TIMELINE_VERSION", "Recorder"]
+
+TIMELINE_VERSION = 1
+
+_NEVER: Final = 1 << 62
+
+
+class Recorder:
+    """Advances a simulated host and collects the timeline of one run."""
+
+    def __init__(
+        self,
+        host: SimulatedHost,
+        scenario: Scenario,
+        *,
+        seed: int | None = None,
+        first_calls: int = 5_000,
+        last_calls: int = 200,
+    ) -> None:
+        """Take over the host's `on_event`; build it before the host moves.
+
+        Args:
+            host: the host to move and to watch.
+            scenario: what it runs.
+            seed: of the run; the scenario's own where None.
+            first_calls: how many of the program's first calls are kept.
+            last_calls: how many of its last calls are kept beside them.
+        """
+        self._host = host
+        self._scenario = scenario
+        self._seed = scenario.seed if seed is None else seed
+        self._end_ns = scenario.duration_ns
+        self._guests = [_GuestColumns(guest) for guest in host.guests.values()]
+        self._times_ns: list[int] = []
+        self._busy_ns: list[list[int]] = [[] for _ in range(scenario.host.pcpus)]
+        self._free_kib: list[int] = []
+        self._swap_kib: list[int] = []
+        self._pins: list[PinCall] = []
+        self._memory_calls: list[MemoryCall] = []
+        self._events: list[EventRecord] = []
+        self._first_calls: list[_RawCall] = []
+        self._first_calls_max = first_calls
+        self._last_calls: deque[_RawCall] = deque(maxlen=last_calls)
+        self._calls_total = 0
+        self._masks = {
+            (guest.name, number): frozenset(mask)
+            for guest in self._guests
+            for number, mask in enumerate(guest.start_masks)
+        }
+        self._next_sample_ns = 0
+        # What the scenario's administrator does is known beforehand, in time order.
+        self._acts = deque(
+            event
+            for event in scenario.events
+            if isinstance(event, PinVcpu | SetMemory) and event.time_ns <= self._end_ns
+        )
+        host.on_event = self.event
+
+    def advance(self, until_ns: int) -> None:
+        """Move the host on to an instant, sampling what lies on the way."""
+        while True:
+            act_ns = self._acts[0].time_ns if self._acts else _NEVER
+            stop_ns = min(self._next_sample_ns, act_ns)
+            if stop_ns > until_ns:
+                break
+            if act_ns == stop_ns:
+                self._note_acts(stop_ns)
+            self._host.advance(stop_ns)
+            if self._next_sample_ns == stop_ns:
+                self._sample(stop_ns)
+        self._host.advance(until_ns)
+
+    def pinned(self, guest: str, vcpu: int, pcpus: frozenset[int], effective: bool) -> None:
+        """Note an affinity that the program set, at the host's now."""
+        now_ns = self._host.now_ns
+        if now_ns <= self._end_ns:
+            self._masks[guest, vcpu] = pcpus
+            self._add_pin(now_ns, guest, vcpu, pcpus, effective, "program")
+
+    def memory_set(self, guest: str, target_kib: int) -> None:
+        """Note a balloon target that the program set, at the host's now."""
+        now_ns = self._host.now_ns
+        if now_ns <= self._end_ns:
+            self._memory_calls.append(MemoryCall(now_ns, guest, target_kib, "program"))
+
+    def event(self, record: EventRecord) -> None:
+        """Note something that happened to the host or to a guest."""
+        if record.time_ns <= self._end_ns:
+            self._events.append(record)
+
+    def call(self, call: Call, error: str | None, time_ns: int) -> None:
+        """Note one libvirt call; its arguments are put into words only where it is kept."""
+        if time_ns > self._end_ns:
+            return
+        self._calls_total += 1
+        if len(self._first_calls) < self._first_calls_max:
+            self._first_calls.append((time_ns, call, error))
+        else:
+            self._last_calls.append((time_ns, call, error))
+
+    def timeline(self, outcome: ProgramOutcome) -> Timeline:
+        """Return everything that was recorded so far, as one value."""
+        scenario = self._scenario
+        return Timeline(
+            version=TIMELINE_VERSION,
+            scenario=scenario.id,
+            title=scenario.title,
+            program_kind=scenario.program,
+            seed=self._seed,
+            interval_ns=scenario.interval_s * NS_PER_S,
+            duration_ns=scenario.duration_ns,
+            phases_ns=scenario.phases_ns(),
+            criteria=tuple(_criterion(spec) for spec in scenario.criteria),
+            pcpus=scenario.host.pcpus,
+            host_memory_kib=scenario.host.memory_kib,
+            times_ns=tuple(self._times_ns),
+            pcpu_busy_ns=tuple(tuple(series) for series in self._busy_ns),
+            host_free_kib=tuple(self._free_kib),
+            host_swap_kib=tuple(self._swap_kib),
+            guests=tuple(guest.track() for guest in self._guests),
+            pins=tuple(self._pins),
+            memory_calls=tuple(self._memory_calls),
+            events=tuple(self._events),
+            calls=tuple(map(_call_record, (*self._first_calls, *self._last_calls))),
+            calls_total=self._calls_total,
+            outcome=outcome,
+        )
+
+    def _sample(self, now_ns: int) -> None:
+        self._times_ns.append(now_ns)
+        for series, busy_ns in zip(self._busy_ns, self._host.pcpu_busy_ns(), strict=True):
+            series.append(busy_ns)
+        memory = self._host.memory()
+        self._free_kib.append(memory.free_kib)
+        self._swap_kib.append(memory.swap_used_kib)
+        for guest in self._guests:
+            guest.sample(now_ns)
+        next_ns = now_ns + NS_PER_S
+        self._next_sample_ns = next_ns if next_ns <= self._end_ns else _NEVER
+
+    def _note_acts(self, now_ns: int) -> None:
+        while self._acts and self._acts[0].time_ns == now_ns:
+            act = self._acts.popleft()
+            if isinstance(act, SetMemory):
+                self._memory_calls.append(MemoryCall(now_ns, act.guest, act.memory_kib, "scenario"))
+                continue
+            pcpus = frozenset(act.pcpus)
+            effective = self._masks[act.guest, act.vcpu] != pcpus
+            self._masks[act.guest, act.vcpu] = pcpus
+            self._add_pin(now_ns, act.guest, act.vcpu, pcpus, effective, "scenario")
+
+    def _add_pin(
+        self,
+        now_ns: int,
+        guest: str,
+        vcpu: int,
+        pcpus: frozenset[int],
+        effective: bool,
+        by: Actor,
+    ) -> None:
+        self._pins.append(PinCall(now_ns, guest, vcpu, tuple(sorted(pcpus)), effective, by))
+
+
+class _GuestColumns:
+    """The growing columns of one guest."""
+
+    def __init__(self, guest: SimulatedGuest) -> None:
+        self._guest = guest
+        self.name = guest.name
+        self.start_masks = tuple(tuple(sorted(vcpu.mask)) for vcpu in guest.vcpus)
+        self._running: list[bool] = []
+        self._memory: list[tuple[int, int, int, int, int]] = []
+        self._vcpus: list[list[tuple[int, int, int, bool]]] = [[] for _ in guest.vcpus]
+
+    def sample(self, now_ns: int) -> None:
+        guest = self._guest
+        running = guest.id >= 0
+        self._running.append(running)
+        if running:
+            figures = guest.memory.figures(now_ns)
+            self._memory.append(
+                (
+                    figures.actual_kib,
+                    figures.target_kib,
+                    figures.unused_kib,
+                    figures.consumer_kib,
+                    figures.rss_kib,
+                )
+            )
+        else:
+            self._memory.append((0, 0, 0, 0, 0))
+        for rows, vcpu in zip(self._vcpus, guest.vcpus, strict=True):
+            rows.append((vcpu.run_ns(), vcpu.delay_ns(), vcpu.pcpu if running else -1, vcpu.loaded))
+
+    def track(self) -> GuestTrack:
+        spec = self._guest.spec
+        actual, target, unused, consumer, rss = _columns(self._memory, 5)
+        return GuestTrack(
+            name=spec.name,
+            memory_kib=spec.memory_kib,
+            max_memory_kib=spec.max_memory_kib,
+            vcpus=tuple(VcpuTrack(*_columns(rows, 4)) for rows in self._vcpus),
+            start_masks=self.start_masks,
+            running=tuple(self._running),
+            actual_kib=actual,
+            target_kib=target,
+            unused_kib=unused,
+            consumer_kib=consumer,
+            rss_kib=rss,
+        )
+
+
+_RawCall = tuple[int, Call, str | None]
+
+
+def _columns(rows: list[Any], width: int) -> list[Any]:
+    return list(zip(*rows, strict=True)) if rows else [()] * width
+
+
+def _criterion(spec: CriterionSpec) -> Mapping[str, Any]:
+    return {"name": spec.name, "limits": dict(spec.limits), "hint": spec.hint}
+
+
+def _call_record(raw: _RawCall) -> CallRecord:
+    time_ns, call, error = raw
+    return CallRecord(time_ns, call.procedure.name, call.guest, call.detail(), error)

@@ -1,0 +1,314 @@
+"""The server: libvirt's two sockets of a simulated host, served by a shared selector.
+
+It carries bytes and decides nothing: the sans-IO session turns bytes into calls, the driver turns
+calls into values. Each client has its own session, registrations and buffers, all with limits, so
+that one that is hostile, slow or dead harms no other and never blocks the loop.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import selectors
+import socket
+import struct
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+from virtlab.hosts.clock import HostClock, call_cost_ns
+from virtlab.hosts.simulated.driver.driver import SimulatedDriver
+from virtlab.hosts.simulated.driver.events import DomainEvent, Subscriptions
+from virtlab.libvirt_rpc import errors
+from virtlab.libvirt_rpc.errors import LibvirtError, ProtocolError
+from virtlab.libvirt_rpc.session import Call, ServerConnection
+
+__all__ = ["SOCKET_NAME", "SOCKET_NAME_READ_ONLY", "LibvirtServer", "OnCall"]
+
+SOCKET_NAME = "libvirt-sock"
+SOCKET_NAME_READ_ONLY = "libvirt-sock-ro"
+
+# The call, libvirt's message where it was refused, and the virtual instant of its answer.
+OnCall = Callable[[Call, str | None, int], None]
+
+_READ_BYTES: Final = 65_536
+# libvirtd's max_clients is 5000; a program that opens a connection a round stays far below this.
+_CLIENTS_MAX: Final = 500
+# From here on a client's calls wait until it has read what it was sent.
+_UNSENT_PAUSE_BYTES: Final = 1 << 20
+# Events are no answer to anything: a client that never reads them loses those beyond this.
+_UNSENT_EVENTS_MAX_BYTES: Final = 1 << 20
+_WRITE_BYTES: Final = 1 << 20
+# The largest sensible call lists 16,384 domains in about 1 MiB; what a client sends without ever
+# completing one is bounded here, since the protocol itself would allow 32 MiB from each.
+_UNFINISHED_MAX_BYTES: Final = 4 << 20
+_BACKLOG: Final = 128
+# Other users may connect, as libvirt's socket for unprivileged clients allows: the sandbox runs
+# the program as one of them, and the folder around the socket decides who gets here.
+_SOCKET_MODE: Final = 0o777
+
+_log = logging.getLogger(__name__)
+
+
+class LibvirtServer:
+    """Serves one simulated host on `libvirt-sock` and `libvirt-sock-ro` in a folder."""
+
+    def __init__(
+        self,
+        selector: selectors.BaseSelector,
+        directory: Path,
+        driver: SimulatedDriver,
+        clock: HostClock,
+        *,
+        on_call: OnCall | None = None,
+        admit: Callable[[int], str | None] | None = None,
+    ) -> None:
+        """Start to listen; calls are answered from the selector's loop.
+
+        Args:
+            selector: its keys carry the callback as data.
+            directory: where the sockets are made; stale ones are replaced.
+            driver: answers the calls; its events go to the clients that registered.
+            clock: is charged each call's cost before the call is handled.
+            on_call: is told of each call after it was handled.
+            admit: gets the process id of a client and returns why it is refused, or None.
+
+        Raises:
+            OSError: a socket cannot be made there.
+        """
+        self._selector = selector
+        self._driver = driver
+        self._clock = clock
+        self._on_call = on_call
+        self._admit = admit
+        self._clients: dict[int, _Client] = {}
+        self._handling = False
+        self._events: list[DomainEvent] = []
+        self._spare_fd = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+        self._listeners: list[tuple[socket.socket, Path]] = []
+        try:
+            self._listen(directory / SOCKET_NAME, read_only=False)
+            self._listen(directory / SOCKET_NAME_READ_ONLY, read_only=True)
+        except BaseException:
+            self.close()
+            raise
+        driver.events.sink = self._emit
+
+    def sockets(self) -> Iterator[socket.socket]:
+        """Return the clients' sockets, on which bytes may be in flight."""
+        return (client.socket for client in self._clients.values())
+
+    def close(self) -> None:
+        """Drop all clients and remove the sockets; closing twice is harmless."""
+        self._driver.events.sink = None
+        for client in list(self._clients.values()):
+            self._drop(client)
+        for listener, path in self._listeners:
+            self._selector.unregister(listener)
+            listener.close()
+            path.unlink(missing_ok=True)
+        self._listeners.clear()
+        if self._spare_fd >= 0:
+            os.close(self._spare_fd)
+            self._spare_fd = -1
+
+    def _listen(self, path: Path, *, read_only: bool) -> None:
+        path.unlink(missing_ok=True)  # a server that was killed leaves its socket behind
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+        try:
+            listener.bind(str(path))
+            path.chmod(_SOCKET_MODE)
+            listener.listen(_BACKLOG)
+            self._selector.register(
+                listener, selectors.EVENT_READ, partial(self._accept, listener, read_only)
+            )
+        except BaseException:
+            listener.close()
+            raise
+        self._listeners.append((listener, path))
+
+    def _accept(self, listener: socket.socket, read_only: bool, _mask: int) -> None:
+        try:
+            accepted, _ = listener.accept()
+        except (BlockingIOError, ConnectionAbortedError, InterruptedError):
+            return
+        except OSError as error:
+            _log.warning("cannot accept a client: %s", error)
+            self._refuse_one(listener)
+            return
+        if len(self._clients) >= _CLIENTS_MAX:
+            _log.warning("a client is turned away: %d are connected", len(self._clients))
+            accepted.close()
+            return
+        accepted.setblocking(False)
+        client = _Client(accepted, self._driver, read_only=read_only)
+        client.admitted = self._admit is None
+        self._clients[accepted.fileno()] = client
+        self._selector.register(accepted, selectors.EVENT_READ, partial(self._ready, client))
+
+    def _refuse_one(self, listener: socket.socket) -> None:
+        """Turn one client away when no descriptors are left; else the loop would spin on it."""
+        os.close(self._spare_fd)
+        with contextlib.suppress(OSError):
+            listener.accept()[0].close()
+        self._spare_fd = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+
+    def _ready(self, client: _Client, mask: int) -> None:
+        if client.closed:  # dropped by an earlier callback of the same turn
+            return
+        if mask & selectors.EVENT_READ and not self._read(client):
+            self._drop(client)
+            return
+        self._flush(client)
+
+    def _read(self, client: _Client) -> bool:
+        """Answer what a client sent; return False where it has left or broke the protocol."""
+        try:
+            data = client.socket.recv(_READ_BYTES)
+        except (BlockingIOError, InterruptedError):
+            return True
+        except OSError:  # it died with bytes under way
+            return False
+        if not data:
+            return False
+        try:
+            calls = client.session.receive(data)
+        except ProtocolError as error:
+            _log.info("a client is dropped: %s", error)
+            return False
+        client.unfinished_bytes = 0 if calls else client.unfinished_bytes + len(data)
+        for call in calls:
+            self._answer(client, call)
+            if client.closed:
+                break
+        return client.unfinished_bytes <= _UNFINISHED_MAX_BYTES
+
+    def _answer(self, client: _Client, call: Call) -> None:
+        name = call.procedure.name
+        refusal = call.refusal
+        self._handling = True
+        try:
+            self._clock.charge(call_cost_ns(name))
+            if refusal is None:
+                if not client.admitted:
+                    self._check_admission(client)
+                client.session.reply(call, client.handlers[name](*call.args))
+        except LibvirtError as error:
+            refusal = error
+        except Exception:
+            # A bug of ours must neither hang this client nor take the others down.
+            _log.exception("%s could not be answered", name)
+            refusal = errors.internal_error(f"the simulated host failed in {name}")
+        finally:
+            self._handling = False
+        if refusal is not None and not call.answered:
+            client.session.reply_error(call, refusal)
+        if self._on_call is not None:
+            message = None if refusal is None else refusal.message
+            self._on_call(call, message, self._clock.now_ns)
+        if self._events:
+            self._send_events(client)
+
+    def _check_admission(self, client: _Client) -> None:
+        assert self._admit is not None
+        reason = self._admit(client.peer_pid())
+        if reason is not None:
+            raise errors.operation_failed(reason)
+        client.admitted = True
+
+    def _emit(self, event: DomainEvent) -> None:
+        self._events.append(event)
+        if not self._handling:  # time moved on by itself
+            self._send_events(None)
+
+    def _send_events(self, current: _Client | None) -> None:
+        """Queue the events after whatever reply went before; `current` is flushed by its caller."""
+        events, self._events = self._events, []
+        for client in list(self._clients.values()):
+            told = False
+            for event in events:
+                for procedure, values in client.subscriptions.messages(event):
+                    if len(client.unsent) <= _UNSENT_EVENTS_MAX_BYTES:
+                        client.session.send_event(procedure, values)
+                        told = True
+            if told and client is not current:
+                self._flush(client)
+
+    def _flush(self, client: _Client) -> None:
+        """Send what can be sent at once, in one write; the rest waits for room in the socket."""
+        if client.closed:
+            return
+        try:
+            data = client.session.data_to_send()
+        except ProtocolError as error:
+            _log.info("a client is dropped: %s", error)
+            self._drop(client)
+            return
+        if client.unsent:
+            client.unsent += data
+            data = bytes(client.unsent[:_WRITE_BYTES])
+            waited = True
+        else:
+            waited = False
+        if data:
+            try:
+                sent = client.socket.send(data)
+            except (BlockingIOError, InterruptedError):
+                sent = 0
+            except OSError:  # it left without waiting for the answer
+                self._drop(client)
+                return
+            if waited:
+                del client.unsent[:sent]
+            elif sent < len(data):
+                client.unsent += data[sent:]
+        self._watch(client)
+
+    def _watch(self, client: _Client) -> None:
+        """Wait for calls, for room to write, or for both."""
+        mask = selectors.EVENT_READ
+        if client.unsent:
+            mask |= selectors.EVENT_WRITE
+            if len(client.unsent) > _UNSENT_PAUSE_BYTES:
+                mask = selectors.EVENT_WRITE
+        if mask != client.mask:
+            client.mask = mask
+            self._selector.modify(client.socket, mask, partial(self._ready, client))
+
+    def _drop(self, client: _Client) -> None:
+        if client.closed:
+            return
+        client.closed = True
+        del self._clients[client.socket.fileno()]
+        self._selector.unregister(client.socket)
+        client.socket.close()
+
+
+class _Client:
+    """One connection: its socket, session, registrations and what it has not read yet."""
+
+    def __init__(
+        self, connected: socket.socket, driver: SimulatedDriver, *, read_only: bool
+    ) -> None:
+        self.socket = connected
+        self.session = ServerConnection(read_only=read_only)
+        self.subscriptions = Subscriptions()
+        self.handlers = driver.handlers_for(self.subscriptions)
+        self.unsent = bytearray()
+        self.unfinished_bytes = 0  # received since the last complete call
+        self.mask = selectors.EVENT_READ
+        self.admitted = True
+        self.closed = False
+
+    def peer_pid(self) -> int:
+        """Return the process that connected, as the kernel saw it."""
+        credentials = self.socket.getsockopt(
+            socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER_CREDENTIALS.size
+        )
+        pid: int = _PEER_CREDENTIALS.unpack(credentials)[0]
+        return pid
+
+
+_PEER_CREDENTIALS = struct.Struct("3i")  # struct ucred: pid, uid, gid
