@@ -8,7 +8,8 @@ Every thread of the program holds one connection (`clock/protocol.h`). What make
   A thread that something else woke (a descriptor, a signal) or that is newly born takes its turn in
   the same order;
 - a thread that is blocked where the library does not see it (mutex, join, pipe, child) would
-  stop time. The kernel tells that it sleeps; once it has slept for some real time the others go on (`blocked`);
+  stop time. The kernel tells that it sleeps; once it has slept for some real time the others go
+  on (`blocked`);
 - bytes that nobody is about to read must not stop time either: with the whole program asleep, it
   goes on (`forced`);
 - between a program's exec and its first word no time passes.
@@ -249,7 +250,9 @@ class ClockServer:
         if self._links and not self.is_registered(link.pid) and is_running(link.pid):
             # It ends, or becomes another program which has not yet spoken.
             self._starting[link.pid] = time.monotonic() + EXEC_PATIENCE_S
-        self._settle()
+        # Its last act may have woken another thread, so nobody is released before a closer look.
+        self._due = True
+        self._look_at = 0.0
 
     # ---- messages ----
 
@@ -329,7 +332,7 @@ class ClockServer:
     # ---- the rule ----
 
     def _settle(self) -> None:
-        """Release at once where that is clearly right, else look again at the next turn."""
+        """Release at once where that is clearly right, else look at the next turn."""
         links = len(self._links)
         if (
             links == 1
@@ -357,7 +360,7 @@ class ClockServer:
                 return self._look_again()
             self.blocked += self._release_next()
             return 0.0
-        if self._watcher_is_awake() or self._in_flight():
+        if self._watcher_is_awake() or self._word_in_flight():
             if self._looks < EAGER_LOOKS or not self._tasks.still(self.pids):
                 return self._look_again()
             self.forced += 1
@@ -366,12 +369,13 @@ class ClockServer:
         return PAUSE_S
 
     def _examine_blocked(self) -> float:
-        """Let the next thread go on where all that run according to their words are in fact asleep."""
+        """Let the program go on if it is time; else ask for a turn after the pause."""
         early = self._look_at - time.monotonic()
         if early > 0:
             self._due = True
             return early
-        if (self._in_flight() and self._looks < EAGER_LOOKS) or not self._rest_is_blocked():
+        # In this order: an awake thread tells us and sleeps again, and then its word is in flight.
+        if not self._rest_is_blocked() or (self._word_in_flight() and self._looks < EAGER_LOOKS):
             return self._look_again()
         if self._release_next():
             self.blocked += 1
@@ -436,9 +440,12 @@ class ClockServer:
                 return True
             if self._watching and self._pending(sock, termios.TIOCOUTQ):
                 return True
-        if len(self._links) == 1:
-            return False
-        return any(self._pending(link.sock, termios.FIONREAD) for link in self._links.values())
+        return False
+
+    def _word_in_flight(self) -> bool:
+        """Tell whether anything is in flight, the words of the program's threads to us included."""
+        links = self._links.values()
+        return self._in_flight() or any(self._pending(x.sock, termios.FIONREAD) for x in links)
 
     def _pending(self, sock: socket.socket, request: int) -> bool:
         try:
@@ -452,8 +459,6 @@ class ClockServer:
 
         It must be asked before the bytes in flight: an awake thread tells us and sleeps again.
         """
-        if not self._watching or len(self._links) == 1:
-            return False
         for link in self._links.values():
             if link.watching and not is_asleep(link.pid, self._host_tid(link)):
                 return True

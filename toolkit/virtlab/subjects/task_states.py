@@ -1,7 +1,7 @@
 """What the kernel tells about the threads of a program: asleep or not, and for how long.
 
 Source: proc_pid_status(5). `State` is S in an interruptible sleep. The two switch counters stand
-still exactly as long as the task does not run, so equal counters mean that it has slept all the while.
+still exactly as long as the task does not run, so equal counters mean that it has slept all along.
 NSpid ends with the number that the task itself sees inside its pid namespace.
 """
 
