@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from virtlab.libvirt_rpc import xdr
 from virtlab.libvirt_rpc.procedures import BY_NAME, BY_NUMBER, MESSAGES_BY_NAME
+from virtlab.libvirt_rpc.structs import Struct
 from virtlab.libvirt_rpc.typed import Param, Params, ParamType
 from virtlab.libvirt_rpc.values import DomainHandle
 from virtlab.libvirt_rpc.xdr import DecodeError, LimitError, decode_all
@@ -36,7 +37,7 @@ _PARAM = st.one_of(
     [st.builds(Param, _TEXT, st.just(int(type_)), value) for type_, value in _PARAM_VALUES.items()]
 )
 
-_SHAPES: dict[str, xdr.Struct] = {}
+_SHAPES: dict[str, Struct] = {}
 for _procedure in BY_NUMBER.values():
     _SHAPES[f"{_procedure.name} call"] = _procedure.args
     _SHAPES[f"{_procedure.name} reply"] = _procedure.results
@@ -46,7 +47,7 @@ for _message in MESSAGES_BY_NAME.values():
 
 def values_of(shape: xdr.XdrType) -> st.SearchStrategy[Any]:
     match shape:
-        case xdr.Struct():
+        case Struct():
             items = [values_of(item) for item in shape.types.values()]
             return st.tuples(*items).map(lambda values: tuple.__new__(shape.record, values))
         case xdr.Scalar():
@@ -102,7 +103,7 @@ def test_each_declaration_survives_a_plain_value(name: str) -> None:
 
 def _zero(shape: xdr.XdrType) -> Any:
     match shape:
-        case xdr.Struct():
+        case Struct():
             return tuple(_zero(item) for item in shape.types.values())
         case xdr.Scalar():
             return 0

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from virtlab.libvirt_rpc.procedures import BY_NAME
-from virtlab.libvirt_rpc.typed import Param, Params, ParamType, StatsLayout, params
+from virtlab.libvirt_rpc.typed import Param, Params, ParamType, StatsLayout
 from virtlab.libvirt_rpc.values import DomainHandle
 from virtlab.libvirt_rpc.xdr import LimitError
 
@@ -63,7 +63,3 @@ def test_a_layout_takes_exactly_its_values() -> None:
 def test_a_name_over_the_limit_is_refused() -> None:
     with pytest.raises(LimitError, match="is longer than 79 bytes"):
         StatsLayout([("n" * 80, ParamType.INT)])
-
-
-def test_params_of_one_type_are_written_by_name() -> None:
-    assert params(ParamType.ULLONG, cpu_time=1) == [Param("cpu_time", ParamType.ULLONG, 1)]

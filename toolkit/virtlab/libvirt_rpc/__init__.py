@@ -17,9 +17,9 @@ host's driver. The table does the rest: decoding, the read-only refusal, encodin
 
 Handlers take the arguments in the declared order and return a tuple of results in theirs.
 
-Modules: `xdr` types and codecs, `packet` framing, `procedures` the table, `typed` typed parameters
-and bulk statistics, `values` shared structs, `errors` refusals, `call` and `session` the host's
-end, `client` (not imported here) the other end for tests.
+Modules: `xdr` and `structs` types and codecs, `packet` framing, `procedures` the table, `typed`
+typed parameters and bulk statistics, `values` shared structs, `errors` refusals, `call` and
+`session` the host's end, `client` (not imported here) the other end for tests.
 """
 
 from __future__ import annotations

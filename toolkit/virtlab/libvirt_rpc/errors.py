@@ -12,8 +12,9 @@ from enum import IntEnum
 from functools import cache
 from typing import Any
 
+from virtlab.libvirt_rpc.structs import fields
 from virtlab.libvirt_rpc.values import DOMAIN, UUID
-from virtlab.libvirt_rpc.xdr import I32, Decoder, Encoder, Optional, String, decode_all, fields
+from virtlab.libvirt_rpc.xdr import I32, Decoder, Encoder, Optional, String, decode_all
 
 __all__ = [
     "ERROR",

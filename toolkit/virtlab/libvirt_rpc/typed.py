@@ -15,6 +15,7 @@ from enum import IntEnum
 from functools import lru_cache
 from typing import Any, NamedTuple
 
+from virtlab.libvirt_rpc.structs import Struct
 from virtlab.libvirt_rpc.values import DOMAIN, DomainHandle
 from virtlab.libvirt_rpc.xdr import (
     DecodeError,
@@ -23,7 +24,6 @@ from virtlab.libvirt_rpc.xdr import (
     Encoder,
     LimitError,
     String,
-    Struct,
     XdrType,
 )
 
@@ -34,7 +34,6 @@ __all__ = [
     "ParamType",
     "Params",
     "StatsLayout",
-    "params",
 ]
 
 FIELD_MAX = 79  # VIR_TYPED_PARAM_FIELD_LENGTH without its closing zero, bytes
@@ -135,11 +134,6 @@ class Params(XdrType):
             return b"".join(parts)
 
         return encode
-
-
-def params(type_: ParamType, **values: ParamValue) -> list[Param]:
-    """Return parameters of one type: `params(ParamType.ULLONG, cpu_time=1, user_time=0)`."""
-    return [Param(field, type_, value) for field, value in values.items()]
 
 
 class DomainStats(NamedTuple):

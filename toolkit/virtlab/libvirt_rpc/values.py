@@ -5,15 +5,8 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import NamedTuple
 
-from virtlab.libvirt_rpc.xdr import (
-    I32,
-    U32,
-    U64,
-    Encoder,
-    FixedOpaque,
-    String,
-    Struct,
-)
+from virtlab.libvirt_rpc.structs import Struct
+from virtlab.libvirt_rpc.xdr import I32, U32, U64, Encoder, FixedOpaque, String
 
 __all__ = [
     "DOMAIN",

@@ -1,9 +1,9 @@
 """XDR: declared types that compile themselves into decoder and encoder functions.
 
-A type is a small description object: `U32`, `String()`, `Array(U64, 1024)`, `fields(vcpu=U32)`.
+A type is a small description object: `U32`, `String()`, `Array(U64, 1024)`.
 Its `decoder()` and `encoder()` are built on first use, so that declaring a hundred messages costs
 next to nothing. A decoder takes the payload and a position, and returns the value and the position
-after it. A struct unpacks each run of neighbouring numbers with one `struct.Struct`.
+after it. Structs are in `structs`.
 
 Everything is big endian and a multiple of 4 bytes. Every length is held against its limit and
 against the bytes that are there before memory is taken for it.
@@ -14,9 +14,7 @@ Source: RFC 4506.
 from __future__ import annotations
 
 import struct
-from collections import namedtuple
 from collections.abc import Callable, Sequence
-from functools import cached_property, partial
 from typing import Any
 
 __all__ = [
@@ -24,7 +22,6 @@ __all__ = [
     "DOUBLE",
     "I32",
     "I64",
-    "NOTHING",
     "STRING_MAX",
     "U32",
     "U64",
@@ -42,10 +39,8 @@ __all__ = [
     "Optional",
     "Scalar",
     "String",
-    "Struct",
     "XdrType",
     "decode_all",
-    "fields",
 ]
 
 STRING_MAX = 4_194_304  # REMOTE_STRING_MAX of remote_protocol.x, bytes
@@ -53,7 +48,6 @@ STRING_MAX = 4_194_304  # REMOTE_STRING_MAX of remote_protocol.x, bytes
 # Values are whatever the declaration says, so their types are known at run time only.
 Decoder = Callable[[bytes, int], tuple[Any, int]]
 Encoder = Callable[[Any], bytes]
-Step = Callable[[bytes, int, list[Any]], int]
 
 _U32 = struct.Struct(">I")
 _PADDING = (b"", b"\0", b"\0\0", b"\0\0\0")
@@ -345,73 +339,6 @@ class Optional(XdrType):
         return lambda value: b"\0\0\0\0" if value is None else b"\0\0\0\1" + encode_item(value)
 
 
-class Struct(XdrType):
-    """Fields in order; values are tuples, decoded into `record` (a named tuple class)."""
-
-    def __init__(
-        self, types: dict[str, XdrType], record: type[tuple[Any, ...]] | None = None
-    ) -> None:
-        self.types = types
-        self.size_min = sum(item.size_min for item in types.values())
-        self._record = record
-
-    @cached_property
-    def record(self) -> type[tuple[Any, ...]]:
-        """Return the class of decoded values: a tuple whose items have the fields' names."""
-        return self._record or namedtuple("Fields", self.types)
-
-    def decoder(self) -> Decoder:
-        """Return the struct's decoder."""
-        steps = [_decoding_step(run) for run in _runs(list(self.types.values()))]
-        make = partial(tuple.__new__, self.record)
-        if len(steps) == 1:
-            only = steps[0]
-
-            def decode_one(data: bytes, at: int) -> tuple[Any, int]:
-                values: list[Any] = []
-                at = only(data, at, values)
-                return make(values), at
-
-            return decode_one
-
-        def decode(data: bytes, at: int) -> tuple[Any, int]:
-            values: list[Any] = []
-            for step in steps:
-                at = step(data, at, values)
-            return make(values), at
-
-        return decode
-
-    def encoder(self) -> Encoder:
-        """Return the struct's encoder, from a sequence of values in the fields' order."""
-        runs = _runs(list(self.types.values()))
-        if len(runs) == 1 and isinstance(runs[0], str):
-            pack_all = struct.Struct(">" + runs[0]).pack
-            return lambda values: pack_all(*values)
-        steps: list[tuple[int, int, Encoder]] = []
-        first = 0
-        for run in runs:
-            if isinstance(run, str):
-                steps.append((first, first + len(run), _run_encoder(run)))
-                first += len(run)
-            else:
-                steps.append((first, 0, run.encoder()))
-                first += 1
-        count = first
-
-        def encode(values: Sequence[Any]) -> bytes:
-            if len(values) != count:
-                raise ValueError(f"{len(values)} values for {count} fields")
-            return b"".join(
-                [
-                    encode_run(values[first:stop] if stop else values[first])
-                    for first, stop, encode_run in steps
-                ]
-            )
-
-        return encode
-
-
 def decode_all(decode: Decoder, data: bytes) -> Any:
     """Return the value that a payload holds.
 
@@ -425,51 +352,6 @@ def decode_all(decode: Decoder, data: bytes) -> Any:
     if at != len(data):
         raise DecodeError(f"{len(data) - at} bytes are left over")
     return value
-
-
-def fields(**types: XdrType) -> Struct:
-    """Return a struct with these fields, in the order written."""
-    return Struct(types)
-
-
-def _runs(types: Sequence[XdrType]) -> list[str | XdrType]:
-    """Join neighbouring numbers into one format string; leave other types as they are."""
-    runs: list[str | XdrType] = []
-    for item in types:
-        if item.format is None:
-            runs.append(item)
-        elif runs and isinstance(runs[-1], str):
-            runs[-1] += item.format
-        else:
-            runs.append(item.format)
-    return runs
-
-
-def _decoding_step(run: str | XdrType) -> Step:
-    """Return a function that appends what it decodes and returns the position after it."""
-    if isinstance(run, str):
-        numbers = struct.Struct(">" + run)
-        unpack_from, size = numbers.unpack_from, numbers.size
-
-        def step_numbers(data: bytes, at: int, values: list[Any]) -> int:
-            values.extend(unpack_from(data, at))
-            return at + size
-
-        return step_numbers
-    decode = run.decoder()
-
-    def step(data: bytes, at: int, values: list[Any]) -> int:
-        value, at = decode(data, at)
-        values.append(value)
-        return at
-
-    return step
-
-
-def _run_encoder(run: str) -> Encoder:
-    """Return the encoder of a run of numbers."""
-    pack = struct.Struct(">" + run).pack
-    return lambda values: pack(*values)
 
 
 def _items_decoder(item: XdrType) -> Callable[[bytes, int, int], tuple[list[Any], int]]:
@@ -510,4 +392,3 @@ U64 = Scalar("Q")
 I64 = Scalar("q")
 DOUBLE = Scalar("d")
 BOOL = Bool()
-NOTHING = Struct({})

@@ -6,8 +6,9 @@ Source: remote_protocol.x of libvirt 9.0.0, as for all declarations in this fold
 from __future__ import annotations
 
 from virtlab.libvirt_rpc.procedures.declaration import Procedure
+from virtlab.libvirt_rpc.structs import fields
 from virtlab.libvirt_rpc.values import NODE_STAT
-from virtlab.libvirt_rpc.xdr import I32, U32, U64, Array, Chars, Opaque, Optional, String, fields
+from virtlab.libvirt_rpc.xdr import I32, U32, U64, Array, Chars, Opaque, Optional, String
 
 __all__ = ["PROCEDURES"]
 

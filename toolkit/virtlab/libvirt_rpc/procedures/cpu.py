@@ -6,9 +6,10 @@ CPU maps are little endian bit strings: pCPU n is bit n % 8 of byte n // 8.
 from __future__ import annotations
 
 from virtlab.libvirt_rpc.procedures.declaration import Procedure
+from virtlab.libvirt_rpc.structs import fields
 from virtlab.libvirt_rpc.typed import Params
 from virtlab.libvirt_rpc.values import DOMAIN, VCPU_INFO
-from virtlab.libvirt_rpc.xdr import I32, U32, Array, Opaque, String, fields
+from virtlab.libvirt_rpc.xdr import I32, U32, Array, Opaque, String
 
 __all__ = ["PROCEDURES"]
 

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
-from virtlab.libvirt_rpc.xdr import NOTHING, Decoder, Encoder, Struct, decode_all
+from virtlab.libvirt_rpc.structs import NOTHING, Struct
+from virtlab.libvirt_rpc.xdr import Decoder, Encoder, decode_all
 
 __all__ = ["EventMessage", "Procedure", "Values"]
 

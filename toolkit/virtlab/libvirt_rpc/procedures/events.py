@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from virtlab.libvirt_rpc.procedures.declaration import EventMessage, Procedure
+from virtlab.libvirt_rpc.structs import fields
 from virtlab.libvirt_rpc.typed import Params
 from virtlab.libvirt_rpc.values import DOMAIN
-from virtlab.libvirt_rpc.xdr import I32, U64, Optional, fields
+from virtlab.libvirt_rpc.xdr import I32, U64, Optional
 
 __all__ = ["MESSAGES", "PROCEDURES"]
 

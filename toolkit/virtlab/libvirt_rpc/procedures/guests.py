@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from virtlab.libvirt_rpc.procedures.declaration import Procedure
+from virtlab.libvirt_rpc.structs import fields
 from virtlab.libvirt_rpc.values import DOMAIN, UUID
-from virtlab.libvirt_rpc.xdr import I32, U32, U64, Array, String, fields
+from virtlab.libvirt_rpc.xdr import I32, U32, U64, Array, String
 
 __all__ = ["PROCEDURES"]
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from virtlab.libvirt_rpc.procedures.declaration import Procedure
+from virtlab.libvirt_rpc.structs import fields
 from virtlab.libvirt_rpc.typed import DOMAIN_STATS, Params
 from virtlab.libvirt_rpc.values import DOMAIN
-from virtlab.libvirt_rpc.xdr import I32, I64, U32, Array, String, fields
+from virtlab.libvirt_rpc.xdr import I32, I64, U32, Array, String
 
 __all__ = ["PROCEDURES"]
 
