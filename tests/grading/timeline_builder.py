@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 from virtlab.model.timeline import (
@@ -129,7 +130,7 @@ def at(curve: Points, iteration: float) -> float:
     """Return the height of a curve of straight lines; it is flat before and after."""
     if iteration <= curve[0][0]:
         return curve[0][1]
-    for (x0, y0), (x1, y1) in zip(curve, curve[1:], strict=False):
+    for (x0, y0), (x1, y1) in pairwise(curve):
         if iteration <= x1:
             return y0 + (y1 - y0) * (iteration - x0) / (x1 - x0) if x1 > x0 else y1
     return curve[-1][1]

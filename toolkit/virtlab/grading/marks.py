@@ -121,6 +121,9 @@ def _lines(
     if outcome.status == "lab_fault":
         reason = f"not run: {outcome.reason}"
         return tuple(PointLine(name, None, points, reason) for name, points in test.points.items())
+    if all(result.status == "not_run" for result in results):
+        reason = f"not run: {outcome.reason}"
+        return tuple(PointLine(name, 0.0, points, reason) for name, points in test.points.items())
     by_name = {result.name: result for result in results}
     zero = next((name for name in test.zero_if if _lost(by_name, name)), None)
     if zero is not None:

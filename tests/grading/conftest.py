@@ -1,0 +1,10 @@
+"""Makes `timeline_builder` importable for the tests beside it."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+# pytest's importlib mode leaves sys.path alone, so a module shared by tests is named here.
+if str(Path(__file__).parent) not in sys.path:
+    sys.path.append(str(Path(__file__).parent))
