@@ -480,7 +480,8 @@ class ClockServer:
     def _is_starting(self) -> bool:
         now = time.monotonic()
         for pid, until in list(self._starting.items()):
-            if now >= until or not is_running(pid):
+            # A program that loads slowly runs; one that sleeps and says nothing has no clock.
+            if not is_running(pid) or (self._tasks.still([pid]) and now >= until):
                 del self._starting[pid]
         return bool(self._starting)
 
