@@ -388,11 +388,7 @@ def test_event_all_prints_lifecycle_balloon_and_tunable_events(lab: Any) -> None
         text=True,
     )
     assert watcher.stdout is not None
-    while not any(
-        call.procedure == "CONNECT_DOMAIN_EVENT_CALLBACK_REGISTER_ANY"
-        and "eventID=26" in call.detail
-        for call in lab.within(lambda: lab.recorder.timeline(_completed())).calls
-    ):
+    while not registered_for_all(lab):
         assert watcher.poll() is None
 
     _run(lab.uri, "vcpupin", "aos_vm1", "0", "1")
@@ -413,6 +409,11 @@ def test_event_all_prints_lifecycle_balloon_and_tunable_events(lab: Any) -> None
     assert "event 'lifecycle' for domain 'aos_off': Started Booted" in text
     assert "event 'reboot' for domain 'aos_off'" in text
     assert "event 'lifecycle' for domain 'aos_off': Stopped Destroyed" in text
+
+
+def registered_for_all(lab: Any) -> bool:
+    calls = lab.within(lambda: lab.recorder.timeline(_completed())).calls
+    return any("REGISTER_ANY" in call.procedure and "eventID=26" in call.detail for call in calls)
 
 
 def _completed() -> Any:

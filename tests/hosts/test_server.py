@@ -100,6 +100,29 @@ def test_a_client_that_never_reads_does_not_hold_up_others(lab: Any) -> None:
         assert read(deaf)[1][4:].startswith(b"<capabilities>")
 
 
+def test_a_client_that_never_reads_loses_events_and_nothing_else(lab: Any) -> None:
+    register = struct.pack(">iI", 17, 0)
+    pin = struct.pack(">I8s16siIIB3x", 7, b"aos_vm1", lab.host.guests["aos_vm1"].uuid, 1, 0, 1, 1)
+    with connect(lab) as busy, connect(lab) as deaf:
+        deaf.sendall(call(316, register))
+        assert read(deaf)[0] == 0
+        for _ in range(200):
+            busy.sendall(call(26, pin) * 100)
+            assert {read(busy)[0] for _ in range(100)} == {0}
+
+        (unsent,) = lab.within(
+            lambda: [len(one.unsent) for one in lab.server._clients.values() if one.unsent]
+        )
+        deaf.sendall(HOSTNAME)
+        events = 0
+        while read(deaf)[1] != b"\0\0\0\x07virtlab\0":
+            events += 1
+
+        assert 1 << 20 < unsent < (1 << 20) + 1000
+        assert 1000 < events < 20_000
+        assert is_served(deaf)
+
+
 def test_half_a_packet_waits_for_its_rest(lab: Any) -> None:
     with connect(lab) as good, connect(lab) as slow:
         slow.sendall(HOSTNAME[:17])

@@ -70,7 +70,9 @@ class CpuHandlers:
             self._state.observer.pinned(guest.name, vcpu, pcpus, effective)
             self._events.emit(tunable(guest, f"cputune.vcpupin{vcpu}", format_cpu_list(pcpus)))
         if config:
-            self._state.config(guest).masks[vcpu] = pcpus
+            stored = self._state.config(guest)
+            stored.masks[vcpu] = pcpus
+            stored.bound.add(vcpu)
         return ()
 
     def domain_get_vcpu_pin_info(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from virtlab.libvirt_rpc import errors
@@ -54,6 +54,8 @@ class DomainConfig:
     max_memory_kib: int
     live_max_memory_kib: int  # of the running domain, as it was at its start
     stats_period_s: int = 0  # of the running domain, or of the next start
+    # vCPUs whose stored mask a client set; the others are left as the scenario has them.
+    bound: set[int] = field(default_factory=set)
 
 
 class DriverState:
@@ -126,8 +128,8 @@ class DriverState:
         """Let a started guest take over what was stored for its next start."""
         config = self.config(guest)
         config.live_max_memory_kib = config.max_memory_kib
-        for number, mask in enumerate(config.masks):
-            guest.pin(number, mask)
+        for number in sorted(config.bound):
+            guest.pin(number, config.masks[number])
         if config.memory_kib != guest.spec.memory_kib:
             guest.set_memory(config.memory_kib)
         if config.stats_period_s:

@@ -73,6 +73,8 @@ _BLOCK_COUNTERS = tuple(
 _BLOCK_SIZES = ("block.0.allocation", "block.0.capacity", "block.0.physical")
 _DISK_BYTES = 10 << 30
 _DISK_USED_BYTES = 1 << 30
+_NET_VALUES = (0,) * len(_NET_COUNTERS)
+_BLOCK_VALUES = (0,) * len(_BLOCK_COUNTERS) + (_DISK_USED_BYTES, _DISK_BYTES, _DISK_USED_BYTES)
 
 # Groups, vCPUs, running, names of the memory statistics there are.
 _LayoutKey = tuple[int, int, bool, tuple[str, ...]]
@@ -128,10 +130,9 @@ class StatisticsHandlers:
         if groups & _VCPU:
             self._add_vcpus(guest, values, running)
         if running and groups & _INTERFACE:
-            values += (1, interface_name(guest.id), *(0 for _ in _NET_COUNTERS))
+            values += (1, interface_name(guest.id), *_NET_VALUES)
         if running and groups & _BLOCK:
-            values += (1, DISK, disk_path(guest.spec), *(0 for _ in _BLOCK_COUNTERS))
-            values += (_DISK_USED_BYTES, _DISK_BYTES, _DISK_USED_BYTES)
+            values += (1, DISK, disk_path(guest.spec), *_BLOCK_VALUES)
         key = (groups, guest.spec.vcpus, running, memory_names)
         layout = self._layouts.get(key)
         if layout is None:
