@@ -56,6 +56,7 @@ class _Link:
 
     __slots__ = (
         "buffer",
+        "child",
         "deadline",
         "host_tid",
         "number",
@@ -75,6 +76,7 @@ class _Link:
         self.deadline: int | None = None
         self.watching = False  # a descriptor may wake it
         self.takes_turn = False  # nothing but its turn is missing: not held back by the end of time
+        self.child = False  # lent to a newborn child until it dials under its own number
         self.buffer = b""
 
 
@@ -292,6 +294,7 @@ class ClockServer:
             self._suspend(link, argument, watching=True)
         elif operation == BORN:
             link.tid = 0  # the number was the parent's
+            link.child = argument == 1
             self._answer(link)
             self._suspend(link, self._now)
             link.takes_turn = True
@@ -472,6 +475,8 @@ class ClockServer:
 
     def _rest_is_blocked(self) -> bool:
         """Tell whether all threads that have not said that they wait are asleep for good."""
+        if any(link.child and link.deadline is None for link in self._links.values()):
+            return False  # a child without a number yet: it will dial at once
         resting = {
             (link.pid, link.tid) for link in self._links.values() if link.deadline is not None
         }

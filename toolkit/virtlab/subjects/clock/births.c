@@ -37,7 +37,7 @@ EXPORT int pthread_create(pthread_t *restrict thread, const pthread_attr_t *rest
     struct birth *birth = malloc(sizeof *birth);
     if (!birth)
         return EAGAIN;
-    *birth = (struct birth){body, argument, dial(CLOCK_BORN)};
+    *birth = (struct birth){body, argument, dial(CLOCK_BORN, CLOCK_BORN_THREAD)};
     int link = birth->link;
     int error = REAL(pthread_create)(thread, attributes, live, birth);
     if (error) {
@@ -52,7 +52,7 @@ static PER_THREAD int child_link = -1;
 static void before_fork(void)
 {
     my_link(); /* so that the parent is known before its child */
-    child_link = dial(CLOCK_BORN);
+    child_link = dial(CLOCK_BORN, CLOCK_BORN_CHILD);
 }
 
 static void after_fork_in_parent(void)
@@ -69,7 +69,7 @@ static void after_fork_in_child(void)
     forget_links_of_parent(link);
     forget_waiters_of_parent();
     wait_for_birth(link);
-    adopt_link(dial(CLOCK_HELLO));
+    adopt_link(dial(CLOCK_HELLO, 0));
     drop_link(link);
 }
 

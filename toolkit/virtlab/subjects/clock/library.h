@@ -33,7 +33,7 @@ uint64_t clock_now(void);                  /* virtual ns; meaningful only when t
 uint64_t realtime_at_zero(void);           /* CLOCK_REALTIME at virtual time 0, in ns */
 uint64_t monotonic_at_zero(void);          /* CLOCK_MONOTONIC at virtual time 0, in ns */
 int my_link(void);                         /* this thread's connection, made on first use */
-int dial(enum clock_operation introduction); /* a new connection, introduced and acknowledged */
+int dial(enum clock_operation introduction, uint64_t argument); /* a new connection, acknowledged */
 void adopt_link(int link);                 /* make a connection this thread's own */
 void drop_link(int link);                  /* close a connection for good */
 void forget_links_of_parent(int keep);     /* in a fork child: close the copies of all but one */

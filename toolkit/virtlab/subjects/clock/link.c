@@ -126,7 +126,7 @@ uint64_t take_answer(int link)
     return now;
 }
 
-int dial(enum clock_operation introduction)
+int dial(enum clock_operation introduction, uint64_t argument)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     int link = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -136,7 +136,7 @@ int dial(enum clock_operation introduction)
     if (link < 0 || syscall(SYS_connect, link, &address, sizeof address) < 0)
         die(socket_path);
     link = keep_out_of_the_way(link);
-    send_request(link, introduction, 0);
+    send_request(link, introduction, argument);
     take_answer(link);
     return link;
 }
@@ -144,7 +144,7 @@ int dial(enum clock_operation introduction)
 int my_link(void)
 {
     if (thread_link < 0)
-        adopt_link(dial(CLOCK_HELLO));
+        adopt_link(dial(CLOCK_HELLO, 0));
     return thread_link;
 }
 

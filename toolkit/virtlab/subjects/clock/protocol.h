@@ -7,6 +7,7 @@
  *   request  answers  meaning
  *   HELLO    1        this thread exists and runs
  *   BORN     2        a thread or child is about to exist and waits for its turn: one answer now, one at its turn
+ *                     Argument CLOCK_BORN_CHILD: a child, which will dial again under its own process number
  *   WAIT     1        wake me at this virtual time
  *   WATCH    1        the same, but a descriptor may wake me first (argument CLOCK_FOREVER: only a descriptor)
  *   CANCEL   0        something else ended my wait; argument 0: I take my turn, 1: I go on at once.
@@ -31,6 +32,8 @@ enum clock_operation {
 };
 
 #define CLOCK_FOREVER UINT64_MAX
+#define CLOCK_BORN_THREAD 0
+#define CLOCK_BORN_CHILD 1
 
 struct clock_request {
     uint32_t operation;
