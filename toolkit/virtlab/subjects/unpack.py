@@ -25,6 +25,7 @@ from virtlab.errors import SubmissionError
 __all__ = ["UnpackLimits", "UnpackedSubmission", "open_submission"]
 
 _BLOCK_BYTES = 256 * 1024
+_LINK_BYTES = 4096  # PATH_MAX
 _SKIPPED = frozenset({".git", ".hg", ".svn", "__MACOSX", "__pycache__", ".DS_Store", ".vagrant"})
 _TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.xz", ".txz", ".tar.bz2", ".tbz2", ".tbz")
 _BROKEN = (tarfile.TarError, zipfile.BadZipFile, zlib.error, LZMAError, EOFError, OSError)
@@ -212,7 +213,7 @@ def _copy_file(top: Path, relative: Path, intake: _Intake) -> None:
     # Non-blocking, as opening a named pipe would wait for a writer for ever.
     with _reading(source):
         descriptor = os.open(source, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        with open(descriptor, "rb") as stream:
+        with os.fdopen(descriptor, "rb") as stream:
             status = os.fstat(descriptor)
             if not stat.S_ISREG(status.st_mode):
                 intake.notes.append(f"{relative}: no ordinary file, left out")
@@ -231,7 +232,8 @@ def _unpack_zip(path: Path, intake: _Intake) -> None:
                     member.filename, "is encrypted", "pack the folder without a password"
                 )
             if stat.S_ISLNK(mode):
-                target = archive.read(member).decode("utf-8", errors="replace")
+                with archive.open(member) as stream:
+                    target = stream.read(_LINK_BYTES).decode("utf-8", errors="replace")
                 _check_link(member.filename, target, intake)
             elif member.is_dir() or stat.S_ISDIR(mode):
                 intake.folder(member.filename)

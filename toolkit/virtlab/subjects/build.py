@@ -1,0 +1,292 @@
+"""Build a program from its source, inside the sandbox, and say plainly why it cannot be built.
+
+What was handed in ready-made beside sources is removed first, so that it is the source that is
+graded. A failure is a result with its first error, never an exception.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from time import monotonic
+
+from virtlab.model.scenario import ProgramKind
+from virtlab.subjects.elf import machine_here, read_elf
+from virtlab.subjects.launch import Process, run_to_end
+from virtlab.subjects.layout import (
+    C_SUFFIXES,
+    CXX_SUFFIXES,
+    KINDS,
+    ProgramSource,
+    is_program,
+)
+from virtlab.subjects.sandbox import Folder, Limits, Plan, Sandbox, check_reachable
+
+__all__ = ["INSIDE", "BuildResult", "build", "build_all", "first_error"]
+
+INSIDE = "/submission"  # where a program sees the root of what was handed in
+_PYTHON = "/usr/bin/python3"  # the one that the distribution's libvirt module is for
+_BUILT_SUFFIXES = frozenset({".o", ".lo", ".a", ".so", ".d", ".gch"})
+_LIMITS = Limits(
+    memory_kib=2 * 1024 * 1024,
+    processes=256,  # make may run many compilers at once
+    cpu_s=300,
+    output_bytes=8 * 1024 * 1024,
+    kept_output_bytes=512 * 1024,
+)
+# Compilers, linkers and make, in the languages that students use; the first hit in the log counts.
+_ERRORS = (
+    re.compile(r"^\S[^\n:]*:\d+(?::\d+)?: (?:fatal )?error: .*$", re.MULTILINE),
+    re.compile(r"^.*(?:undefined reference to|multiple definition of|cannot find -l).*$", re.M),
+    re.compile(r"^(?:\S+: )?(?:fatal )?error: .*$", re.MULTILINE),
+    re.compile(r"^\S*make\S*: \*\*\* .*$", re.MULTILINE),
+    re.compile(r"^\S*sh: .*$", re.MULTILINE),
+)
+_LINKER_FOLDER = re.compile(r"^/usr/bin/(?:\S*-)?ld(?:\.\w+)?: (?:/tmp/\S+\.o: )?")
+
+
+@dataclass(frozen=True, slots=True)
+class BuildResult:
+    """A program ready to be launched, or why there is none."""
+
+    ok: bool
+    source: ProgramSource
+    argv: tuple[str, ...] = ()  # to start the program in `source.folder`, arguments to follow
+    program: Path | None = None
+    first_error: str | None = None
+    log: str = ""
+    notes: tuple[str, ...] = ()
+    static: bool = False  # no library can be preloaded: it escapes the virtual clock
+    timed_out: bool = False
+    duration_s: float = 0.0
+
+
+def build(
+    source: ProgramSource, root: Path, sandbox: Sandbox, *, timeout_s: float = 60.0
+) -> BuildResult:
+    """Build one program of a submission.
+
+    Args:
+        source: where it is, from `find_programs`.
+        root: our own copy of the submission, from `open_submission`.
+        sandbox: the layers to use.
+        timeout_s: real time after which the build is ended.
+
+    Raises:
+        EnvironmentLackError: the folder is out of reach for the sandbox's user, or nothing starts.
+    """
+    check_reachable(root, sandbox)
+    return _build(source, root, sandbox, timeout_s, _remove_built(source))
+
+
+def build_all(
+    programs: Mapping[ProgramKind, ProgramSource],
+    root: Path,
+    sandbox: Sandbox,
+    *,
+    timeout_s: float = 60.0,
+) -> dict[ProgramKind, BuildResult]:
+    """Build every program of a submission; arguments and errors are those of `build`.
+
+    What was built before is removed from all of them first: two programs may share a folder, and
+    the second build must not remove what the first one made.
+    """
+    check_reachable(root, sandbox)
+    notes = {kind: _remove_built(source) for kind, source in programs.items()}
+    return {
+        kind: _build(source, root, sandbox, timeout_s, notes[kind])
+        for kind, source in programs.items()
+    }
+
+
+def _build(
+    source: ProgramSource, root: Path, sandbox: Sandbox, timeout_s: float, cleaned: Sequence[str]
+) -> BuildResult:
+    sandbox.hand_over(root)
+    if source.program is not None:
+        sandbox.take_back(root)
+        return _ready_made(source, source.program)
+    notes = [*source.notes, *cleaned]
+    before = {source.folder / name for name in _programs_in(source.folder)}
+    started = monotonic()
+    try:
+        process, timed_out = run_to_end(_plan(source, root, sandbox), sandbox, timeout_s)
+    finally:
+        sandbox.take_back(root)
+    duration_s = monotonic() - started
+    log = _log(process, source)
+    problem = _problem(process, timed_out, timeout_s, log)
+    program: Path | None = None
+    if problem is None:
+        program, problem = _product(source, before, notes)
+    if problem is not None or program is None:
+        return BuildResult(
+            ok=False,
+            source=source,
+            first_error=problem,
+            log=log,
+            notes=tuple(notes),
+            timed_out=timed_out,
+            duration_s=duration_s,
+        )
+    header = read_elf(program)
+    return BuildResult(
+        ok=True,
+        source=source,
+        argv=(f"./{program.relative_to(source.folder)}",),
+        program=program,
+        log=log,
+        notes=tuple(notes),
+        static=header is not None and not header.dynamic,
+        duration_s=duration_s,
+    )
+
+
+def first_error(log: str) -> str | None:
+    """Return the line of a build's log that names the first error, or None where none does."""
+    for pattern in _ERRORS:
+        if match := pattern.search(log):
+            return _LINKER_FOLDER.sub("", match[0].strip())
+    return None
+
+
+def _plan(source: ProgramSource, root: Path, sandbox: Sandbox) -> Plan:
+    if source.way == "make":
+        argv = ["make", *(["-f", source.makefile] if source.makefile else [])]
+    else:
+        argv = _compiler(source)
+    return Plan(
+        argv=tuple(argv),
+        cwd=source.folder,
+        folders=(Folder(root, INSIDE, writable=True),),
+        env={"LC_ALL": "C"},  # messages are searched for English words
+        limits=_LIMITS,
+    )
+
+
+def _compiler(source: ProgramSource) -> list[str]:
+    compiler = "c++" if any(path.suffix in CXX_SUFFIXES for path in source.sources) else "cc"
+    files = [str(path.relative_to(source.folder)) for path in source.sources]
+    # After ./, as the name may begin with a dash.
+    names = [f"./{name}" for name in files]
+    return [compiler, "-g", "-Wall", *names, "-o", source.kind, "-lvirt", "-lm", "-pthread"]
+
+
+def _log(process: Process, source: ProgramSource) -> str:
+    command = "make" if source.way == "make" else " ".join(_compiler(source))
+    return f"$ {command}\n{process.stdout.text()}{process.stderr.text()}"
+
+
+def _problem(process: Process, timed_out: bool, timeout_s: float, log: str) -> str | None:
+    """Return why the build failed; None where it did not."""
+    if timed_out:
+        return f"the build did not end within {timeout_s:g} s, and was ended"
+    if process.flooded:
+        return f"the build printed more than {_LIMITS.output_bytes // 1024 // 1024} MiB"
+    end = process.exit
+    assert end is not None
+    if end.code == 0:
+        return None
+    if end.out_of_memory:
+        return f"the build needs more than {_LIMITS.memory_kib // 1024 // 1024} GiB of memory"
+    return first_error(log) or f"the build failed ({end}) without naming an error"
+
+
+def _product(
+    source: ProgramSource, before: set[Path], notes: list[str]
+) -> tuple[Path | None, str | None]:
+    """Return the program that the build made, or why there is none."""
+    expected = source.folder / source.kind
+    found = [source.folder / name for name in _programs_in(source.folder)]
+    made = [path for path in found if path not in before] or found
+    if expected in found:
+        return _checked(expected)
+    same_name = [path for path in made if path.name.lower() == source.kind]
+    alike = [path for path in made if _alike(path, source)]
+    binaries = [path for path in made if read_elf(path) is not None]
+    for choice in (same_name, alike, binaries, made):
+        if len(choice) == 1:
+            where = choice[0].relative_to(source.folder)
+            notes.append(f"the build made {where}; the course asks for {source.kind}")
+            return _checked(choice[0])
+    if not made:
+        return None, f"the build ended well, but made no program; it should make {source.kind}"
+    names = ", ".join(str(path.relative_to(source.folder)) for path in made)
+    return None, f"the build made several programs, none called {source.kind}: {names}"
+
+
+def _alike(path: Path, source: ProgramSource) -> bool:
+    """Tell whether a name points to this program rather than to the other one."""
+    other = KINDS[1 - KINDS.index(source.kind)]
+    own, foreign = source.kind.split("_"), other.split("_")
+    name = path.name.lower()
+    stems = {word[:3] for word in own} - {word[:3] for word in foreign}
+    return any(stem in name for stem in [*stems, *(["cpu"] if "vcpu" in own else [])])
+
+
+def _checked(program: Path) -> tuple[Path | None, str | None]:
+    """Return the program, or why it cannot run on this machine."""
+    header = read_elf(program)
+    if header is not None and header.machine != machine_here():
+        here = machine_here()
+        return None, f"{program.name} is a program for {header.machine}, this machine is {here}"
+    if header is None and not is_program(program):
+        return (
+            None,
+            f"{program.name} is neither a program for Linux nor a script that starts with #!",
+        )
+    if program.stat().st_mode & (stat.S_ISUID | stat.S_ISGID):
+        return None, f"{program.name} is setuid, which escapes the virtual clock"
+    return program, None
+
+
+def _ready_made(source: ProgramSource, program: Path) -> BuildResult:
+    """Return a result for what is run as it is."""
+    name = f"./{program.relative_to(source.folder)}"
+    if source.way == "python":
+        return BuildResult(True, source, (_PYTHON, name), program, notes=source.notes)
+    checked, problem = _checked(program)
+    if checked is None:
+        return BuildResult(False, source, first_error=problem, notes=source.notes)
+    program.chmod(0o755)
+    header = read_elf(program)
+    notes = (*source.notes, "there is no source; the program is run as it was handed in")
+    static = header is not None and not header.dynamic
+    return BuildResult(True, source, (name,), program, notes=notes, static=static)
+
+
+def _programs_in(folder: Path) -> Sequence[str]:
+    """Return the programs below a folder, by their paths in it; sources and objects are none."""
+    found: list[str] = []
+    for name, folders, names in os.walk(folder):
+        folders[:] = sorted(each for each in folders if not each.startswith("."))
+        for each in sorted(names):
+            path = Path(name) / each
+            if path.suffix in C_SUFFIXES | _BUILT_SUFFIXES | {".sh", ".py"}:
+                continue
+            if is_program(path):
+                found.append(str(path.relative_to(folder)))
+    return found
+
+
+def _remove_built(source: ProgramSource) -> list[str]:
+    """Remove what was built from sources before it was handed in; return a note about it."""
+    if source.program is not None or not source.builds_from_source:
+        return []
+    removed: list[str] = []
+    for name, folders, names in os.walk(source.folder):
+        folders.sort()
+        for each in sorted(names):
+            path = Path(name) / each
+            if path.is_symlink() or not path.is_file():
+                continue
+            if path.suffix in _BUILT_SUFFIXES or read_elf(path) is not None:
+                path.unlink()
+                removed.append(str(path.relative_to(source.folder)))
+    if not removed:
+        return []
+    return [f"removed before the build, as the source is graded: {', '.join(removed)}"]

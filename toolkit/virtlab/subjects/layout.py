@@ -1,0 +1,256 @@
+"""Find the two programs in what was handed in, whatever year's layout it has.
+
+Every file belongs to a *unit*: the nearest folder above it that has a Makefile, or its own folder
+where none has. Each unit is weighed for each program: a source or program of that name, a folder
+called cpu or memory, the calls that the sources make. The heaviest unit is the program's.
+
+| handed in | built by |
+|---|---|
+| a Makefile, under any spelling | make |
+| C or C++ sources without one | the compiler, with -g -Wall, -lvirt and -lm |
+| a Python program | nothing, it is run |
+| an executable or script alone | nothing, it is run |
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from virtlab.errors import SubmissionError
+from virtlab.model.scenario import ProgramKind
+from virtlab.subjects.elf import read_elf
+
+__all__ = ["KINDS", "BuildWay", "ProgramSource", "find_programs", "is_program"]
+
+BuildWay = Literal["make", "compile", "python", "executable"]
+
+KINDS: tuple[ProgramKind, ...] = ("vcpu_scheduler", "memory_coordinator")
+MAKE_FINDS = ("GNUmakefile", "makefile", "Makefile")  # in make's own order
+C_SUFFIXES = frozenset({".c", ".cc", ".cpp", ".cxx", ".c++", ".C"})
+CXX_SUFFIXES = C_SUFFIXES - {".c"}
+_TEXT_BYTES = 512 * 1024  # read of one source; a larger one is no student's
+
+_WORDS: Mapping[ProgramKind, re.Pattern[str]] = {
+    "vcpu_scheduler": re.compile(r"v?cpu|sched", re.IGNORECASE),
+    "memory_coordinator": re.compile(r"mem|coord|balloon", re.IGNORECASE),
+}
+_FOLDERS: Mapping[ProgramKind, re.Pattern[str]] = {
+    "vcpu_scheduler": re.compile(r"v?cpu|sched", re.IGNORECASE),
+    "memory_coordinator": re.compile(r"mem|coord", re.IGNORECASE),
+}
+# The names that only this program needs, in C, Python and Go.
+_CALLS: Mapping[ProgramKind, re.Pattern[str]] = {
+    "vcpu_scheduler": re.compile(r"\b(?:virDomain)?[Pp]inVcpu(?:Flags)?\s*\("),
+    "memory_coordinator": re.compile(r"\b(?:virDomain)?[Ss]etMemory(?:Flags)?\s*\("),
+}
+_MAIN = re.compile(r"\bmain\s*\(")
+
+_NAMED, _FOLDER, _SIMILAR, _CALLED = 100, 10, 5, 3
+
+
+@dataclass(frozen=True, slots=True)
+class ProgramSource:
+    """Where one program is, and how it is built."""
+
+    kind: ProgramKind
+    folder: Path  # it is built and run here
+    way: BuildWay
+    makefile: str | None = None  # its name, for make's -f, where make would not find it itself
+    sources: tuple[Path, ...] = ()  # C or C++ to compile
+    program: Path | None = None  # what is run as it is
+    builds_from_source: bool = True  # False: a Makefile without any source beside it
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(slots=True)
+class _Unit:
+    """A folder with what belongs to it."""
+
+    folder: Path
+    makefiles: list[Path] = field(default_factory=list)
+    sources: list[Path] = field(default_factory=list)
+    scripts: list[Path] = field(default_factory=list)  # Python
+    programs: list[Path] = field(default_factory=list)
+
+
+def find_programs(
+    root: Path, *, kind: ProgramKind | None = None
+) -> dict[ProgramKind, ProgramSource]:
+    """Return the programs that are there; one that is missing has no entry.
+
+    Args:
+        root: an unpacked submission.
+        kind: what a single program is, where neither its name nor its calls tell.
+
+    Raises:
+        SubmissionError: there is no program at all, or nothing tells which one it is.
+    """
+    units = _units(root)
+    if not units:
+        raise SubmissionError(
+            f"{root.name}: there is no source, no Makefile and no program in it",
+            fix="hand in a folder with vcpu_scheduler.c or memory_coordinator.c and a Makefile",
+        )
+    if kind is not None:
+        found = _heaviest(units, kind, root) or (units[0] if len(units) == 1 else None)
+        return {kind: _source(found, kind)} if found else {}
+    programs: dict[ProgramKind, ProgramSource] = {}
+    for each in KINDS:
+        if unit := _heaviest(units, each, root):
+            programs[each] = _source(unit, each)
+    if not programs:
+        names = ", ".join(str(unit.folder.relative_to(root)) for unit in units)
+        raise SubmissionError(
+            f"{root.name}: neither a name nor a libvirt call tells which program is in: {names}",
+            fix="name the program vcpu_scheduler or memory_coordinator, or say which one it is",
+        )
+    return programs
+
+
+def is_program(path: Path) -> bool:
+    """Tell whether a file is one to run: of the machine's format, or a script that may be run."""
+    if not path.is_file() or path.is_symlink():
+        return False
+    header = read_elf(path)
+    if header is not None:
+        return header.runs
+    with path.open("rb") as stream:
+        return stream.read(2) == b"#!"
+
+
+def _units(root: Path) -> list[_Unit]:
+    """Return the units that hold anything, in the order of their paths."""
+    units: dict[Path, _Unit] = {}
+    home: dict[Path, Path] = {}  # the folder of the unit that a folder's files belong to
+    for name, folders, names in os.walk(root):
+        folders[:] = sorted(each for each in folders if not each.startswith("."))
+        folder = Path(name)
+        files = [folder / each for each in sorted(names) if not each.startswith(".")]
+        makefiles = [path for path in files if _is_makefile(path)]
+        above = home.get(folder.parent)
+        inherits = above is not None and bool(units[above].makefiles) and not makefiles
+        home[folder] = above if inherits and above is not None else folder
+        unit = units.setdefault(home[folder], _Unit(home[folder]))
+        unit.makefiles += makefiles
+        for path in files:
+            _sort_in(path, unit)
+    return [
+        unit
+        for unit in sorted(units.values(), key=lambda unit: unit.folder)
+        if unit.makefiles or unit.sources or unit.scripts or unit.programs
+    ]
+
+
+def _sort_in(path: Path, unit: _Unit) -> None:
+    if path.is_symlink() or _is_makefile(path):
+        return
+    if path.suffix in C_SUFFIXES:
+        unit.sources.append(path)
+    elif path.suffix == ".py":
+        unit.scripts.append(path)
+    elif path.suffix not in {".o", ".so"} and is_program(path):
+        unit.programs.append(path)
+
+
+def _is_makefile(path: Path) -> bool:
+    return path.name.lower() in {"makefile", "gnumakefile", "makefile.txt"} and path.is_file()
+
+
+def _heaviest(units: list[_Unit], kind: ProgramKind, root: Path) -> _Unit | None:
+    """Return the unit with most evidence; at equal weight one with a Makefile, then the first."""
+    weighed = [(_weight(unit, kind, root), bool(unit.makefiles), unit) for unit in units]
+    best = max(weighed, key=lambda entry: (entry[0], entry[1]))
+    return best[2] if best[0] > 0 else None
+
+
+def _weight(unit: _Unit, kind: ProgramKind, root: Path) -> int:
+    """Return how much speaks for a unit's being a program; the other program's signs count less."""
+    other: ProgramKind = KINDS[1 - KINDS.index(kind)]
+    files = [*unit.sources, *unit.scripts, *unit.programs]
+    own_name = any(_is_named(path, kind) for path in files)
+    other_name = any(_is_named(path, other) for path in files)
+    if own_name:
+        return _NAMED + _folder_weight(unit, kind, root)
+    if other_name:
+        return 0
+    similar = sum(_SIMILAR for path in files if _WORDS[kind].search(path.stem))
+    unlike = sum(_SIMILAR for path in files if _WORDS[other].search(path.stem))
+    texts = [_text(path) for path in [*unit.sources, *unit.scripts]]
+    called = _CALLED if any(_CALLS[kind].search(text) for text in texts) else 0
+    uncalled = _CALLED if any(_CALLS[other].search(text) for text in texts) else 0
+    weight = _folder_weight(unit, kind, root) - _folder_weight(unit, other, root)
+    weight += min(similar, _SIMILAR) - min(unlike, _SIMILAR) + called - uncalled
+    return max(weight, 0)
+
+
+def _folder_weight(unit: _Unit, kind: ProgramKind, root: Path) -> int:
+    parts = unit.folder.relative_to(root).parts
+    return _FOLDER if any(_FOLDERS[kind].search(part) for part in parts[-2:]) else 0
+
+
+def _is_named(path: Path, kind: ProgramKind) -> bool:
+    return re.sub(r"[-_. ]", "", path.stem.lower()) == kind.replace("_", "")
+
+
+def _text(path: Path) -> str:
+    with path.open("rb") as stream:
+        return stream.read(_TEXT_BYTES).decode("utf-8", errors="replace")
+
+
+def _source(unit: _Unit, kind: ProgramKind) -> ProgramSource:
+    notes: list[str] = []
+    named_script = _best(unit.scripts, kind)
+    if unit.makefiles and (unit.sources or not named_script):
+        makefile = _makefile(unit, notes)
+        has_source = bool(unit.sources)
+        return ProgramSource(
+            kind, unit.folder, "make", makefile, (), None, has_source, tuple(notes)
+        )
+    if unit.sources:
+        sources = _to_compile(unit.sources, kind)
+        notes.append("there is no Makefile; it is built with the compiler directly")
+        return ProgramSource(kind, unit.folder, "compile", sources=sources, notes=tuple(notes))
+    if named_script is not None:
+        return ProgramSource(kind, unit.folder, "python", program=named_script)
+    program = _best(unit.programs, kind)
+    assert program is not None  # a unit without anything is dropped, and links are not taken in
+    return ProgramSource(kind, unit.folder, "executable", program=program, builds_from_source=False)
+
+
+def _makefile(unit: _Unit, notes: list[str]) -> str | None:
+    """Return what make's -f has to name; None where make finds it by itself."""
+    names = sorted(path.name for path in unit.makefiles if path.parent == unit.folder)
+    if any(name in names for name in MAKE_FINDS):
+        return None
+    notes.append(f"make does not look for a file called {names[0]}; rename it to Makefile")
+    return names[0]
+
+
+def _best(paths: list[Path], kind: ProgramKind) -> Path | None:
+    """Return the file that is most likely the program: by name, by its calls, the only one."""
+    for path in paths:
+        if _is_named(path, kind):
+            return path
+    similar = [path for path in paths if _WORDS[kind].search(path.stem)]
+    calling = [path for path in paths if path.suffix == ".py" and _CALLS[kind].search(_text(path))]
+    for choice in (similar, calling, paths):
+        if len(choice) == 1:
+            return choice[0]
+    return paths[0] if paths else None
+
+
+def _to_compile(sources: list[Path], kind: ProgramKind) -> tuple[Path, ...]:
+    """Return one source with a main function and all those without."""
+    with_main = [path for path in sources if _MAIN.search(_text(path))]
+    if len(with_main) < 2:
+        return tuple(sources)
+    chosen = _best(with_main, kind)
+    if chosen is not None and not _is_named(chosen, kind):
+        calling = [path for path in with_main if _CALLS[kind].search(_text(path))]
+        chosen = calling[0] if len(calling) == 1 else chosen
+    return tuple(path for path in sources if path not in with_main or path == chosen)
