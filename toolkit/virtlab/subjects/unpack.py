@@ -206,7 +206,7 @@ def _copy_folder(path: Path, intake: _Intake) -> None:
 def _copy_file(top: Path, relative: Path, intake: _Intake) -> None:
     source = top / relative
     if source.is_symlink():
-        target = source.resolve()
+        target = Path(os.path.realpath(source))  # unlike resolve, it bears loops
         if not target.is_relative_to(top) or not target.is_file():
             intake.notes.append(f"{relative}: a link out of the folder or to no file, left out")
             return
@@ -314,7 +314,8 @@ def _unpacking(path: Path) -> Iterator[None]:
     except SubmissionError:
         raise
     except (*_BROKEN, NotImplementedError, RuntimeError, ValueError) as error:
-        raise SubmissionError(f"{path}: cannot be unpacked: {error}", fix=_FIX_BROKEN) from error
+        what = (str(error) or type(error).__name__).splitlines()[0].rstrip(":")
+        raise SubmissionError(f"{path}: cannot be unpacked: {what}", fix=_FIX_BROKEN) from error
 
 
 @contextmanager
