@@ -177,7 +177,7 @@ def test_too_much_is_refused(tmp_path: Path, limits: UnpackLimits, what: str) ->
 def test_a_broken_archive_is_refused(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_bytes(b"PK\x03\x04 this is no archive")
 
-    with pytest.raises(SubmissionError, match="cannot be unpacked: .*\n  fix: pack the folder"):
+    with pytest.raises(SubmissionError, match=r"cannot be unpacked: .*\n  fix: pack the folder"):
         open_submission(tmp_path / name, tmp_path / "copy")
 
 

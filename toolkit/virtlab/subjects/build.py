@@ -43,7 +43,7 @@ _ERRORS = (
     re.compile(r"^\S[^\n:]*:\d+(?::\d+)?: (?:fatal )?error: .*$", re.MULTILINE),
     re.compile(r"^.*(?:undefined reference to|multiple definition of|cannot find -l).*$", re.M),
     re.compile(r"^(?:\S+: )?(?:fatal )?error: .*$", re.MULTILINE),
-    re.compile(r"^\S*make\S*: \*\*\* .*$", re.MULTILINE),
+    re.compile(r"^\S+: \*\*\* .*$", re.MULTILINE),  # make itself, or "Makefile:2"
     re.compile(r"^\S*sh: .*$", re.MULTILINE),
 )
 _LINKER_FOLDER = re.compile(r"^/usr/bin/(?:\S*-)?ld(?:\.\w+)?: (?:/tmp/\S+\.o: )?")

@@ -203,23 +203,36 @@ def _text(path: Path) -> str:
 
 
 def _source(unit: _Unit, kind: ProgramKind) -> ProgramSource:
+    """Return how a unit's program is built; a file of the program's name decides, where one is."""
+    way = _way(unit, kind)
     notes: list[str] = []
-    named_script = _best(unit.scripts, kind)
-    if unit.makefiles and (unit.sources or not named_script):
+    if way == "make":
         makefile = _makefile(unit, notes)
         has_source = bool(unit.sources)
-        return ProgramSource(
-            kind, unit.folder, "make", makefile, (), None, has_source, tuple(notes)
-        )
-    if unit.sources:
+        return ProgramSource(kind, unit.folder, way, makefile, (), None, has_source, tuple(notes))
+    if way == "compile":
         sources = _to_compile(unit.sources, kind)
         notes.append("there is no Makefile; it is built with the compiler directly")
-        return ProgramSource(kind, unit.folder, "compile", sources=sources, notes=tuple(notes))
-    if named_script is not None:
-        return ProgramSource(kind, unit.folder, "python", program=named_script)
+        return ProgramSource(kind, unit.folder, way, sources=sources, notes=tuple(notes))
+    if way == "python":
+        return ProgramSource(kind, unit.folder, way, program=_best(unit.scripts, kind))
     program = _best(unit.programs, kind)
-    assert program is not None  # a unit without anything is dropped, and links are not taken in
-    return ProgramSource(kind, unit.folder, "executable", program=program, builds_from_source=False)
+    return ProgramSource(kind, unit.folder, way, program=program, builds_from_source=False)
+
+
+def _way(unit: _Unit, kind: ProgramKind) -> BuildWay:
+    from_source: BuildWay = "make" if unit.makefiles else "compile"
+    if any(_is_named(path, kind) for path in unit.sources):
+        return from_source
+    if any(_is_named(path, kind) for path in unit.scripts):
+        return "python"
+    if unit.makefiles and (unit.sources or not unit.scripts):
+        return "make"
+    if any(_is_named(path, kind) for path in unit.programs):
+        return "executable"
+    if unit.sources:
+        return "compile"
+    return "python" if unit.scripts else "executable"
 
 
 def _makefile(unit: _Unit, notes: list[str]) -> str | None:
