@@ -36,10 +36,18 @@ def connect(lab: Any) -> socket.socket:
 
 def read(client: socket.socket) -> tuple[int, bytes]:
     """Return status and payload of the next reply."""
-    head = client.recv(28, socket.MSG_WAITALL)
-    assert len(head) == 28, "the server has closed the connection"
-    length, _, _, _, _, _, status = struct.unpack(">IIIiIII", head)
-    return status, client.recv(length - 28, socket.MSG_WAITALL) if length > 28 else b""
+    length, _, _, _, _, _, status = struct.unpack(">IIIiIII", exactly(client, 28))
+    return status, exactly(client, length - 28)
+
+
+def exactly(client: socket.socket, count: int) -> bytes:
+    # MSG_WAITALL would not do: a socket with a time-out returns what is there.
+    data = b""
+    while len(data) < count:
+        more = client.recv(count - len(data))
+        assert more, "the server has closed the connection"
+        data += more
+    return data
 
 
 def is_served(client: socket.socket) -> bool:
@@ -150,7 +158,7 @@ def test_calls_of_one_read_are_answered_in_order_and_in_one_go(lab: Any) -> None
 
         serials = []
         for _ in range(49):
-            data = client.recv(40, socket.MSG_WAITALL)
+            data = exactly(client, 40)
             serials.append(struct.unpack_from(">I", data, 20)[0])
 
         assert serials == list(range(1, 50))
