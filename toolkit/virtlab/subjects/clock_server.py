@@ -142,6 +142,8 @@ class ClockServer:
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
         self.socket_path.unlink(missing_ok=True)
         self._listener.bind(str(self.socket_path))
+        # The program may run as another user; the folder around the socket decides who gets here.
+        self.socket_path.chmod(0o777)
         self._listener.listen(256)
         selector.register(self._listener, selectors.EVENT_READ, self._on_connection)
 

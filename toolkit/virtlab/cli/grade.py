@@ -1,0 +1,195 @@
+"""`virtlab grade` and `virtlab run`: submissions under a rubric, or one program on one scenario."""
+
+from __future__ import annotations
+
+import os
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from virtlab.cli.exit_codes import ExitCode
+from virtlab.cli.show import page_options, progress_line
+
+if TYPE_CHECKING:
+    from virtlab.grading.grade import GradedSubmission
+    from virtlab.grading.rubric import Rubric
+
+__all__ = ["DEFAULT_RUBRIC", "grade", "run"]
+
+DEFAULT_RUBRIC = "fall-2026"
+_SEEDS_MAX = 1000
+
+
+class Program(StrEnum):
+    """The two programs of the course."""
+
+    VCPU_SCHEDULER = "vcpu_scheduler"
+    MEMORY_COORDINATOR = "memory_coordinator"
+
+
+Seed = Annotated[
+    int | None,
+    typer.Option("--seed", min=0, max=2**31 - 1, help="First seed; the rubric's where not given."),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
+Overwrite = Annotated[
+    bool, typer.Option("--overwrite", help="Replace older results of virtlab in --out.")
+]
+
+
+def grade(
+    programs: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="PROGRAM...",
+            help="Submissions: a folder, a zip or tar archive, a .c or .py file, an executable.",
+            show_default=False,
+        ),
+    ],
+    rubric: Annotated[
+        str, typer.Option("--rubric", help="Id of a shipped rubric, or the path of a file.")
+    ] = DEFAULT_RUBRIC,
+    seed: Seed = None,
+    seeds: Annotated[
+        int | None,
+        typer.Option(
+            "--seeds", min=1, max=_SEEDS_MAX, help="How many seeds; the lowest mark counts."
+        ),
+    ] = None,
+    jobs: Annotated[
+        int | None, typer.Option("--jobs", min=1, max=256, help="Runs side by side; all cores.")
+    ] = None,
+    only: Annotated[
+        Program | None, typer.Option("--only", help="Grade the tests of one program alone.")
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            help="Folder for the results, one folder in it for each submission.  "
+            "[default: virtlab-results]",
+            show_default=False,
+        ),
+    ] = None,
+    overwrite: Overwrite = False,
+    as_json: Json = False,
+) -> None:
+    """Grade submissions by a rubric, and explain every point.
+
+    Example: virtlab grade First_Last_p1.zip
+    """
+    import json
+    from dataclasses import asdict
+
+    from virtlab.grading.grade import grade_submission
+    from virtlab.grading.rubric import find_rubric
+    from virtlab.reports.monitor import monitor_text
+    from virtlab.reports.terminal import verdict_text
+
+    marks = find_rubric(rubric)
+    chosen = list(marks.seeds) if seed is None and seeds is None else _seeds(seed, seeds, marks)
+    root = out or Path("virtlab-results")
+    graded: list[GradedSubmission] = []
+    for path, name in zip(programs, _folder_names(programs), strict=True):
+        with progress_line(path.name) as on_step:
+            graded.append(
+                grade_submission(
+                    path,
+                    marks,
+                    root / name,
+                    seeds=chosen,
+                    jobs=jobs or os.cpu_count() or 1,
+                    only=None if only is None else only.value,
+                    # The default folder is the lab's own; one that the user named is not.
+                    overwrite=overwrite or out is None,
+                    monitor_text=monitor_text,
+                    on_step=on_step,
+                )
+            )
+        if not as_json:
+            print(verdict_text(graded[-1].verdict, **page_options()), end="")
+            print(f"Evidence: {root / name}")
+        if graded[-1].interrupted:
+            break
+    if as_json:
+        verdicts = [asdict(one.verdict) for one in graded]
+        print(json.dumps({"version": 1, "verdicts": verdicts}, indent=2, ensure_ascii=False))
+    for note in dict.fromkeys(note for one in graded for note in one.weaknesses):
+        print(f"virtlab: {note}", file=sys.stderr)
+    raise typer.Exit(_exit_code(graded))
+
+
+def run(
+    scenario: Annotated[
+        str,
+        typer.Argument(help="Id of a shipped scenario, or the path of a file.", show_default=False),
+    ],
+    program: Annotated[Path, typer.Argument(help="As for grade.", show_default=False)],
+    seed: Seed = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Folder for the evidence; none where not given.")
+    ] = None,
+    overwrite: Overwrite = False,
+    as_json: Json = False,
+) -> None:
+    """Run one program on one scenario, and judge each criterion.
+
+    Example: virtlab run cpu-1-all-on-one examples/submissions/reference-c
+    """
+    import json
+    from dataclasses import asdict
+
+    from virtlab.grading.single import run_single
+    from virtlab.reports.monitor import monitor_text
+    from virtlab.reports.terminal import run_text
+    from virtlab.scenario import find_scenario
+
+    described = find_scenario(scenario)
+    verdict = run_single(
+        described,
+        program,
+        source=scenario,
+        seed=described.seed if seed is None else seed,
+        out=out,
+        overwrite=overwrite,
+        monitor_text=monitor_text,
+    )
+    if as_json:
+        print(json.dumps({"version": 1, **asdict(verdict)}, indent=2, ensure_ascii=False))
+    else:
+        print(run_text(verdict, **page_options()), end="")
+    met = all(result.status == "passed" for result in verdict.criteria)
+    raise typer.Exit(ExitCode.FULL_MARKS if met else ExitCode.POINTS_LOST)
+
+
+def _seeds(first: int | None, count: int | None, rubric: Rubric) -> list[int]:
+    """Return the seeds that the options ask for, the rubric's own first one by default."""
+    start = rubric.seeds[0] if first is None else first
+    return list(range(start, start + (count or 1)))
+
+
+def _folder_names(programs: list[Path]) -> list[str]:
+    """Return a folder name for each submission; equal names are told apart by a number."""
+    names: list[str] = []
+    for path in programs:
+        stem = path.resolve().name
+        for suffix in (".zip", ".tar", ".tgz", ".gz", ".xz", ".bz2", ".tar"):
+            stem = stem.removesuffix(suffix)
+        name, number = stem, 2
+        while name in names:
+            name, number = f"{stem}-{number}", number + 1
+        names.append(name)
+    return names
+
+
+def _exit_code(graded: list[GradedSubmission]) -> ExitCode:
+    if any(one.interrupted for one in graded):
+        return ExitCode.INTERRUPTED
+    verdicts = [one.verdict for one in graded]
+    if any(run.status == "lab_fault" for verdict in verdicts for run in verdict.runs):
+        return ExitCode.BUG
+    full = all(verdict.points >= verdict.points_max for verdict in verdicts)
+    return ExitCode.FULL_MARKS if full else ExitCode.POINTS_LOST

@@ -1,0 +1,56 @@
+"""`virtlab judge`: recorded runs, judged again without running anything."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from virtlab.cli.exit_codes import ExitCode
+from virtlab.cli.show import page_options
+
+__all__ = ["judge"]
+
+
+def judge(
+    folders: Annotated[
+        list[Path],
+        typer.Argument(metavar="DIR...", help="Result folders of grade.", show_default=False),
+    ],
+    rubric: Annotated[
+        str | None,
+        typer.Option(
+            "--rubric",
+            help="Id of a shipped rubric, or the path of a file; the one of the results where "
+            "not given.",
+            show_default=False,
+        ),
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object and nothing else.")
+    ] = False,
+) -> None:
+    """Judge results again from their timelines, by the same rubric or another.
+
+    Nothing is run and nothing is written. Example: virtlab judge virtlab-results/reference-c
+    """
+    import json
+    from dataclasses import asdict
+
+    from virtlab.grading.rejudge import rejudge
+    from virtlab.grading.rubric import find_rubric
+    from virtlab.grading.store import read_results
+    from virtlab.reports.terminal import verdict_text
+
+    verdicts = []
+    for folder in folders:
+        marks = find_rubric(rubric or read_results(folder).verdict.rubric)
+        verdicts.append(rejudge(folder, marks))
+        if not as_json:
+            print(verdict_text(verdicts[-1], **page_options()), end="")
+    if as_json:
+        listed = [asdict(verdict) for verdict in verdicts]
+        print(json.dumps({"version": 1, "verdicts": listed}, indent=2, ensure_ascii=False))
+    full = all(verdict.points >= verdict.points_max for verdict in verdicts)
+    raise typer.Exit(ExitCode.FULL_MARKS if full else ExitCode.POINTS_LOST)

@@ -1,0 +1,85 @@
+"""The `virtlab` command: its sub-commands, and how failures become messages and exit codes."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from virtlab import __version__
+from virtlab.cli import grade, judge, scenarios, serve
+from virtlab.cli.exit_codes import EPILOG, ExitCode
+from virtlab.errors import VirtlabError
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    name="virtlab",
+    help="Write, run and grade vCPU schedulers and memory coordinators.",
+    epilog=EPILOG,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("grade", epilog=EPILOG)(grade.grade)
+app.command("run", epilog=EPILOG)(grade.run)
+app.command("judge", epilog=EPILOG)(judge.judge)
+app.command("serve", epilog=EPILOG)(serve.serve)
+app.command("shell", epilog=EPILOG)(serve.shell)
+app.add_typer(scenarios.app, name="scenarios")
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        print(f"virtlab {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print it.")
+    ] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", help="Log what the lab does to stderr.")
+    ] = False,
+) -> None:
+    logging.basicConfig(
+        level=logging.INFO if verbose else logging.ERROR,
+        format="%(levelname)s %(name)s: %(message)s",
+        stream=sys.stderr,
+    )
+
+
+def main() -> None:
+    """Run the command line; end the process with an exit code that `--help` lists."""
+    try:
+        app()
+    except VirtlabError as error:
+        print(f"virtlab: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        print("virtlab: interrupted", file=sys.stderr)
+        sys.exit(ExitCode.INTERRUPTED)
+    except BrokenPipeError:
+        # The reader of our output has left, as `head` does: nothing is wrong, and nobody listens.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(ExitCode.POINTS_LOST)
+    except OSError as error:
+        print(f"virtlab: {error}", file=sys.stderr)
+        sys.exit(ExitCode.ENVIRONMENT)
+    except Exception:
+        logging.getLogger(__name__).exception("a bug in virtlab")
+        print(
+            "virtlab: this is a bug in virtlab, not in your program; "
+            "please report it with the lines above",
+            file=sys.stderr,
+        )
+        sys.exit(ExitCode.BUG)
+
+
+if __name__ == "__main__":
+    main()

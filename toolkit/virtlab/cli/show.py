@@ -1,0 +1,52 @@
+"""How results and progress reach this terminal: its width, its colours, and a line that moves."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, TypedDict
+
+if TYPE_CHECKING:
+    from virtlab.grading.grade import Step
+
+__all__ = ["page_options", "progress_line"]
+
+_WIDTH_MAX = 120  # longer lines are hard to read
+
+
+class PageOptions(TypedDict):
+    """What a page of text has to be fitted to."""
+
+    width: int
+    colour: bool
+    ascii_only: bool
+
+
+def page_options() -> PageOptions:
+    """Return the options of stdout: colour only on a terminal, and never under NO_COLOR."""
+    return PageOptions(
+        width=min(shutil.get_terminal_size((80, 24)).columns, _WIDTH_MAX),
+        colour=sys.stdout.isatty() and not os.environ.get("NO_COLOR"),
+        ascii_only="utf" not in (sys.stdout.encoding or "").lower(),
+    )
+
+
+@contextmanager
+def progress_line(name: str) -> Iterator[Callable[[Step], None]]:
+    """Give a function that shows progress on stderr: one line that moves, on a terminal only."""
+    shown = sys.stderr.isatty()
+
+    def show(step: Step) -> None:
+        if shown:
+            width = shutil.get_terminal_size((80, 24)).columns - 1
+            line = f"{name}: {step.done} of {step.total}, {step.what}"[:width]
+            print(f"\r\x1b[K{line}", end="", file=sys.stderr, flush=True)
+
+    try:
+        yield show
+    finally:
+        if shown:
+            print("\r\x1b[K", end="", file=sys.stderr, flush=True)

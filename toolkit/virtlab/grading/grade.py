@@ -1,0 +1,254 @@
+"""A submission under a rubric: unpack, build, run every test with every seed, and mark.
+
+Runs are independent of each other, so they are spread over worker processes; each worker writes
+its run's folder itself and hands back the verdict. Nothing depends on the order in which workers
+finish: the same submission, rubric and seeds give the same verdict with any number of jobs.
+"""
+
+from __future__ import annotations
+
+import platform
+import shutil
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from virtlab import __version__
+from virtlab.errors import SubmissionError
+from virtlab.grading.marks import BuildOutcome, build_verdict
+from virtlab.grading.rubric import Rubric, RubricTest
+from virtlab.grading.store import ResultWriter, write_results
+from virtlab.grading.tasks import (
+    Built,
+    MonitorText,
+    TestDone,
+    build_in_copy,
+    build_outcome,
+    run_test,
+)
+from virtlab.grading.workers import Workers, open_workers
+from virtlab.model.scenario import ProgramKind
+from virtlab.model.verdict import RunVerdict, Verdict
+from virtlab.subjects.layout import find_programs
+from virtlab.subjects.sandbox import find_sandbox, make_work_directory
+from virtlab.subjects.unpack import open_submission
+
+__all__ = ["GradedSubmission", "Step", "grade_submission"]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """Something that just finished, for showing progress."""
+
+    done: int
+    total: int
+    what: str
+
+
+@dataclass(frozen=True, slots=True)
+class GradedSubmission:
+    """A verdict, and where its evidence lies."""
+
+    verdict: Verdict
+    folder: Path
+    interrupted: bool
+    layers: tuple[str, ...]  # of the sandbox
+
+    @property
+    def weaknesses(self) -> tuple[str, ...]:
+        """Return what the sandbox could not do on this machine."""
+        return tuple(layer for layer in self.layers if layer.startswith("weaker"))
+
+
+def grade_submission(
+    path: Path,
+    rubric: Rubric,
+    out: Path,
+    *,
+    seeds: Sequence[int],
+    jobs: int,
+    only: ProgramKind | None = None,
+    overwrite: bool = False,
+    monitor_text: MonitorText,
+    on_step: Callable[[Step], None] = lambda _step: None,
+) -> GradedSubmission:
+    """Grade one submission and write its result folder.
+
+    Args:
+        path: a folder, an archive, a source file or an executable.
+        rubric: what gives points.
+        out: the result folder to write.
+        seeds: each test runs once with each.
+        jobs: worker processes; 1 runs everything in this process.
+        only: grade the tests of one program alone.
+        overwrite: an older result folder of ours may be replaced.
+        monitor_text: renders the course's monitor lines of a run.
+        on_step: told of each build and run that finished.
+
+    Raises:
+        SubmissionError: there is nothing in it that could be graded.
+        UsageError, EnvironmentLackError: the results cannot be written.
+    """
+    began_s = time.monotonic()
+    with (
+        write_results(out, overwrite=overwrite) as writer,
+        _work_directory() as work,
+        open_workers(jobs) as workers,
+    ):
+        submission = open_submission(path, work / "submission")
+        found = sorted(find_programs(submission.root, kind=only))
+        wanted = _wanted(rubric, found, path, only)
+        grading = _Grading(
+            rubric, path, submission.name, work, seeds, workers, writer, monitor_text, on_step
+        )
+        interrupted = False
+        try:
+            grading.run(wanted, found)
+        except KeyboardInterrupt:
+            interrupted = True
+        verdict = build_verdict(
+            rubric,
+            program=submission.name,
+            builds=grading.builds,
+            runs=grading.verdicts(),
+            interrupted=interrupted,
+        )
+        writer.verdict(verdict)
+        writer.run_info(grading.info(jobs, time.monotonic() - began_s))
+    return GradedSubmission(verdict, out, interrupted, grading.layers)
+
+
+@dataclass
+class _Grading:
+    """One submission while it is graded, and what has finished so far, in no order that matters."""
+
+    rubric: Rubric
+    path: Path
+    name: str
+    work: Path
+    seeds: Sequence[int]
+    workers: Workers
+    writer: ResultWriter
+    monitor_text: MonitorText
+    on_step: Callable[[Step], None]
+    builds: dict[str, BuildOutcome] = field(default_factory=dict)
+    _build_s: dict[str, float] = field(default_factory=dict)
+    _done: dict[tuple[int, int], TestDone] = field(default_factory=dict)  # by (seed, test)
+    _running: dict[Future[TestDone], tuple[int, int]] = field(default_factory=dict)
+    _steps: int = 0
+    _steps_total: int = 0
+
+    def run(self, wanted: Sequence[ProgramKind], found: Sequence[ProgramKind]) -> None:
+        """Build the wanted programs and run their tests."""
+        tests = [test for test in self.rubric.tests if test.scenario.program in wanted]
+        self._steps_total = len(wanted) + len(tests) * len(self.seeds)
+        sandbox = find_sandbox()
+        building = {
+            self.workers.submit(build_in_copy, self.path, kind, self.work / kind, sandbox): kind
+            for kind in wanted
+            if kind in found
+        }
+        for kind in wanted:
+            if kind not in found:
+                reason = f"{kind} was not found in the submission"
+                self._start(kind, Built(None, self.work, sandbox), BuildOutcome(False, reason))
+        for future in self.workers.finished(list(building)):
+            kind, built = building[future], future.result()
+            assert built.program is not None
+            self.writer.build_log(kind, built.program.log.encode())
+            self._build_s[kind] = built.program.duration_s
+            self._start(kind, built, build_outcome(kind, built.program))
+        for ran in self.workers.finished(list(self._running)):
+            done = self._done[self._running[ran]] = ran.result()
+            self._step(f"{done.verdict.scenario}, seed {done.verdict.seed}")
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """Return the layers of the sandbox in which programs ran."""
+        return next((done.layers for done in self._done.values() if done.layers), ())
+
+    def verdicts(self) -> dict[int, list[RunVerdict]]:
+        """Return the finished runs of each seed, in the rubric's order."""
+        tests = range(len(self.rubric.tests))
+        ordered = {
+            seed: [self._done[seed, n].verdict for n in tests if (seed, n) in self._done]
+            for seed in self.seeds
+        }
+        return {seed: verdicts for seed, verdicts in ordered.items() if verdicts}
+
+    def info(self, jobs: int, real_s: float) -> dict[str, Any]:
+        """Return what may differ between two equal gradings, for run.json."""
+        return {
+            "virtlab": __version__,
+            "python": platform.python_version(),
+            "machine": platform.machine(),
+            "kernel": platform.release(),
+            "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+            "jobs": jobs,
+            "real_s": round(real_s, 3),
+            "sandbox": list(self.layers),
+            "builds": {
+                kind: {
+                    "ok": outcome.ok,
+                    "reason": outcome.reason,
+                    "real_s": round(self._build_s.get(kind, 0.0), 3),
+                }
+                for kind, outcome in sorted(self.builds.items())
+            },
+            "runs": [
+                {"scenario": done.verdict.scenario, "seed": seed, "real_s": round(done.real_s, 3)}
+                for (seed, _), done in sorted(self._done.items())
+            ],
+        }
+
+    def _start(self, kind: ProgramKind, built: Built, outcome: BuildOutcome) -> None:
+        self.builds[kind] = outcome
+        self._step(f"{kind}: {'built' if outcome.ok else outcome.reason.splitlines()[0]}")
+        for number, test in self._longest_first(kind):
+            for seed in self.seeds:
+                future = self.workers.submit(
+                    run_test, test, built, outcome, seed, self.name, self.writer, self.monitor_text
+                )
+                self._running[future] = (seed, number)
+
+    def _longest_first(self, kind: ProgramKind) -> list[tuple[int, RubricTest]]:
+        """Return a program's tests; no worker is to be left alone with a long one at the end."""
+        tests = [(n, t) for n, t in enumerate(self.rubric.tests) if t.scenario.program == kind]
+        return sorted(tests, key=lambda one: -one[1].scenario.duration_s)
+
+    def _step(self, what: str) -> None:
+        self._steps += 1
+        self.on_step(Step(self._steps, self._steps_total, what))
+
+
+def _wanted(
+    rubric: Rubric, found: Sequence[ProgramKind], path: Path, only: ProgramKind | None
+) -> list[ProgramKind]:
+    """Return the programs to grade; a single file stands for the one program that it is."""
+    kinds = list(dict.fromkeys(test.scenario.program for test in rubric.tests))
+    if only is not None:
+        kinds = [kind for kind in kinds if kind == only]
+    if not any(kind in found for kind in kinds):
+        raise SubmissionError(
+            f"{path}: there is no {' and no '.join(kinds)} in it.",
+            fix=f"name it {kinds[0]}.c, or put it into a folder with a Makefile.",
+        )
+    alone = path.is_file() and path.suffix.lower() in _SOURCE_SUFFIXES
+    return [kind for kind in kinds if kind in found] if alone else kinds
+
+
+_SOURCE_SUFFIXES: Mapping[str, None] = dict.fromkeys((".c", ".cc", ".cpp", ".cxx", ".py", ""))
+
+
+@contextmanager
+def _work_directory() -> Iterator[Path]:
+    """Give a folder that programs, which run as another user, can reach; remove it afterwards."""
+    folder = make_work_directory()
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,113 @@
+"""How a program fared, in words: crashed, exited, hung, silent, or ran to the end.
+
+Only what happened before the scenario's end is a fault; what a program does after it was asked to
+stop is a note.
+"""
+
+from __future__ import annotations
+
+import signal
+from dataclasses import dataclass
+
+from virtlab.model.timeline import ProgramOutcome, RunStatus, Timeline
+from virtlab.model.units import NS_PER_S
+from virtlab.subjects.launch import ProcessExit
+
+__all__ = ["STATIC_REASON", "Ended", "describe_outcome"]
+
+STATIC_REASON = (
+    "It is linked statically, so that the virtual clock cannot be put under it; link it "
+    "dynamically, without -static."
+)
+
+# The clock library's own exit: the lab, not the program, lost its clock.
+_CLOCK_LOST_CODE = 97
+_EXEC_FAILED_CODES = (126, 127)
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """What is known about the end of a program."""
+
+    at_ns: int
+    before_end: bool  # of the scenario
+    exit: ProcessExit
+    stall: str | None  # why the watchdog ended it
+    escaped: bool
+    flooded: bool
+    asked: signal.Signals | None  # the hardest signal that it was sent at the end
+    ending_notes: tuple[str, ...]
+    stderr: str
+
+
+def describe_outcome(ended: Ended, timeline: Timeline) -> ProgramOutcome:
+    """Return the outcome of a run from how its program ended."""
+    status, kind, reason = _verdict(ended, timeline)
+    notes = list(ended.ending_notes)
+    if kind == "completed" and not notes and not ended.before_end and ended.exit.signal:
+        notes.append(f"It crashed with {ended.exit.signal} while it was ending.")
+    if kind == "completed" and ended.ending_notes:
+        kind = "ignored_sigint"
+    return ProgramOutcome(
+        status=status,
+        kind=kind,
+        reason=reason,
+        at_ns=ended.at_ns,
+        exit_code=ended.exit.code,
+        signal=ended.exit.signal,
+        notes=tuple(notes),
+    )
+
+
+def _verdict(ended: Ended, timeline: Timeline) -> tuple[RunStatus, str, str]:
+    at = f"at {ended.at_ns / NS_PER_S:.1f} s"
+    if ended.escaped:
+        return (
+            "program_fault",
+            "escaped_clock",
+            "It talks to libvirt without the virtual clock, as a statically linked program does; "
+            "link it dynamically, and leave LD_PRELOAD alone.",
+        )
+    if ended.flooded:
+        return "program_fault", "flooded", f"It printed more than the lab can take {at}."
+    if ended.stall is not None:
+        return "timeout", "hung", f"It hung {at}: {ended.stall}{_after(timeline)}."
+    if ended.before_end:
+        return _early_end(ended, timeline, at)
+    if timeline.calls_total == 0:
+        return "program_fault", "silent", "It never made a libvirt call."
+    return "ok", "completed", "It ran to the end."
+
+
+def _early_end(ended: Ended, timeline: Timeline, at: str) -> tuple[RunStatus, str, str]:
+    last_words = _last_line(ended.stderr)
+    said = f"; it last said: {last_words}" if last_words else ""
+    code = ended.exit.code
+    if ended.exit.sandbox_failed:
+        return "lab_fault", "lab_error", f"The sandbox could not start it{said}."
+    if ended.exit.out_of_memory:
+        return "program_fault", "crashed", f"It used more memory than the lab gives it {at}."
+    if ended.exit.signal is not None:
+        return (
+            "program_fault",
+            "crashed",
+            f"It crashed with {ended.exit.signal} {at}{_after(timeline)}{said}.",
+        )
+    if code == _CLOCK_LOST_CODE and last_words.startswith("virtlab clock:"):
+        return "lab_fault", "lab_error", f"The virtual clock was lost {at}{said}."
+    if code in _EXEC_FAILED_CODES and timeline.calls_total == 0:
+        return "program_fault", "exited", f"It could not be started (exit code {code}){said}."
+    return "program_fault", "exited", f"It exited {at} with code {code}{_after(timeline)}{said}."
+
+
+def _after(timeline: Timeline) -> str:
+    """Name the last libvirt call, which is where to begin to look."""
+    if not timeline.calls:
+        return ", before any libvirt call"
+    last = timeline.calls[-1]
+    return f", after {last.procedure}" + (f" on {last.guest}" if last.guest else "")
+
+
+def _last_line(output: str) -> str:
+    lines = output.strip().splitlines()
+    return "".join(c for c in lines[-1] if c.isprintable())[:200] if lines else ""

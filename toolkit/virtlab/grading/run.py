@@ -1,0 +1,260 @@
+"""One scenario, one program, one seed: the loop that ties host, clock and process together.
+
+Everything runs in one thread over one selector. Virtual time moves only in the clock server, which
+takes the recorder (and with it the simulated host) along before the program can see the instant.
+The loop ends when the program has ended; the host then goes on alone to the scenario's end, so that
+a program which left early is judged on what it left behind.
+"""
+
+from __future__ import annotations
+
+import selectors
+import shutil
+import signal
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from virtlab.grading.ending import EndLadder
+from virtlab.grading.outcomes import STATIC_REASON, Ended, describe_outcome
+from virtlab.grading.watchdog import Stall, Watchdog, WatchdogLimits
+from virtlab.hosts.simulated.driver.driver import SimulatedDriver
+from virtlab.hosts.simulated.recorder import Recorder
+from virtlab.hosts.simulated.server import LibvirtServer
+from virtlab.libvirt_rpc import Call
+from virtlab.model.scenario import Scenario
+from virtlab.model.timeline import ProgramOutcome, Timeline
+from virtlab.model.units import NS_PER_S
+from virtlab.simulator.host import SimulatedHost
+from virtlab.subjects.build import INSIDE, BuildResult
+from virtlab.subjects.clock_library import clock_library, preload_environment
+from virtlab.subjects.clock_server import ClockServer
+from virtlab.subjects.launch import Process, ProcessExit, launch
+from virtlab.subjects.sandbox import Folder, Plan, Sandbox, make_work_directory
+
+__all__ = ["RunRecord", "record_without_run", "run_program"]
+
+# How often the loop looks at a silent program, in real seconds.
+_LOOK_EVERY_S = 0.25
+# Virtual time between two signals at the end: enough for two looks at a flag.
+_GRACE_INTERVALS = 3
+# Where a program in bubblewrap sees what the lab gives it.
+_CLOCK_INSIDE = "/run/virtlab"
+_LIBRARY = "libvirtlab-clock.so"
+# Once the program was asked to stop there is nothing left to compute: real patience is short.
+_ENDING_LIMITS = WatchdogLimits(cpu_s=2.0, blocked_s=2.0, real_s=20.0)
+
+
+@dataclass(frozen=True, slots=True)
+class RunRecord:
+    """What one run left behind."""
+
+    timeline: Timeline
+    stdout: bytes
+    stderr: bytes
+    layers: tuple[str, ...]  # of the sandbox
+    real_s: float
+
+
+def run_program(
+    scenario: Scenario,
+    program: BuildResult,
+    program_root: Path,
+    sandbox: Sandbox,
+    *,
+    seed: int,
+    watchdog: WatchdogLimits | None = None,
+) -> RunRecord:
+    """Run a built program on a scenario's simulated host; whatever it does, return a record.
+
+    Args:
+        scenario: the host, its guests and what happens to them.
+        program: what `subjects.build` made.
+        program_root: our own copy of the submission, in which the program lies.
+        sandbox: the layers to run it in.
+        seed: of the run.
+        watchdog: what the program may use between two signs of life.
+    """
+    if program.static:
+        outcome = ProgramOutcome("program_fault", "escaped_clock", STATIC_REASON, 0)
+        return record_without_run(scenario, seed, outcome)
+    folder = make_work_directory()  # the program runs as another user
+    try:
+        run = _Run(
+            scenario, program, program_root, sandbox, seed, folder, watchdog or WatchdogLimits()
+        )
+        try:
+            return run.result()
+        finally:
+            run.close()
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def record_without_run(scenario: Scenario, seed: int, outcome: ProgramOutcome) -> RunRecord:
+    """Return the record of a program that never started: the host goes through it alone."""
+    recorder = Recorder(SimulatedHost(scenario, seed=seed), scenario, seed=seed)
+    recorder.advance(scenario.duration_ns)
+    return RunRecord(recorder.timeline(outcome), b"", b"", (), 0.0)
+
+
+class _Run:
+    """The parties of one run, and the loop over them."""
+
+    def __init__(
+        self,
+        scenario: Scenario,
+        program: BuildResult,
+        program_root: Path,
+        sandbox: Sandbox,
+        seed: int,
+        folder: Path,
+        limits: WatchdogLimits,
+    ) -> None:
+        self._began_s = time.monotonic()
+        self._scenario = scenario
+        self._selector = selectors.DefaultSelector()
+        self._host = SimulatedHost(scenario, seed=seed)
+        self._recorder = Recorder(self._host, scenario, seed=seed)
+        self._calls = 0
+        self._stall: Stall | None = None
+        self._escaped = False
+        self._watchdog = Watchdog(limits)
+        self._folder = folder
+        for name in ("libvirt", "clock"):
+            (folder / name).mkdir()
+            (folder / name).chmod(0o755)
+        self._clock = ClockServer(
+            self._selector,
+            folder / "clock",
+            self._recorder.advance,
+            busy_sockets=lambda: self._server.sockets(),
+            on_end=self._on_end,
+        )
+        self._clock.set_end(scenario.duration_ns)
+        self._server = LibvirtServer(
+            self._selector,
+            folder / "libvirt",
+            SimulatedDriver(self._host, self._recorder),
+            self._clock,
+            on_call=self._on_call,
+            admit=self._admit,
+        )
+        self._ladder = EndLadder(self._signal, self._clock.allow_until)
+        self._end_ns: int | None = None  # virtual time at which the program ended
+        self._sandbox = sandbox
+        self._process = self._launch(program, program_root, sandbox)
+
+    def _launch(self, program: BuildResult, program_root: Path, sandbox: Sandbox) -> Process:
+        libvirt, clock = self._folder / "libvirt", self._folder / "clock"
+        # The cache may lie in a home folder, where the program's user cannot go.
+        shutil.copyfile(clock_library(), clock / _LIBRARY)
+        seen = clock if sandbox.weaker else Path(_CLOCK_INSIDE)
+        # In bubblewrap the program's own /run/libvirt is the simulated host; without it the
+        # preloaded library sends the program's connection there.
+        environment = preload_environment(
+            seen / _LIBRARY,
+            clock_socket=seen / self._clock.socket_path.name,
+            clock_page=seen / self._clock.page_path.name,
+            libvirt_dir=libvirt if sandbox.weaker else None,
+        )
+        folders = (
+            Folder(program_root, INSIDE),
+            Folder(libvirt, "/run/libvirt"),
+            Folder(clock, _CLOCK_INSIDE),
+        )
+        plan = Plan(
+            argv=(*program.argv, str(self._scenario.interval_s)),
+            cwd=program.source.folder,
+            folders=folders,
+            # A program that names no URI means the system's host, as root on a real one gets.
+            env={**environment, "LIBVIRT_DEFAULT_URI": "qemu:///system"},
+        )
+        return launch(plan, sandbox, self._selector)
+
+    def result(self) -> RunRecord:
+        """Serve the program to its end, let the host go on to the scenario's, and describe both."""
+        self._serve()
+        ended_ns = self._clock.now_ns
+        if ended_ns < self._scenario.duration_ns:
+            self._recorder.advance(self._scenario.duration_ns)
+        timeline = self._recorder.timeline(ProgramOutcome("ok", "completed", "", ended_ns))
+        outcome = describe_outcome(
+            Ended(
+                at_ns=min(ended_ns, self._scenario.duration_ns),
+                before_end=not self._ladder.begun,
+                exit=self._process.exit or ProcessExit(None, None),
+                stall=self._stall.what if self._stall else None,
+                escaped=self._escaped,
+                flooded=self._process.flooded,
+                asked=self._ladder.last_sent,
+                ending_notes=self._ladder.notes(),
+                stderr=self._process.stderr.text(),
+            ),
+            timeline,
+        )
+        return RunRecord(
+            replace(timeline, outcome=outcome),
+            self._process.stdout.text().encode(),
+            self._process.stderr.text().encode(),
+            self._sandbox.layers(),
+            time.monotonic() - self._began_s,
+        )
+
+    def close(self) -> None:
+        """End the program if it still runs, and free everything."""
+        self._process.close()
+        self._server.close()
+        self._clock.close()
+        self._selector.close()
+
+    def _serve(self) -> None:
+        next_look_s = 0.0
+        while self._process.exit is None:
+            pause_s = self._clock.turn()
+            wait_s = _LOOK_EVERY_S if pause_s is None else min(pause_s, _LOOK_EVERY_S)
+            for key, mask in self._selector.select(wait_s):
+                key.data(mask)
+            now_s = time.monotonic()
+            if now_s >= next_look_s:
+                next_look_s = now_s + _LOOK_EVERY_S
+                self._look(now_s)
+
+    def _look(self, now_s: float) -> None:
+        stall = self._watchdog.look(
+            sign_of_life=self._calls + self._clock.waits,
+            real_s=now_s,
+            cpu_s=self._process.cpu_seconds(),
+        )
+        if self._process.flooded or self._escaped:
+            self._process.kill_all()
+        elif stall is not None and self._ladder.begun:
+            self._on_end()  # it does not come to its flag: the next, harder signal
+            self._watchdog = Watchdog(_ENDING_LIMITS)
+        elif stall is not None:
+            self._stall = stall
+            self._process.kill_all()
+
+    def _on_end(self) -> None:
+        if not self._ladder.begun:
+            self._watchdog = Watchdog(_ENDING_LIMITS)
+        self._ladder.step(
+            self._clock.now_ns, _GRACE_INTERVALS * self._scenario.interval_s * NS_PER_S
+        )
+
+    def _signal(self, number: signal.Signals) -> None:
+        if number == signal.SIGKILL:
+            self._process.kill_all()
+            return
+        for pid in sorted(self._clock.pids):
+            self._process.send_signal(number, pid)
+
+    def _admit(self, pid: int) -> str | None:
+        if self._clock.is_registered(pid):
+            return None
+        self._escaped = True
+        return "this process is not under the virtual clock; link the program dynamically"
+
+    def _on_call(self, call: Call, error: str | None, time_ns: int) -> None:
+        self._calls += 1
+        self._recorder.call(call, error, time_ns)

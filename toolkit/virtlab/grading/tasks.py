@@ -1,0 +1,95 @@
+"""What a worker does: build one program, or run it on one test, and hand back what came of it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from virtlab.grading.marks import BuildOutcome, mark_run, mark_without_run
+from virtlab.grading.rubric import RubricTest
+from virtlab.grading.run import RunRecord, record_without_run, run_program
+from virtlab.grading.store import ResultWriter
+from virtlab.model.scenario import ProgramKind
+from virtlab.model.timeline import ProgramOutcome, Timeline
+from virtlab.model.verdict import RunVerdict
+from virtlab.subjects.build import BuildResult, build
+from virtlab.subjects.layout import find_programs
+from virtlab.subjects.sandbox import Sandbox
+from virtlab.subjects.unpack import open_submission
+
+__all__ = ["Built", "MonitorText", "TestDone", "build_in_copy", "build_outcome", "run_test"]
+
+MonitorText = Callable[[Timeline], str]
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """A program, or the lack of one, and where it runs."""
+
+    program: BuildResult | None
+    root: Path  # our own copy of the submission
+    sandbox: Sandbox
+
+
+@dataclass(frozen=True, slots=True)
+class TestDone:
+    """One run, judged and on disk."""
+
+    verdict: RunVerdict
+    layers: tuple[str, ...]
+    real_s: float
+
+
+def build_in_copy(path: Path, kind: ProgramKind, root: Path, sandbox: Sandbox) -> Built:
+    """Build one program of a submission in a copy of its own, so that two builds never meet."""
+    open_submission(path, root)
+    return Built(build(find_programs(root, kind=kind)[kind], root, sandbox), root, sandbox)
+
+
+def build_outcome(kind: ProgramKind, result: BuildResult) -> BuildOutcome:
+    """Return what a rubric needs to know about a build."""
+    if result.ok:
+        return BuildOutcome(True, "; ".join([f"{kind} was built", *result.notes]))
+    return BuildOutcome(False, f"{kind} was not built: {result.first_error or 'see its log'}")
+
+
+def run_test(
+    test: RubricTest,
+    built: Built,
+    outcome: BuildOutcome,
+    seed: int,
+    name: str,
+    writer: ResultWriter,
+    monitor_text: MonitorText,
+) -> TestDone:
+    """Run one test with one seed, write its folder, and return its verdict."""
+    replay = f"virtlab run {test.source} {name} --seed {seed}"
+    if built.program is None or not built.program.ok:
+        kind = "not_found" if built.program is None else "not_built"
+        lacking = ProgramOutcome("program_fault", kind, outcome.reason, 0)
+        verdict = mark_without_run(test, seed, lacking, program=name, replay=replay)
+        return TestDone(verdict, (), 0.0)
+    record = _record(test, built.program, built, seed)
+    writer.run(
+        record.timeline,
+        monitor=monitor_text(record.timeline),
+        stdout=record.stdout,
+        stderr=record.stderr,
+    )
+    verdict = mark_run(test, record.timeline, program=name, replay=replay)
+    return TestDone(verdict, record.layers, record.real_s)
+
+
+def _record(test: RubricTest, program: BuildResult, built: Built, seed: int) -> RunRecord:
+    """Run a test; a failure of the lab's own is an outcome too, and takes no other run along."""
+    try:
+        return run_program(test.scenario, program, built.root, built.sandbox, seed=seed)
+    except Exception as error:
+        _log.exception("the run of %s with seed %d was lost", test.scenario.id, seed)
+        reason = f"the lab failed: {type(error).__name__}: {error}"
+        outcome = ProgramOutcome("lab_fault", "lab_error", reason, 0)
+        return record_without_run(test.scenario, seed, outcome)

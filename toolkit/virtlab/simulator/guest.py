@@ -1,0 +1,186 @@
+"""A guest of the simulated host: its life cycle, its vCPUs and its memory."""
+
+from __future__ import annotations
+
+import uuid
+from enum import IntEnum
+from random import Random
+from typing import TYPE_CHECKING, Final
+
+from virtlab.model.scenario import GuestSpec
+from virtlab.model.timeline import EventRecord
+from virtlab.model.units import NS_PER_S
+from virtlab.simulator.engine import EventHandle, Priority
+from virtlab.simulator.guest_memory import GuestMemory
+from virtlab.simulator.vcpu import SimulatedVcpu
+
+if TYPE_CHECKING:
+    from virtlab.simulator.host import SimulatedHost
+
+__all__ = ["GuestState", "SimulatedGuest"]
+
+# A cloud image of Ubuntu is down about two seconds after it was asked to.
+_SHUTDOWN_NS: Final = 2 * NS_PER_S
+# QEMU's own threads take 1.5 to 3 % on top of what the vCPUs run.
+_EMULATOR_SHARE: Final = 0.02
+# Of a vCPU thread's time the kernel counts a tenth as its own: entering and leaving the guest.
+_SYSTEM_SHARE: Final = 0.1
+_NAMESPACE: Final = uuid.UUID("6b0f6b5e-5d0c-4c8e-9f0b-0d8f1f2b7c11")
+
+
+class GuestState(IntEnum):
+    """virDomainState, as far as it occurs here."""
+
+    RUNNING = 1
+    PAUSED = 3
+    SHUTOFF = 5
+    CRASHED = 6
+
+
+# virDomainRunningReason, virDomainPausedReason, virDomainShutoffReason, virDomainCrashedReason
+_BOOTED, _UNPAUSED = 1, 5
+_BY_USER = 1
+_SHUT_DOWN, _DESTROYED = 1, 2
+_PANICKED = 1
+
+
+class SimulatedGuest:
+    """One guest; every action takes place at the host's now."""
+
+    def __init__(self, host: SimulatedHost, spec: GuestSpec, first_vcpu: int, seed: int) -> None:
+        """Define a guest that is shut off; `start` boots it."""
+        self.spec = spec
+        self.name = spec.name
+        self.uuid = uuid.uuid5(_NAMESPACE, spec.name).bytes
+        self.id = -1
+        self.state = GuestState.SHUTOFF
+        self.reason = _SHUT_DOWN
+        self._host = host
+        self._ending: EventHandle | None = None
+        everywhere = range(host.spec.pcpus)
+        self.vcpus = [
+            SimulatedVcpu(
+                spec.name,
+                index,
+                first_vcpu + index,
+                frozenset(
+                    everywhere if spec.affinity[index] is None else spec.affinity[index] or ()
+                ),
+                host.spec.pcpus,
+                host.queue,
+                # A text seeds a stream of its own, whatever PYTHONHASHSEED is.
+                Random(f"{seed} noise {spec.name} {index}"),
+                spec.idle_noise_max,
+            )
+            for index, mask in enumerate(spec.affinity)
+        ]
+        self.memory = GuestMemory(
+            spec, host.host_memory, host.queue, host.emit, lambda: host.balloon_moved(self)
+        )
+
+    # Life cycle.
+
+    def start(self) -> None:
+        """Boot it under a fresh id, larger than any before."""
+        self.id = self._host.fresh_id()
+        self.state, self.reason = GuestState.RUNNING, _BOOTED
+        self.memory.boot(self._host.now_ns)
+        self._host.scheduler.power_on(self.vcpus)
+        self._host.life_changed(self, "started")
+
+    def shutdown(self) -> None:
+        """Ask it to shut down; it is off some seconds later."""
+        if self._ending is None:
+            self._ending = self._host.queue.schedule(
+                self._host.now_ns + _SHUTDOWN_NS, Priority.SCENARIO, self._shut_down
+            )
+
+    def destroy(self) -> None:
+        """End it at once."""
+        self._power_off(GuestState.SHUTOFF, _DESTROYED)
+        self._host.life_changed(self, "destroyed")
+
+    def lose(self) -> None:
+        """Let its QEMU process die."""
+        self._power_off(GuestState.CRASHED, _PANICKED)
+        self._host.life_changed(self, "crashed")
+
+    def suspend(self) -> None:
+        """Pause its vCPUs; its memory stays as it is."""
+        self.state, self.reason = GuestState.PAUSED, _BY_USER
+        self._host.scheduler.power_off(self.vcpus)
+        self.memory.set_speed(self._host.now_ns, 0.0)
+        self._host.life_changed(self, "suspended")
+
+    def resume(self) -> None:
+        """Let it go on after a pause."""
+        self.state, self.reason = GuestState.RUNNING, _UNPAUSED
+        self._host.scheduler.power_on(self.vcpus)
+        self.adjust_speed()
+        self._host.life_changed(self, "resumed")
+
+    def reboot(self) -> None:
+        """Restart its system: loads end, the domain and its id stay."""
+        self._host.stop_loads(self, "all")
+        self.memory.power_off(self._host.now_ns)
+        self.memory.boot(self._host.now_ns)
+
+    def reset(self) -> None:
+        """Restart its machine without asking its system."""
+        self.reboot()
+
+    # CPU.
+
+    def pin(self, vcpu: int, pcpus: frozenset[int]) -> bool:
+        """Bind a vCPU to pCPUs at once; return whether its mask changed."""
+        return self._host.scheduler.set_mask(self.vcpus[vcpu], pcpus)
+
+    def cpu_time_ns(self) -> int:
+        """Return what all its threads ran, those of the emulator included."""
+        ran_ns = sum(vcpu.run_ns() for vcpu in self.vcpus)
+        return ran_ns + int(ran_ns * _EMULATOR_SHARE)
+
+    def system_time_ns(self) -> int:
+        """Return the part of its CPU time that the host's kernel took."""
+        return int(self.cpu_time_ns() * _SYSTEM_SHARE)
+
+    def user_time_ns(self) -> int:
+        """Return the part of its CPU time that ran outside the host's kernel."""
+        return self.cpu_time_ns() - self.system_time_ns()
+
+    # Memory.
+
+    def set_memory(self, kib: int) -> None:
+        """Ask the balloon for a size; it moves there in its own time."""
+        self.memory.set_target(self._host.now_ns, kib)
+
+    def set_max_memory(self, kib: int) -> None:
+        """Set the largest size of the next start."""
+        self.memory.set_maximum(kib)
+
+    def set_stats_period(self, seconds: int) -> None:
+        """Have its statistics renewed each so many seconds; 0 ends that."""
+        self.memory.set_stats_period(self._host.now_ns, seconds)
+
+    def adjust_speed(self) -> None:
+        """Tell memory how much of the time the vCPU that touches pages is scheduled."""
+        if self.memory.growing:
+            self.memory.set_speed(self._host.now_ns, 1.0 - self.vcpus[0].wait_rate)
+
+    def _shut_down(self, now_ns: int) -> None:
+        self._ending = None
+        if self.id < 0:
+            return
+        self._host.life_changed(self, "shutdown")
+        self._power_off(GuestState.SHUTOFF, _SHUT_DOWN)
+        self._host.emit(EventRecord(now_ns, "guest_stop", self.name, "shut down"))
+        self._host.life_changed(self, "stopped")
+
+    def _power_off(self, state: GuestState, reason: int) -> None:
+        self._host.queue.cancel(self._ending)
+        self._ending = None
+        self._host.stop_loads(self, "all")
+        self._host.scheduler.power_off(self.vcpus)
+        self.memory.power_off(self._host.now_ns)
+        self.id = -1
+        self.state, self.reason = state, reason

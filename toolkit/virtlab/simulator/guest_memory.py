@@ -1,0 +1,435 @@
+"""A guest's memory: processes, page cache, a consumer and the balloon, in one sum.
+
+    actual = kernel + processes + cache + consumer + free        (the balloon holds max - actual)
+
+Between two events the consumer, the cache and the balloon move at constant rates, so every figure
+is a straight line and is read without changing anything. The rules, each where it is applied:
+
+- what grows takes free memory first, then page cache down to a small rest; the cache does not grow
+  back by itself (what it held would have to be read again);
+- a balloon that finds no page stalls with some MiB free and tries again each 200 ms. It kills
+  nothing; but the next allocation in the guest finds nothing either, so that the guest's OOM
+  killer ends its biggest process, which is the consumer where there is one;
+- with deflate-on-OOM the balloon gives back what is asked for, and nothing dies;
+- a stalled guest without a consumer is short of memory for its own daemons as well: after three
+  seconds the OOM killer takes one of them;
+- resident memory rises when pages are touched for the first time since they were given, and falls
+  only where the balloon takes pages away.
+
+The balloon itself knows no minimum: the floor is the coordinator's duty. Figures were compared with
+a guest under QEMU: 200 MiB in use and a target of 160 stalled with 4 MiB unused, and the next
+allocation ended the big program.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from virtlab.model.scenario import GuestSpec
+from virtlab.model.timeline import EventRecord
+from virtlab.model.units import KIB_PER_MIB, NS_PER_S
+from virtlab.model.workload import MemoryGrowth
+from virtlab.simulator.balloon import DEFLATE_KIB_PER_NS, INFLATE_KIB_PER_NS, OUT_OF_PUFF_NS
+from virtlab.simulator.engine import EventHandle, EventQueue, Priority
+from virtlab.simulator.host_memory import HostMemory
+from virtlab.simulator.memory_report import MemoryReport
+
+__all__ = ["GuestMemory", "MemoryFigures"]
+
+_FREE_MIN_KIB: Final = 4 * KIB_PER_MIB  # what a stalled guest was seen to keep
+_CACHE_REST_KIB: Final = 20 * KIB_PER_MIB  # pages that run right now cannot be given up
+_DAEMON_PATIENCE_NS: Final = 3 * NS_PER_S
+_PROCESSES_REST_KIB: Final = 16 * KIB_PER_MIB  # init and the shell are not killed
+_PAGE_KIB: Final = 4
+_BOOT_FAULTS: Final = 40_000  # of a small cloud image by the end of its boot
+_BOOT_MAJOR_FAULTS: Final = 600
+_IDLE_FAULTS_PER_S: Final = 60
+
+_Then = Literal["release", "keep"]
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryFigures:
+    """A guest's memory at one moment, in KiB and counts."""
+
+    actual_kib: int
+    target_kib: int
+    unused_kib: int
+    usable_kib: int
+    available_kib: int
+    cache_kib: int
+    consumer_kib: int
+    rss_kib: int
+    minor_faults: int
+    major_faults: int
+
+
+@dataclass(slots=True)
+class _Line:
+    """A size that moves at a constant rate."""
+
+    kib: float
+    rate: float = 0.0  # KiB/ns
+
+    def at(self, span_ns: int) -> float:
+        return self.kib + self.rate * span_ns
+
+
+class GuestMemory:
+    """The memory of one guest in virtual time."""
+
+    def __init__(
+        self,
+        spec: GuestSpec,
+        host: HostMemory,
+        queue: EventQueue,
+        on_event: Callable[[EventRecord], None],
+        on_balloon: Callable[[], None],
+    ) -> None:
+        """Take the guest, the host that carries it, and who is told of events and balloon moves."""
+        self.spec = spec
+        self.growing = False
+        self._host = host
+        self._queue = queue
+        self._on_event = on_event
+        self._max_kib = spec.max_memory_kib
+        self._powered = False
+        self._load: MemoryGrowth | None = None
+        self._speed = 1.0
+        self._hold: EventHandle | None = None
+        self._next: EventHandle | None = None
+        self._since_ns = 0
+        self._actual = _Line(0.0)
+        self._cache = _Line(0.0)
+        self._consumer = _Line(0.0)
+        self._rss = _Line(0.0)
+        self._target_kib = 0
+        self._processes_kib = 0
+        self._stalled_ns: int | None = None  # since when the balloon finds no page
+        self._puff_until_ns = 0
+        self._touched_kib = 0.0  # ever, for the fault counts
+        self._booted_ns = 0
+        self.report = MemoryReport(spec, host.stats_before_period, queue, self.figures, on_balloon)
+
+    # Power.
+
+    def boot(self, now_ns: int) -> None:
+        """Start with the size, processes and cache that the scenario gives the guest."""
+        spec = self.spec
+        self._powered = True
+        self._since_ns = self._booted_ns = now_ns
+        self._target_kib = min(spec.memory_kib, self._max_kib)
+        self._processes_kib = spec.processes_kib
+        self._actual = _Line(float(self._target_kib))
+        room_kib = self._target_kib - spec.kernel_kib - spec.processes_kib - _FREE_MIN_KIB
+        self._cache = _Line(float(max(min(spec.cache_kib, room_kib), 0)))
+        self._consumer = _Line(0.0)
+        self._rss = _Line(self._held_kib(0))
+        self._touched_kib = 0.0
+        self._load, self.growing, self._stalled_ns = None, False, None
+        self._host.join(self)
+        self.report.boot(now_ns)
+        self._plan(now_ns)
+
+    def power_off(self, now_ns: int) -> None:
+        """Give everything back to the host."""
+        if not self._powered:
+            return
+        self._powered = False
+        self._queue.cancel(self._next)
+        self._queue.cancel(self._hold)
+        self._next = self._hold = None
+        self._load, self.growing = None, False
+        self._host.leave(self)
+        self.report.power_off()
+
+    # What the host's administrator and programs ask for.
+
+    def set_target(self, now_ns: int, kib: int) -> None:
+        """Ask for a size; QEMU ignores 0 and takes nothing above the maximum."""
+        if kib <= 0 or not self._powered:
+            return
+        self._settle(now_ns)
+        self._target_kib = min(kib, self._max_kib)
+        self._puff_until_ns = 0
+        self._plan(now_ns)
+
+    def set_maximum(self, kib: int) -> None:
+        """Set the largest size of the next start."""
+        self._max_kib = kib
+
+    def set_stats_period(self, now_ns: int, seconds: int) -> None:
+        """Renew the guest's report at once and then each so many seconds; 0 ends that."""
+        self.report.set_period(now_ns, seconds)
+
+    # What runs in the guest.
+
+    def set_speed(self, now_ns: int, share: float) -> None:
+        """Set how much of the time the vCPU that touches pages is scheduled, 0 to 1."""
+        if share == self._speed or not self._powered:
+            self._speed = share
+            return
+        self._settle(now_ns)
+        self._speed = share
+        self._plan(now_ns)
+
+    def start_growth(self, now_ns: int, load: MemoryGrowth) -> None:
+        """Start a process that touches more and more memory, on top of what one holds already."""
+        self._settle(now_ns)
+        self._queue.cancel(self._hold)
+        self._hold = None
+        self._load, self.growing = load, True
+        self._plan(now_ns)
+
+    def stop_loads(self, now_ns: int) -> None:
+        """End the memory loads; all that they hold is freed."""
+        if not self._powered:
+            return
+        self._settle(now_ns)
+        held_kib = int(self._consumer.kib)
+        if self._load is not None or held_kib:
+            self._end_load(now_ns)
+            self._tell(now_ns, "load_end", "memory load stopped", consumer_kib=held_kib)
+        self._plan(now_ns)
+
+    def set_traced(self, now_ns: int, kib: int) -> None:
+        """Set what traced processes hold, as far as the guest has it to give."""
+        self._settle(now_ns)
+        room_kib = self._actual.kib - self.spec.kernel_kib - self._processes_kib - _FREE_MIN_KIB
+        wanted_kib = min(float(kib), max(room_kib - min(self._cache.kib, _CACHE_REST_KIB), 0.0))
+        self._touched_kib += max(wanted_kib - self._consumer.kib, 0.0)
+        self._consumer.kib = wanted_kib
+        self._cache.kib = min(self._cache.kib, room_kib - wanted_kib)
+        self._rss.kib = min(max(self._rss.kib, self._held_kib(0)), self._actual.kib)
+        self._plan(now_ns)
+
+    # What can be seen.
+
+    def figures(self, now_ns: int) -> MemoryFigures:
+        """Return the truth at a moment, which must not lie before the last event."""
+        span_ns = now_ns - self._since_ns
+        actual_kib = int(self._actual.at(span_ns))
+        cache_kib = int(self._cache.at(span_ns))
+        consumer_kib = int(self._consumer.at(span_ns))
+        available_kib = max(actual_kib - self.spec.kernel_kib, 0)
+        unused_kib = max(available_kib - self._processes_kib - cache_kib - consumer_kib, 0)
+        grown_kib = self._consumer.rate * span_ns if self._consumer.rate > 0.0 else 0.0
+        faults = int((self._touched_kib + grown_kib) / _PAGE_KIB)
+        idle = (now_ns - self._booted_ns) * _IDLE_FAULTS_PER_S // NS_PER_S
+        return MemoryFigures(
+            actual_kib=actual_kib,
+            target_kib=self._target_kib,
+            unused_kib=unused_kib,
+            usable_kib=unused_kib + max(cache_kib - _CACHE_REST_KIB, 0),
+            available_kib=available_kib,
+            cache_kib=cache_kib,
+            consumer_kib=consumer_kib,
+            rss_kib=int(self._rss.at(span_ns)),
+            minor_faults=_BOOT_FAULTS + faults + idle,
+            major_faults=_BOOT_MAJOR_FAULTS,
+        )
+
+    def statistics(self, now_ns: int) -> dict[str, int]:
+        """Return what virDomainMemoryStats shows."""
+        return self.report.statistics(now_ns)
+
+    def info_kib(self, now_ns: int) -> int:
+        """Return the size that virDomainGetInfo shows, which follows the balloon's events."""
+        return self.report.info_kib
+
+    def rss_at(self, now_ns: int) -> int:
+        """Return what it holds of the host's memory, in KiB."""
+        return int(self._rss.at(now_ns - self._since_ns)) if self._powered else 0
+
+    def rss_rate(self) -> float:
+        """Return how fast that grows, in KiB/ns."""
+        return self._rss.rate if self._powered else 0.0
+
+    # Moving on.
+
+    def _settle(self, now_ns: int) -> None:
+        """Write down where the lines have led, before their rates change."""
+        span_ns = now_ns - self._since_ns
+        if span_ns:
+            self.report.settle(now_ns)
+            if self._consumer.rate > 0.0:
+                self._touched_kib += self._consumer.rate * span_ns
+            for line in (self._actual, self._cache, self._consumer, self._rss):
+                line.kib = line.at(span_ns)
+            self._since_ns = now_ns
+
+    def _plan(self, now_ns: int) -> None:
+        """Set all rates from the state, and the event at which the first of them must change."""
+        self._queue.cancel(self._next)
+        self._next = None
+        ends = self._set_rates(now_ns)
+        if not self._powered:
+            return
+        held_rate = self._cache.rate + self._consumer.rate
+        ends += self._set_rss_rate(held_rate)
+        spans = [kib / rate for kib, rate in ends if rate > 0.0]
+        times = [now_ns + max(int(span) + 1, 1) for span in spans]
+        if self._stalled_ns is not None:
+            times.append(max(self._puff_until_ns, now_ns + 1))
+        if times:
+            self._next = self._queue.schedule(min(times), Priority.MEMORY, self._on_event_due)
+        self._host.changed()
+        self.report.balloon(now_ns, moving=self._actual.rate != 0.0)
+
+    def _on_event_due(self, now_ns: int) -> None:
+        self._settle(now_ns)
+        self._snap(now_ns)
+        self._plan(now_ns)
+
+    def _set_rates(self, now_ns: int) -> list[tuple[float, float]]:
+        """Set the rates; return (KiB to go, KiB/ns) of each thing that will be reached."""
+        grow = self._growth_rate()
+        balloon = self._balloon_rate(now_ns)
+        need = grow - balloon  # how fast free memory shrinks
+        free_kib = self._free_kib()
+        self._cache.rate = 0.0
+        ends: list[tuple[float, float]] = []
+        if need > 0.0:
+            if free_kib > _FREE_MIN_KIB:
+                ends.append((free_kib - _FREE_MIN_KIB, need))
+            elif self._cache.kib > _CACHE_REST_KIB:
+                self._cache.rate = -need
+                ends.append((self._cache.kib - _CACHE_REST_KIB, need))
+            else:
+                return self._exhausted(now_ns, grow, balloon)
+        if balloon:
+            self._stalled_ns = None
+        self._actual.rate, self._consumer.rate = balloon, grow
+        if balloon:
+            ends.append((abs(self._target_kib - self._actual.kib), abs(balloon)))
+        if grow > 0.0 and self._load is not None and self._load.until_kib is not None:
+            ends.append((self._load.until_kib - self._consumer.kib, grow))
+        return ends
+
+    def _exhausted(self, now_ns: int, grow: float, balloon: float) -> list[tuple[float, float]]:
+        """Nothing is free and the cache is gone: stall the balloon, or kill."""
+        if grow > 0.0 and self.spec.deflate_on_oom and self._actual.kib < self._max_kib:
+            # The driver gives back what the allocation asks for, a batch at a time.
+            self._actual.rate = self._consumer.rate = grow
+            return [(self._max_kib - self._actual.kib, grow)]
+        if grow > 0.0:
+            self._kill_consumer(now_ns)
+            return self._set_rates(now_ns)
+        self._actual.rate = self._consumer.rate = 0.0
+        if self._stalled_ns is None:
+            self._stalled_ns = now_ns
+            self._tell(now_ns, "balloon_stuck", "the balloon finds no free page")
+        elif now_ns - self._stalled_ns >= _DAEMON_PATIENCE_NS and not self.spec.deflate_on_oom:
+            if self._consumer.kib > 0.0:
+                self._kill_consumer(now_ns)
+                return self._set_rates(now_ns)
+            if self._kill_daemon(now_ns):
+                return self._set_rates(now_ns)
+        self._puff_until_ns = now_ns + OUT_OF_PUFF_NS
+        return []
+
+    def _growth_rate(self) -> float:
+        load = self._load
+        if load is None or not self.growing:
+            return 0.0
+        return load.rate_kib_s * self._speed / NS_PER_S
+
+    def _balloon_rate(self, now_ns: int) -> float:
+        if self._actual.kib < self._target_kib:
+            return DEFLATE_KIB_PER_NS
+        if self._actual.kib > self._target_kib and now_ns >= self._puff_until_ns:
+            return -INFLATE_KIB_PER_NS
+        return 0.0
+
+    def _set_rss_rate(self, held_rate: float) -> list[tuple[float, float]]:
+        """Let resident memory follow what is held upwards, and the balloon downwards."""
+        held_kib = self._held_kib(0)
+        self._rss.rate = 0.0
+        ends: list[tuple[float, float]] = []
+        if held_rate > 0.0:
+            if held_kib >= self._rss.kib - 1.0:
+                self._rss.rate = held_rate
+            else:
+                ends.append((self._rss.kib - held_kib, held_rate))
+        if self._actual.rate < 0.0:
+            if self._actual.kib <= self._rss.kib + 1.0:
+                self._rss.rate = self._actual.rate
+            else:
+                ends.append((self._actual.kib - self._rss.kib, -self._actual.rate))
+        return ends
+
+    def _snap(self, now_ns: int) -> None:
+        """Take what was reached to the letter, as the event came up to a nanosecond late."""
+        if self._actual.rate > 0.0 and not self.spec.deflate_on_oom:
+            self._actual.kib = min(self._actual.kib, float(self._target_kib))
+        elif self._actual.rate > 0.0:
+            self._actual.kib = min(self._actual.kib, float(self._max_kib))
+        elif self._actual.rate < 0.0:
+            self._actual.kib = max(self._actual.kib, float(self._target_kib))
+        if self._cache.rate < 0.0:
+            self._cache.kib = max(self._cache.kib, float(_CACHE_REST_KIB))
+        self._rss.kib = min(self._rss.kib, self._actual.kib)
+        load = self._load
+        if load is None or not self.growing or load.until_kib is None:
+            return
+        if self._consumer.kib >= load.until_kib - 1.0:
+            self._consumer.kib = float(load.until_kib)
+            self._reached(now_ns, load)
+
+    def _free_kib(self) -> float:
+        return self._actual.kib - self._held_kib(0)
+
+    def _held_kib(self, span_ns: int) -> float:
+        moving_kib = self._cache.at(span_ns) + self._consumer.at(span_ns)
+        return self.spec.kernel_kib + self._processes_kib + moving_kib
+
+    # Loads that end.
+
+    def _reached(self, now_ns: int, load: MemoryGrowth) -> None:
+        self.growing = False
+        self._tell(now_ns, "load_done", "memory load reached its size", consumer_kib=load.until_kib)
+        if load.then_release:
+            self._hold = self._queue.schedule(now_ns + load.hold_ns, Priority.MEMORY, self._release)
+
+    def _release(self, now_ns: int) -> None:
+        self._hold = None
+        self._settle(now_ns)
+        held_kib = int(self._consumer.kib)
+        self._end_load(now_ns)
+        self._tell(now_ns, "load_end", "memory load freed all", consumer_kib=held_kib)
+        self._plan(now_ns)
+
+    def _end_load(self, now_ns: int) -> None:
+        self._queue.cancel(self._hold)
+        self._hold = None
+        self._load, self.growing = None, False
+        self._consumer = _Line(0.0)
+        self._puff_until_ns = 0
+
+    def _kill_consumer(self, now_ns: int) -> None:
+        held_kib = int(self._consumer.kib)
+        self._end_load(now_ns)
+        self._tell(now_ns, "oom_kill", "the OOM killer ended the consumer", consumer_kib=held_kib)
+
+    def _kill_daemon(self, now_ns: int) -> bool:
+        if self._processes_kib <= _PROCESSES_REST_KIB:
+            return False
+        freed_kib = (self._processes_kib - _PROCESSES_REST_KIB + 1) // 2
+        self._processes_kib -= freed_kib
+        self._stalled_ns = now_ns
+        self._tell(
+            now_ns, "oom_kill", "drained: the OOM killer ended a daemon", freed_kib=freed_kib
+        )
+        return True
+
+    def _tell(self, now_ns: int, kind: str, detail: str, **values: int | None) -> None:
+        known = {
+            "actual_kib": int(self._actual.kib),
+            "target_kib": self._target_kib,
+            "max_kib": self._max_kib,
+            "host_free_kib": self._host.free_kib,
+        }
+        more = {name: value for name, value in values.items() if value is not None}
+        self._on_event(EventRecord(now_ns, kind, self.spec.name, detail, {**known, **more}))

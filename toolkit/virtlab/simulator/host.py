@@ -1,0 +1,247 @@
+"""The simulated host: guests, CPU and memory under one event queue.
+
+`advance` lets everything happen up to a moment; in between, actions (a pin, a balloon target) take
+place at `now_ns`. How a span is cut into calls of `advance` makes no difference to the outcome.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from random import Random
+from typing import Final, Literal
+
+from virtlab.model.scenario import (
+    Event,
+    LoseGuest,
+    PinVcpu,
+    Scenario,
+    SetMemory,
+    StartGuest,
+    StartWorkload,
+    StopGuest,
+    StopWorkload,
+)
+from virtlab.model.timeline import EventRecord
+from virtlab.model.units import BOOT_S, NS_PER_S
+from virtlab.model.workload import Batch, Duty, MemoryGrowth, Trace, TracePoint
+from virtlab.simulator.engine import EventHandle, EventQueue, Priority
+from virtlab.simulator.guest import GuestState, SimulatedGuest
+from virtlab.simulator.host_memory import HostMemory
+from virtlab.simulator.scheduler import CpuScheduler
+from virtlab.simulator.vcpu import SimulatedVcpu
+
+__all__ = ["GuestState", "HostMemoryFigures", "PcpuTimes", "SimulatedGuest", "SimulatedHost"]
+
+# Of a pCPU's busy time the kernel takes a part for guest exits, timers and the balloon.
+_KERNEL_SHARE: Final = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class PcpuTimes:
+    """One pCPU since the host's boot, in ns."""
+
+    user: int
+    kernel: int
+    idle: int
+    iowait: int
+
+
+@dataclass(frozen=True, slots=True)
+class HostMemoryFigures:
+    """The host's memory as /proc/meminfo has it, in KiB."""
+
+    total_kib: int
+    free_kib: int
+    buffers_kib: int
+    cached_kib: int
+    swap_used_kib: int
+
+
+class SimulatedHost:
+    """A host and its guests in virtual time, as a scenario describes them."""
+
+    def __init__(self, scenario: Scenario, *, seed: int | None = None) -> None:
+        """Set the host up at time 0, running guests booted, before any event of the scenario."""
+        self.spec = scenario.host
+        self.on_event: Callable[[EventRecord], None] | None = None
+        self.on_balloon: Callable[[SimulatedGuest], None] | None = None
+        self.on_lifecycle: Callable[[SimulatedGuest, str], None] | None = None
+        seed = scenario.seed if seed is None else seed
+        self.queue = EventQueue()
+        self.scheduler = CpuScheduler(self.spec.pcpus, self.queue, Random(f"{seed} scheduler"))
+        self.scheduler.on_wait = self._wait_changed
+        self.scheduler.on_batch_done = self._batch_done
+        self.host_memory = HostMemory(self.spec, self.queue, self.emit)
+        self._last_id = 0
+        self._traces: dict[str, list[EventHandle]] = {}
+        self.guests: Mapping[str, SimulatedGuest] = self._define(scenario, seed)
+        for guest in self.guests.values():
+            if guest.spec.running:
+                guest.start()
+        for event in scenario.events:
+            self.queue.schedule(event.time_ns, Priority.SCENARIO, partial(self._happen, event))
+
+    @property
+    def now_ns(self) -> int:
+        """Return the moment up to which everything has happened."""
+        return self.queue.now_ns
+
+    @property
+    def frozen(self) -> bool:
+        """Tell whether the host ran out of memory and swap, and does nothing any more."""
+        return self.host_memory.frozen
+
+    def advance(self, until_ns: int) -> None:
+        """Let everything happen up to and including a moment."""
+        self.queue.run_until(until_ns)
+
+    def pcpu_busy_ns(self) -> list[int]:
+        """Return how long each pCPU ran vCPUs, cumulative since time 0."""
+        return [pcpu.busy_now_ns() for pcpu in self.scheduler.pcpus]
+
+    def pcpu_times_ns(self, pcpu: int) -> PcpuTimes:
+        """Return what one pCPU did since the host's boot."""
+        busy_ns = self.scheduler.pcpus[pcpu].busy_now_ns()
+        kernel_ns = int(busy_ns * _KERNEL_SHARE)
+        idle_ns = BOOT_S * NS_PER_S + self.now_ns - busy_ns
+        return PcpuTimes(user=busy_ns - kernel_ns, kernel=kernel_ns, idle=idle_ns, iowait=0)
+
+    def memory(self) -> HostMemoryFigures:
+        """Return the host's memory now."""
+        memory = self.host_memory
+        return HostMemoryFigures(
+            total_kib=self.spec.memory_kib,
+            free_kib=memory.free_kib,
+            buffers_kib=memory.buffers_kib,
+            cached_kib=memory.cached_kib,
+            swap_used_kib=memory.swap_used_kib,
+        )
+
+    # What guests and memory tell the host.
+
+    def fresh_id(self) -> int:
+        """Return a domain id that was never used before."""
+        self._last_id += 1
+        return self._last_id
+
+    def emit(self, record: EventRecord) -> None:
+        """Pass on something that happened; a frozen host stops."""
+        if record.kind == "host_frozen":
+            self.scheduler.stop()
+            for guest in self.guests.values():
+                guest.memory.set_speed(self.now_ns, 0.0)
+        if record.guest is not None and record.kind in ("oom_kill", "load_done", "load_end"):
+            self._growth_ended(self.guests[record.guest])
+        if self.on_event is not None:
+            self.on_event(record)
+
+    def life_changed(self, guest: SimulatedGuest, what: str) -> None:
+        """Tell whoever listens that a guest started, stopped, paused or went on."""
+        if self.on_lifecycle is not None:
+            self.on_lifecycle(guest, what)
+
+    def balloon_moved(self, guest: SimulatedGuest) -> None:
+        """Tell whoever listens that a balloon's size was reported."""
+        if self.on_balloon is not None:
+            self.on_balloon(guest)
+
+    # The scenario's events.
+
+    def _define(self, scenario: Scenario, seed: int) -> dict[str, SimulatedGuest]:
+        guests: dict[str, SimulatedGuest] = {}
+        number = 0
+        for spec in scenario.guests:
+            guests[spec.name] = SimulatedGuest(self, spec, number, seed)
+            number += spec.vcpus
+        return guests
+
+    def _happen(self, event: Event, now_ns: int) -> None:
+        guest = self.guests[event.guest]
+        running = guest.id >= 0
+        if isinstance(event, PinVcpu):
+            guest.pin(event.vcpu, frozenset(event.pcpus))
+        elif isinstance(event, StartGuest):
+            if not running:
+                guest.start()
+                self.emit(EventRecord(now_ns, "guest_start", guest.name, "started"))
+        elif not running:
+            return  # there is nobody to act on
+        elif isinstance(event, SetMemory):
+            guest.set_memory(event.memory_kib)
+        elif isinstance(event, StartWorkload):
+            self._start_load(guest, event, now_ns)
+        elif isinstance(event, StopWorkload):
+            self.stop_loads(guest, event.kind)
+        elif isinstance(event, StopGuest):
+            guest.shutdown()
+        elif isinstance(event, LoseGuest):
+            guest.lose()
+            self.emit(EventRecord(now_ns, "guest_lost", guest.name, "its QEMU process died"))
+
+    def _start_load(self, guest: SimulatedGuest, event: StartWorkload, now_ns: int) -> None:
+        load = event.workload
+        indices = range(len(guest.vcpus)) if event.vcpus is None else event.vcpus
+        vcpus = [guest.vcpus[index] for index in indices]
+        if isinstance(load, Duty):
+            for vcpu in vcpus:
+                self.scheduler.set_load(vcpu, load.duty)
+            detail = f"duty {load.duty:g}"
+        elif isinstance(load, Batch):
+            for vcpu in vcpus:
+                self.scheduler.set_load(vcpu, 1.0, batch_ns=load.work_ns)
+            detail = f"batch of {load.work_ns / NS_PER_S:g} s"
+        elif isinstance(load, MemoryGrowth):
+            guest.memory.start_growth(now_ns, load)
+            self.scheduler.set_growing(guest.vcpus[0], True)
+            guest.adjust_speed()
+            detail = f"memory at {load.rate_kib_s / 1024:g} MiB/s"
+        else:
+            self._start_trace(guest, vcpus, load, now_ns)
+            detail = f"trace of {len(load.points)} points"
+        self.scheduler.update()
+        self.emit(EventRecord(now_ns, "load_start", guest.name, detail))
+
+    def stop_loads(self, guest: SimulatedGuest, kind: Literal["cpu", "memory", "all"]) -> None:
+        """End a guest's loads of a kind; what a memory load holds is freed."""
+        now_ns = self.now_ns
+        for handle in self._traces.pop(guest.name, ()):
+            self.queue.cancel(handle)
+        if kind != "memory" and any(vcpu.duty > 0.0 for vcpu in guest.vcpus):
+            for vcpu in guest.vcpus:
+                self.scheduler.set_load(vcpu, 0.0)
+            self.scheduler.update()
+            self.emit(EventRecord(now_ns, "load_end", guest.name, "CPU load stopped"))
+        if kind != "cpu":
+            guest.memory.stop_loads(now_ns)
+            self._growth_ended(guest)
+
+    def _start_trace(
+        self, guest: SimulatedGuest, vcpus: list[SimulatedVcpu], trace: Trace, now_ns: int
+    ) -> None:
+        def follow(point: TracePoint, at_ns: int) -> None:
+            for vcpu in vcpus:
+                self.scheduler.set_load(vcpu, min(point.cpu_share, 1.0))
+            self.scheduler.update()
+            if point.memory_kib is not None:
+                guest.memory.set_traced(at_ns, point.memory_kib)
+
+        self._traces[guest.name] = [
+            self.queue.schedule(now_ns + point.time_ns, Priority.SCENARIO, partial(follow, point))
+            for point in trace.points
+        ]
+
+    def _batch_done(self, vcpu: SimulatedVcpu) -> None:
+        self.scheduler.set_load(vcpu, 0.0)
+        self.scheduler.update()
+        self.emit(
+            EventRecord(self.now_ns, "load_done", vcpu.name, f"vCPU {vcpu.index} did its work")
+        )
+
+    def _wait_changed(self, vcpu: SimulatedVcpu) -> None:
+        self.guests[vcpu.name].adjust_speed()
+
+    def _growth_ended(self, guest: SimulatedGuest) -> None:
+        if guest.vcpus and guest.vcpus[0].growing and not guest.memory.growing:
+            self.scheduler.set_growing(guest.vcpus[0], False)

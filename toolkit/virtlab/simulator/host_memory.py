@@ -1,0 +1,125 @@
+"""The host's memory: what its guests hold, what is free, and what happens when nothing is.
+
+A guest costs the host its resident memory (rss), and nothing else. Where free memory would fall
+below a small reserve, the host swaps guests out; once swap is full as well it freezes, and with it
+all guests: there is nothing left that it could do without memory. A real kernel would first try
+its own OOM killer; a host on which that runs is lost for its guests too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final, Protocol
+
+from virtlab.model.scenario import HostSpec
+from virtlab.model.timeline import EventRecord
+from virtlab.simulator.engine import EventHandle, EventQueue, Priority
+
+__all__ = ["HOST_RESERVE_KIB", "HostMemory", "Resident"]
+
+# vm.min_free_kbytes of a machine of this size is 64 to 90 MiB; below it the kernel reclaims.
+HOST_RESERVE_KIB: Final = 64 * 1024
+# Parts of the host's own memory that it calls buffers and page cache; they follow no load here.
+_BUFFERS_SHARE: Final = 64
+_CACHED_SHARE: Final = 4
+
+
+class Resident(Protocol):
+    """Something that holds memory of the host, at a constant rate until it says otherwise."""
+
+    def rss_at(self, now_ns: int) -> int:
+        """Return what it holds, in KiB."""
+
+    def rss_rate(self) -> float:
+        """Return how fast that grows, in KiB/ns."""
+
+
+class HostMemory:
+    """The host's memory in virtual time."""
+
+    def __init__(
+        self, spec: HostSpec, queue: EventQueue, on_event: Callable[[EventRecord], None]
+    ) -> None:
+        """Take the machine, the host's events, and who is told of swapping and freezing."""
+        self.frozen = False
+        self.stats_before_period = spec.stats_before_period
+        self.buffers_kib = spec.used_kib // _BUFFERS_SHARE
+        self.cached_kib = spec.used_kib // _CACHED_SHARE
+        self._spec = spec
+        self._queue = queue
+        self._on_event = on_event
+        self._residents: list[Resident] = []
+        self._swapped = False
+        self._crossing: EventHandle | None = None
+
+    @property
+    def pool_kib(self) -> int:
+        """Return what guests may hold together before the host swaps."""
+        return self._spec.memory_kib - self._spec.used_kib - HOST_RESERVE_KIB
+
+    @property
+    def free_kib(self) -> int:
+        """Return the host's free memory; swapping keeps the reserve free."""
+        left_kib = self._spec.memory_kib - self._spec.used_kib - self.held_kib()
+        return max(left_kib, min(HOST_RESERVE_KIB, self._spec.memory_kib))
+
+    @property
+    def swap_used_kib(self) -> int:
+        """Return how much of the guests' memory lies in swap."""
+        return min(max(self.held_kib() - self.pool_kib, 0), self._spec.swap_kib)
+
+    def held_kib(self) -> int:
+        """Return what the guests hold, resident or swapped out."""
+        now_ns = self._queue.now_ns
+        return sum(resident.rss_at(now_ns) for resident in self._residents)
+
+    def join(self, resident: Resident) -> None:
+        """Take in a guest that boots."""
+        self._residents.append(resident)
+        self.changed()
+
+    def leave(self, resident: Resident) -> None:
+        """Get back all that a guest held."""
+        self._residents.remove(resident)
+        self.changed()
+
+    def changed(self) -> None:
+        """Look again at when memory, or swap, will be used up; a guest's rate has changed."""
+        self._queue.cancel(self._crossing)
+        self._crossing = None
+        if self.frozen:
+            return
+        held_kib = self.held_kib()
+        self._judge(held_kib)
+        rate = sum(resident.rss_rate() for resident in self._residents)
+        if rate <= 0.0 or self.frozen:
+            return
+        limit_kib = self.pool_kib + (self._spec.swap_kib if self._swapped else 0)
+        left_ns = max(int((limit_kib + 1 - held_kib) / rate) + 1, 1)
+        self._crossing = self._queue.schedule(
+            self._queue.now_ns + left_ns, Priority.MEMORY, lambda _now: self.changed()
+        )
+
+    def _judge(self, held_kib: int) -> None:
+        over_kib = held_kib - self.pool_kib
+        now_ns = self._queue.now_ns
+        if over_kib > 0 and not self._swapped:
+            self._swapped = True
+            self._on_event(
+                EventRecord(
+                    now_ns, "host_swap", None, "the host began to swap", {"held_kib": held_kib}
+                )
+            )
+        elif over_kib <= 0:
+            self._swapped = False
+        if over_kib > self._spec.swap_kib:
+            self.frozen = True
+            self._on_event(
+                EventRecord(
+                    now_ns,
+                    "host_frozen",
+                    None,
+                    "the host ran out of memory and swap",
+                    {"held_kib": held_kib, "swap_kib": self._spec.swap_kib},
+                )
+            )
