@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import signal
 import time
 from collections.abc import Callable
@@ -67,9 +68,9 @@ def test_a_flood_is_ended_and_its_beginning_and_end_are_kept(sandbox: Sandbox, w
 
 def test_a_signal_reaches_the_program_itself(sandbox: Sandbox, work: Path) -> None:
     program = (
-        "import signal, time\n"
-        "signal.signal(signal.SIGINT, lambda *_: (print('got it', flush=True), exit(7)))\n"
-        "print('ready', flush=True)\n"
+        "import os, signal, time\n"
+        "signal.signal(signal.SIGINT, lambda *_: (os.write(1, b'got it\\n'), os._exit(7)))\n"
+        "os.write(1, b'ready\\n')\n"
         "time.sleep(60)\n"
     )
     ended: list[str] = []
@@ -116,21 +117,28 @@ def test_computing_costs_processor_time_and_sleeping_does_not(sandbox: Sandbox, 
         assert busy.cpu_seconds() >= 0.1
 
 
-def processes_named(name: str) -> int:
-    count = 0
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            count += name.encode() in path.read_bytes()
-        except OSError:
-            continue
-    return count
+def is_gone(name: str) -> bool:
+    """Tell whether no process has a name in its command line; a killed one takes a moment."""
+    end = time.monotonic() + 2
+    while time.monotonic() < end:
+        if not any(name.encode() in read(path) for path in Path("/proc").glob("[0-9]*/cmdline")):
+            return True
+        time.sleep(0.01)
+    return False
+
+
+def read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError:
+        return b""
 
 
 def test_children_that_outlive_the_program_are_ended(sandbox: Sandbox, work: Path) -> None:
     process, _ = run_to_end(shell(work, "sleep 98.71 & echo started"), sandbox, 10)
 
     assert process.stdout.text() == "started\n"
-    assert processes_named("98.71") == 0
+    assert is_gone("98.71")
 
 
 def test_a_daemon_that_leaves_its_session_is_ended_too(sandbox: Sandbox, work: Path) -> None:
@@ -139,7 +147,7 @@ def test_a_daemon_that_leaves_its_session_is_ended_too(sandbox: Sandbox, work: P
 
     run_to_end(shell(work, "setsid sleep 98.72 >/dev/null 2>&1 & sleep 0.1"), sandbox, 10)
 
-    assert processes_named("98.72") == 0
+    assert is_gone("98.72")
 
 
 def test_a_fork_bomb_is_bounded_and_ended(sandbox: Sandbox, work: Path) -> None:
@@ -156,7 +164,8 @@ def test_a_fork_bomb_is_bounded_and_ended(sandbox: Sandbox, work: Path) -> None:
 
     born, what = process.stdout.text().split(" ", 1)
     assert not timed_out
-    assert 20 <= int(born) <= 40
+    # Without a group the kernel counts the user's processes on the whole machine.
+    assert 15 <= int(born) <= (40 if sandbox.cgroups is not None else 80)
     assert what == "Resource temporarily unavailable\n"
 
 
@@ -198,8 +207,6 @@ def test_groups_are_removed_after_the_run(sandbox: Sandbox, work: Path) -> None:
     def groups() -> set[str]:
         assert sandbox.cgroups is not None
         parents = sandbox.cgroups.parents.values()
-        import os
-
         return {str(p) for parent in parents for p in parent.glob(f"virtlab-{os.getpid()}-*")}
 
     run_to_end(shell(work, "sleep 60 & true"), sandbox, 10)

@@ -76,6 +76,13 @@ def test_the_program_gets_a_known_set_of_variables_only(
     }
 
 
+def test_what_is_preloaded_meets_the_program_only(sandbox: Sandbox, work: Path) -> None:
+    process = run(sandbox, work, "/usr/bin/true", env={"LD_PRELOAD": "/no/such.so"})
+
+    # The loader complains once: neither the shell before the program nor bubblewrap was touched.
+    assert process.stderr.text().count("/no/such.so") == 1
+
+
 def test_the_program_sees_its_folders_where_inside_says(sandbox: Sandbox, work: Path) -> None:
     (work / "given").mkdir()
     (work / "given" / "socket").write_text("here")

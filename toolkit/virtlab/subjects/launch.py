@@ -24,7 +24,7 @@ from virtlab.errors import EnvironmentLackError
 from virtlab.subjects.capture import Capture
 from virtlab.subjects.cgroups import Cgroup
 from virtlab.subjects.processes import cpu_seconds, processes_of_user, tree_of
-from virtlab.subjects.sandbox import Limits, Plan, Sandbox
+from virtlab.subjects.sandbox import ENVIRONMENT, Limits, Plan, Sandbox
 
 __all__ = ["Process", "ProcessExit", "launch", "run_to_end"]
 
@@ -275,7 +275,7 @@ def launch(
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 cwd="/" if sandbox.bubblewrap is not None else plan.cwd,
-                env=sandbox.environment(plan),
+                env=dict(ENVIRONMENT),
                 user=sandbox.uid,
                 group=sandbox.uid,
                 extra_groups=None if sandbox.uid is None else [],

@@ -147,10 +147,6 @@ class Sandbox:
                 return str(PurePosixPath(folder.inside) / path.relative_to(folder.host))
         raise ValueError(f"{path} is in none of the folders of the plan")
 
-    def environment(self, plan: Plan) -> dict[str, str]:
-        """Return all the variables that the program gets."""
-        return {**ENVIRONMENT, **plan.env}
-
     def command(self, plan: Plan, files: Mapping[str, int]) -> list[str]:
         """Return the command line that runs a plan.
 
@@ -158,8 +154,9 @@ class Sandbox:
             plan: what to run.
             files: descriptors to read the generated files from, by their path inside.
         """
+        # The plan's variables must not reach what we run before the program: LD_PRELOAD would.
         if self.bubblewrap is None:
-            return list(plan.argv)
+            return ["/usr/bin/env", *_assignments(plan), *plan.argv] if plan.env else [*plan.argv]
         assert self.bubblewrap_path is not None
         size = ("--size", str(_TMP_BYTES)) if self.bubblewrap_sizes_tmp else ()
         command = [self.bubblewrap_path, *self._isolation(), *_system(size)]
@@ -170,6 +167,8 @@ class Sandbox:
             command += [bind, str(folder.host), folder.inside]
         # Last, as the mount points above are made on it: the root itself takes no more files.
         command += ["--remount-ro", "/", "--chdir", self.inside(plan.cwd, plan.folders)]
+        for name, value in plan.env.items():
+            command += ["--setenv", name, value]
         return [*command, "--", *plan.argv]
 
     def generated_files(self) -> dict[str, str]:
@@ -197,6 +196,10 @@ class Sandbox:
         if self.uid is None:
             parts += ["--uid", str(NOBODY), "--gid", str(NOBODY)]
         return parts
+
+
+def _assignments(plan: Plan) -> list[str]:
+    return [f"{name}={value}" for name, value in plan.env.items()]
 
 
 def _system(size: Sequence[str]) -> list[str]:
