@@ -12,8 +12,8 @@
 #include <unistd.h>
 
 #define MIB 1024ull          /* libvirt counts in KiB */
-#define LOW (180 * MIB)      /* unused memory below which a guest is pressed */
-#define HIGH (300 * MIB)     /* unused memory above which a guest gives */
+#define LOW (115 * MIB)      /* unused memory below which a guest is pressed */
+#define HIGH (135 * MIB)     /* unused memory above which a guest gives */
 #define GROW (128 * MIB)     /* at most 256 an interval, and more than a load takes in one */
 #define SHRINK (96 * MIB)    /* at most 128 an interval, or a third of the guest */
 #define GUEST_MIN (300 * MIB)

@@ -13,8 +13,8 @@ import time
 import libvirt
 
 MIB = 1024  # libvirt counts in KiB
-LOW = 180 * MIB  # unused memory below which a guest is pressed
-HIGH = 300 * MIB  # unused memory above which a guest gives
+LOW = 115 * MIB  # unused memory below which a guest is pressed
+HIGH = 135 * MIB  # unused memory above which a guest gives
 GROW = 128 * MIB
 SHRINK = 96 * MIB
 GUEST_MIN = 300 * MIB
