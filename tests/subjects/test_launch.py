@@ -9,6 +9,7 @@ from selectors import BaseSelector, DefaultSelector
 
 import pytest
 
+from virtlab.subjects.cgroups import find_cgroups
 from virtlab.subjects.launch import Process, launch, run_to_end
 from virtlab.subjects.sandbox import Folder, Limits, Plan, Sandbox
 
@@ -212,6 +213,19 @@ def test_groups_are_removed_after_the_run(sandbox: Sandbox, work: Path) -> None:
     run_to_end(shell(work, "sleep 60 & true"), sandbox, 10)
 
     assert groups() == set()
+
+
+def test_groups_that_a_killed_grader_left_are_swept_away(sandbox: Sandbox) -> None:
+    if sandbox.cgroups is None:
+        pytest.skip("no control groups here")
+    parents = sandbox.cgroups.parents.values()
+    left = [parent / "virtlab-999999999-1" for parent in parents]
+    for folder in left:
+        folder.mkdir(exist_ok=True)
+
+    find_cgroups()
+
+    assert not any(folder.exists() for folder in left)
 
 
 def test_a_missing_folder_is_the_labs_fault_and_not_the_programs(

@@ -135,7 +135,18 @@ def find_cgroups() -> Cgroups | None:
     candidate = Cgroups(version, parents)
     if not parents or not _works(candidate):
         return None
+    _sweep(candidate)
     return candidate
+
+
+def _sweep(candidate: Cgroups) -> None:
+    """Remove the empty groups of runs whose grader was killed before it could."""
+    for parent in set(candidate.parents.values()):
+        for folder in sorted(parent.glob("virtlab-*-*")):
+            owner = folder.name.split("-")[1]
+            if not Path("/proc", owner).exists():
+                with contextlib.suppress(OSError):  # in use still, or another's
+                    folder.rmdir()
 
 
 def _works(candidate: Cgroups) -> bool:

@@ -40,6 +40,7 @@ __all__ = [
 ]
 
 NOBODY = 65534  # the overflow user: it owns nothing on a machine
+_OPEN_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _PROBE_TIMEOUT_S = 10
 _TMP_BYTES = 64 * 1024 * 1024
 
@@ -307,19 +308,27 @@ def _name_of(uid: int) -> str:
 
 
 def _chown_tree(top: Path, old: int, new: int) -> None:
-    for folder, _folders, names in os.walk(top):  # does not follow links
-        _chown(Path(folder), old, new)
+    """Give a tree to another user, by descriptors: a path may turn into a link meanwhile."""
+    for _path, _folders, names, folder in os.fwalk(top):
+        _give(folder, old, new)
         for name in names:
-            _chown(Path(folder) / name, old, new)
+            try:
+                descriptor = os.open(name, _OPEN_FLAGS, dir_fd=folder)
+            except OSError:
+                continue  # a link, a socket, or unreadable even for its owner
+            try:
+                _give(descriptor, old, new)
+            finally:
+                os.close(descriptor)
 
 
-def _chown(path: Path, old: int, new: int) -> None:
-    status = path.lstat()
+def _give(descriptor: int, old: int, new: int) -> None:
+    status = os.fstat(descriptor)
     is_folder, is_file = stat.S_ISDIR(status.st_mode), stat.S_ISREG(status.st_mode)
     if status.st_uid != old or not (is_folder or (is_file and status.st_nlink == 1)):
         return
+    if new != old:
+        os.fchown(descriptor, new, new)
     # Readable by all, and never setuid: neither a build nor an archive may leave that behind.
     mode = stat.S_IMODE(status.st_mode) & 0o755 | (0o755 if is_folder else 0o644)
-    path.chmod(mode)
-    if new != old:
-        os.chown(path, new, new, follow_symlinks=False)
+    os.fchmod(descriptor, mode)
