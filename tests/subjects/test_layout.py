@@ -122,6 +122,12 @@ def test_a_file_that_tells_nothing_is_what_the_caller_says(
     assert list(find_programs(tmp_path, kind=kind)) == [kind]
 
 
+def test_a_scheduler_is_no_coordinator_even_where_one_is_asked_for(tmp_path: Path) -> None:
+    lay_out(tmp_path, ("cpu/Makefile", MAKEFILE), ("cpu/vcpu_scheduler.c", SCHEDULER))
+
+    assert find_programs(tmp_path, kind="memory_coordinator") == {}
+
+
 def test_two_mains_in_one_folder_are_compiled_apart(tmp_path: Path) -> None:
     lay_out(
         tmp_path,

@@ -97,7 +97,9 @@ def find_programs(
             fix="hand in a folder with vcpu_scheduler.c or memory_coordinator.c and a Makefile",
         )
     if kind is not None:
-        found = _heaviest(units, kind, root) or (units[0] if len(units) == 1 else None)
+        found = _heaviest(units, kind, root)
+        if found is None and len(units) == 1 and not _weight(units[0], _other(kind), root):
+            found = units[0]  # nothing speaks against what the caller says
         return {kind: _source(found, kind)} if found else {}
     programs: dict[ProgramKind, ProgramSource] = {}
     for each in KINDS:
@@ -170,7 +172,7 @@ def _heaviest(units: list[_Unit], kind: ProgramKind, root: Path) -> _Unit | None
 
 def _weight(unit: _Unit, kind: ProgramKind, root: Path) -> int:
     """Return how much speaks for a unit's being a program; the other program's signs count less."""
-    other: ProgramKind = KINDS[1 - KINDS.index(kind)]
+    other = _other(kind)
     files = [*unit.sources, *unit.scripts, *unit.programs]
     own_name = any(_is_named(path, kind) for path in files)
     other_name = any(_is_named(path, other) for path in files)
@@ -186,6 +188,10 @@ def _weight(unit: _Unit, kind: ProgramKind, root: Path) -> int:
     weight = _folder_weight(unit, kind, root) - _folder_weight(unit, other, root)
     weight += min(similar, _SIMILAR) - min(unlike, _SIMILAR) + called - uncalled
     return max(weight, 0)
+
+
+def _other(kind: ProgramKind) -> ProgramKind:
+    return KINDS[1 - KINDS.index(kind)]
 
 
 def _folder_weight(unit: _Unit, kind: ProgramKind, root: Path) -> int:
