@@ -135,6 +135,20 @@ class SimulatedGuest:
         """Bind a vCPU to pCPUs at once; return whether its mask changed."""
         return self._host.scheduler.set_mask(self.vcpus[vcpu], pcpus)
 
+    @property
+    def weight(self) -> int:
+        """Return the scheduling weight of its vCPUs; 1024 is ordinary."""
+        return self.vcpus[0].weight
+
+    def set_weight(self, weight: int) -> None:
+        """Weigh each of its vCPUs against the others on its pCPU.
+
+        Linux weighs a guest's group as a whole: where several vCPUs of one guest share a pCPU,
+        they would share the weight as well.
+        """
+        for vcpu in self.vcpus:
+            self._host.scheduler.set_weight(vcpu, max(weight, 2))
+
     def cpu_time_ns(self) -> int:
         """Return what all its threads ran, those of the emulator included."""
         ran_ns = sum(vcpu.run_ns() for vcpu in self.vcpus)

@@ -102,6 +102,8 @@ class CpuScheduler:
         """Take vCPUs off their pCPUs; their loads are kept for a later resume."""
         gone = set()
         for vcpu in vcpus:
+            if not vcpu.powered:
+                continue  # its guest is paused
             gone.add(vcpu.key)
             self._unseat(vcpu)
             vcpu.powered = False
@@ -184,7 +186,7 @@ class CpuScheduler:
                     self.on_wait(vcpu)
             if vcpu.batch:
                 self._time_batch(vcpu, now_ns)
-            vcpu.halted = vcpu.demand < 0.5
+            vcpu.halted = run + wait < 0.5  # what it was doing at a moment taken at random
 
     def _time_batch(self, vcpu: SimulatedVcpu, now_ns: int) -> None:
         self._queue.cancel(vcpu.batch_event)

@@ -1,7 +1,8 @@
 """Handlers of scheduler parameters and of the emulator's affinity.
 
-The simulated host weighs all guests alike and caps none, so other parameters are refused. The
-emulator's threads load no pCPU in particular: their affinity is kept and shown, without effect.
+`cpu_shares` is the weight of a guest's vCPUs. The simulated host has no quotas, so that other
+parameters are refused unless they say what holds anyway. The emulator's threads load no pCPU in
+particular: their affinity is kept and shown, without effect.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from virtlab.hosts.simulated.driver.values import cpu_map, format_cpu_list, pcpu
 from virtlab.libvirt_rpc import errors
 from virtlab.libvirt_rpc.typed import Param, ParamType
 from virtlab.libvirt_rpc.values import DomainHandle
+from virtlab.simulator.cpu_law import EQUAL_WEIGHT
+from virtlab.simulator.host import SimulatedGuest
 
 __all__ = ["TuningHandlers"]
 
@@ -25,9 +28,11 @@ class TuningHandlers:
     def __init__(self, state: DriverState, events: EventHub) -> None:
         self._state = state
         self._events = events
-        # cgroup v1 calls the default share 1024, v2 weighs it as 100.
-        shares = 1024 if state.host.spec.cgroup_version == 1 else 100
-        self._parameters = [Param("cpu_shares", ParamType.ULLONG, shares)] + [
+        # cgroup v1 calls the default share 1024 (kernel: 2 to 262144), v2 100 (1 to 10000).
+        old = state.host.spec.cgroup_version == 1
+        self._default_shares = 1024 if old else 100
+        self._shares_bounds = (2, 262_144) if old else (1, 10_000)
+        self._fixed = [
             parameter
             for who in ("vcpu", "emulator", "global", "iothread")
             for parameter in (
@@ -40,7 +45,7 @@ class TuningHandlers:
     def domain_get_scheduler_type(self, dom: DomainHandle) -> tuple[str, int]:
         """Return the scheduler's name, and how many parameters it has."""
         self._state.guest(dom)
-        return ("posix", len(self._parameters))
+        return ("posix", 1 + len(self._fixed))
 
     def domain_get_scheduler_parameters(
         self, dom: DomainHandle, nparams: int
@@ -54,28 +59,44 @@ class TuningHandlers:
         """Return the scheduler's parameters, of the running or of the stored domain."""
         guest = self._state.guest(dom)
         self._state.impact(guest, flags & (LIVE | CONFIG))
-        return (self._parameters[: max(nparams, 0)],)
+        return (self._parameters(guest)[: max(nparams, 0)],)
 
     def domain_set_scheduler_parameters(self, dom: DomainHandle, params: list[Param]) -> tuple[()]:
-        """Refuse parameters that differ from the present ones."""
+        """Set the guest's weight; quotas are refused."""
         return self.domain_set_scheduler_parameters_flags(dom, params, 0)
 
     def domain_set_scheduler_parameters_flags(
         self, dom: DomainHandle, params: list[Param], flags: int
     ) -> tuple[()]:
-        """Refuse parameters that differ from the present ones."""
+        """Set the guest's weight; quotas are refused."""
         guest = self._state.guest(dom)
         self._state.impact(guest, flags & (LIVE | CONFIG))
-        known = {parameter.field: parameter.value for parameter in self._parameters}
+        fixed = {parameter.field: parameter.value for parameter in self._fixed}
+        shares = None
         for parameter in params:
-            if parameter.field not in known:
+            if parameter.field == "cpu_shares":
+                shares = self._checked_shares(parameter.value)
+            elif parameter.field not in fixed:
                 raise errors.invalid_argument(f"parameter '{parameter.field}' not supported")
-            if parameter.value != known[parameter.field]:
+            elif parameter.value != fixed[parameter.field]:
                 raise errors.operation_unsupported(
                     f"{parameter.field} of the simulated host is always "
-                    f"{known[parameter.field]}: its guests weigh the same and have no quota"
+                    f"{fixed[parameter.field]}: its guests have no quota"
                 )
+        if shares is not None:
+            guest.set_weight(EQUAL_WEIGHT * shares // self._default_shares)
+            self._events.emit(tunable(guest, "cputune.cpu_shares", str(shares)))
         return ()
+
+    def _parameters(self, guest: SimulatedGuest) -> list[Param]:
+        shares = guest.weight * self._default_shares // EQUAL_WEIGHT
+        return [Param("cpu_shares", ParamType.ULLONG, shares), *self._fixed]
+
+    def _checked_shares(self, value: object) -> int:
+        least, most = self._shares_bounds
+        if not isinstance(value, int) or not least <= value <= most:
+            raise errors.invalid_argument(f"shares '{value}' must be in range [{least}, {most}]")
+        return value
 
     def domain_pin_emulator(self, dom: DomainHandle, cpumap: bytes, flags: int) -> tuple[()]:
         """Keep the emulator's affinity."""
