@@ -131,6 +131,7 @@ class _Run:
             busy_sockets=lambda: self._server.sockets(),
             on_end=self._on_end,
         )
+        self._recorder.advance(0)  # the loads of time 0 start with the program
         self._clock.set_end(scenario.duration_ns)
         self._server = LibvirtServer(
             self._selector,
@@ -141,12 +142,15 @@ class _Run:
             admit=self._admit,
         )
         self._ladder = EndLadder(self._signal, self._clock.allow_until)
-        self._end_ns: int | None = None  # virtual time at which the program ended
         self._sandbox = sandbox
         self._process = self._launch(program, program_root, sandbox)
 
     def _launch(self, program: BuildResult, program_root: Path, sandbox: Sandbox) -> Process:
         libvirt, clock = self._folder / "libvirt", self._folder / "clock"
+        # The program may write files where it stands, such as a log, without another run seeing.
+        root = self._folder / "program"
+        shutil.copytree(program_root, root, symlinks=True)
+        sandbox.hand_over(root)
         # The cache may lie in a home folder, where the program's user cannot go.
         shutil.copyfile(clock_library(), clock / _LIBRARY)
         seen = clock if sandbox.weaker else Path(_CLOCK_INSIDE)
@@ -159,13 +163,13 @@ class _Run:
             libvirt_dir=libvirt if sandbox.weaker else None,
         )
         folders = (
-            Folder(program_root, INSIDE),
+            Folder(root, INSIDE, writable=True),
             Folder(libvirt, "/run/libvirt"),
             Folder(clock, _CLOCK_INSIDE),
         )
         plan = Plan(
             argv=(*program.argv, str(self._scenario.interval_s)),
-            cwd=program.source.folder,
+            cwd=root / program.source.folder.relative_to(program_root),
             folders=folders,
             # A program that names no URI means the system's host, as root on a real one gets.
             env={**environment, "LIBVIRT_DEFAULT_URI": "qemu:///system"},
