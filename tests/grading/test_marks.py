@@ -174,7 +174,7 @@ def test_the_lowest_of_the_seeds_counts_and_a_difference_is_told() -> None:
 
     assert (verdict.seed, verdict.points, verdict.seeds) == (2, 0.5, (1, 2, 3))
     assert verdict.borderline == (
-        "cpu-1-all-on-one: the points differ between seeds: 1 with seed 1, 0.5 with seed 2, "
+        "cpu-1-all-on-one: the points differ between seeds: 1 with 1 of 3, but 0.5 with seed 2, "
         "0.5 with seed 3",
     )
 

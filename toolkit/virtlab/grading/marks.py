@@ -29,6 +29,7 @@ __all__ = [
 VERDICT_VERSION = 1
 
 _LAST_CALLS = 5
+_SHOWN = 5  # seeds named one by one
 _FLOOR_NOTE = " (a test does not fall below 0)"
 
 
@@ -251,8 +252,16 @@ def _borderline(rubric: Rubric, runs: Mapping[int, Sequence[RunVerdict]]) -> Ite
         of_test = [run for of_seed in runs.values() for run in of_seed if run.scenario == name]
         marks = {run.seed: run.points for run in of_test if run.status != "lab_fault"}
         if len(set(marks.values())) > 1:
-            each = ", ".join(f"{figure(points)} with seed {seed}" for seed, points in marks.items())
-            yield f"{name}: the points differ between seeds: {each}"
+            best = max(marks.values())
+            lower = [(seed, points) for seed, points in marks.items() if points < best]
+            each = ", ".join(
+                f"{figure(points)} with seed {seed}" for seed, points in lower[:_SHOWN]
+            )
+            more = f" and {len(lower) - _SHOWN} more" if len(lower) > _SHOWN else ""
+            yield (
+                f"{name}: the points differ between seeds: {figure(best)} with "
+                f"{len(marks) - len(lower)} of {len(marks)}, but {each}{more}"
+            )
         counted = {*test.points, *test.deductions, *test.zero_if}
         for run in of_test:
             for result in run.criteria:

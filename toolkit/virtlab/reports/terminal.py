@@ -7,7 +7,7 @@ columns on, and the commands that repeat a run are never cut, so that they can b
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from virtlab.model.verdict import CriterionResult, PointLine, RunVerdict, Verdict
@@ -211,10 +211,22 @@ def _closing(verdict: Verdict) -> Iterator[str]:
     points, points_max = _points(verdict.points), _points(verdict.points_max)
     yield f"[bold]{points} of {points_max} points[/]"
     if len(verdict.seeds) > 1:
-        listed = ", ".join(str(seed) for seed in verdict.seeds)
+        listed = _ranges(verdict.seeds)
         yield f"The lowest of the seeds {listed} counts; shown is seed {verdict.seed}."
     if verdict.partial:
         yield "Not everything was run, so this is not the whole mark."
+
+
+def _ranges(numbers: Sequence[int]) -> str:
+    """Return numbers as a short list: 1-20, 31."""
+    runs: list[list[int]] = []
+    for number in sorted(numbers):
+        if runs and number == runs[-1][-1] + 1:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    parts = (str(r[0]) if len(r) == 1 else f"{r[0]}-{r[-1]}" for r in runs)
+    return ", ".join(parts)
 
 
 def _change(line: PointLine) -> str:
