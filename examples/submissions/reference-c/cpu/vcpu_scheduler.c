@@ -17,6 +17,7 @@
 
 #define LOADED 0.06     /* demand below this share of a pCPU is noise and may stay unpinned */
 #define SPREAD_MAX 0.04 /* standard deviation of the pCPUs' demand that is left alone */
+#define PATIENCE 2      /* rounds in a row that have to be uneven: one alone may be noise */
 #define SMOOTHING 3     /* intervals over which demand is averaged while it does not jump */
 #define JUMP 0.08       /* a change of demand above this is a new load, not noise */
 
@@ -33,6 +34,7 @@ struct vcpu {
 static volatile sig_atomic_t stopping;
 static struct vcpu *vcpus;
 static size_t vcpu_count;
+static int uneven_rounds; /* in a row */
 
 static void on_sigint(int number) {
     (void)number;
@@ -137,7 +139,8 @@ static void balance(virConnectPtr conn, int pcpus) {
                 load[vcpus[i].pcpu] += vcpus[i].demand;
         }
     double spread = spread_of(load, pcpus);
-    if (!unbound && spread <= SPREAD_MAX)
+    uneven_rounds = spread > SPREAD_MAX ? uneven_rounds + 1 : 0;
+    if (!unbound && uneven_rounds < PATIENCE)
         return;
 
     qsort(order, loaded, sizeof *order, by_demand);
@@ -153,7 +156,7 @@ static void balance(virConnectPtr conn, int pcpus) {
         planned[best] += order[i]->demand;
     }
     /* Moving costs: where nothing is unbound, the plan has to be clearly better. */
-    if (!unbound && spread_of(planned, pcpus) > spread / 2)
+    if (!unbound && spread_of(planned, pcpus) > 0.8 * spread)
         return;
     for (size_t i = 0; i < loaded; i++)
         if (target[i] != order[i]->pcpu)

@@ -16,6 +16,7 @@ import libvirt
 
 LOADED = 0.06  # demand below this share of a pCPU is noise and may stay unpinned
 SPREAD_MAX = 0.04  # standard deviation of the pCPUs' demand that is left alone
+PATIENCE = 2  # rounds in a row that have to be uneven: one alone may be noise
 SMOOTHING = 3  # intervals over which demand is averaged while it does not jump
 JUMP = 0.08  # a change of demand above this is a new load, not noise
 
@@ -27,6 +28,7 @@ class Scheduler:
         self.conn = conn
         self.pcpus = conn.getInfo()[2]
         self.counters = {}  # vCPU key: (run_ns, delay_ns) at the last look
+        self.uneven_rounds = 0  # in a row
         self.demand = {}  # vCPU key: (share of one pCPU, intervals averaged)
 
     def round(self, elapsed_s):
@@ -77,7 +79,9 @@ class Scheduler:
         """Return (vCPU, pCPU) for each vCPU that has to move; nothing where the host is even."""
         loaded = {k: p for k, p in homes.items() if self.demand.get(k, (0, 0))[0] > LOADED}
         unbound = None in loaded.values()
-        if not unbound and self.spread(loaded) <= SPREAD_MAX:
+        uneven = unbound or self.spread(loaded) > SPREAD_MAX
+        self.uneven_rounds = self.uneven_rounds + 1 if uneven else 0
+        if not unbound and self.uneven_rounds < PATIENCE:
             return []
         planned, load = {}, [0.0] * self.pcpus
         for key in sorted(loaded, key=lambda k: (-self.demand[k][0], k)):
@@ -87,7 +91,7 @@ class Scheduler:
                 best = home  # as good as any other, and it costs no move
             planned[key] = best
             load[best] += self.demand[key][0]
-        if not unbound and self.spread(planned) > self.spread(loaded) / 2:
+        if not unbound and self.spread(planned) > 0.8 * self.spread(loaded):
             return []  # a move costs; the plan has to be clearly better
         return [(key, pcpu) for key, pcpu in planned.items() if pcpu != loaded[key]]
 
