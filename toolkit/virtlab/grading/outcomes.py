@@ -44,7 +44,9 @@ def describe_outcome(ended: Ended, timeline: Timeline) -> ProgramOutcome:
     """Return the outcome of a run from how its program ended."""
     status, kind, reason = _verdict(ended, timeline)
     notes = list(ended.ending_notes)
-    if kind == "completed" and not notes and not ended.before_end and ended.exit.signal:
+    # A program without a handler dies of SIGINT, as it should; any other signal is a crash.
+    crashed = ended.exit.signal not in (None, "SIGINT", "SIGTERM", "SIGKILL")
+    if kind == "completed" and not ended.before_end and crashed:
         notes.append(f"It crashed with {ended.exit.signal} while it was ending.")
     if kind == "completed" and ended.ending_notes:
         kind = "ignored_sigint"
