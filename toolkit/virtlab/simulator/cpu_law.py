@@ -19,7 +19,12 @@ Loops whose period is long against the scheduler's slice do a little better than
 
 Unequal weights have no closed form. Each vCPU is then taken to meet the others at their mean
 presence, weight against weight, and the whole is scaled so that equal weights give the exact law.
-Always-busy vCPUs share by weight exactly, as Linux has them do.
+Always-busy vCPUs share by weight exactly, as Linux has them do. For loops of up to 50 % and weights
+of up to 1 : 4 that is within a few points of Linux; beyond, only the order of shares is right.
+
+The polynomial is built by recursion, and one vCPU is taken out of it by division, so that m vCPUs
+of few different duties cost m^2 / 2 steps once and m for each duty. Results are kept by the sorted
+duties.
 
 Source: F. P. Kelly, Reversibility and Stochastic Networks (1979), chapter 4, for the law of closed
 processor-sharing queues; the figures of Linux are this project's own measurements (docs).
@@ -27,51 +32,54 @@ processor-sharing queues; the figures of Linux are this project's own measuremen
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
-__all__ = ["EQUAL_WEIGHT", "sharing", "weighted_sharing"]
+__all__ = ["BUSY", "EQUAL_WEIGHT", "sharing", "weighted_sharing"]
 
 EQUAL_WEIGHT = 1024
-_BUSY = 0.9999  # from here on a loop is taken to never sleep; its rho would be above 10,000
+BUSY = 0.9999  # from here on a loop is taken to never sleep; its rho would be above 10,000
 _ROUNDS = 60  # of the fixed point for unequal weights; it halves its error in each
-_SCALE_ABOVE = 1e100  # keeps the polynomials within a float for hundreds of vCPUs
+_SCALE_ABOVE = 1e100  # keeps the polynomials within a float for any number of vCPUs
+_DROP_BELOW = 1e-40  # of the largest term; lower terms grow more slowly and never come back
 
 Shares = tuple[tuple[float, float], ...]
 
 
-@lru_cache(maxsize=65_536)
-def sharing(duties: tuple[float, ...]) -> Shares:
+def sharing(duties: Sequence[float]) -> Shares:
     """Return (run share, wait share) of each duty, all of equal weight, on one pCPU."""
-    busy = sum(duty >= _BUSY for duty in duties)
-    finite = [duty / (1.0 - duty) for duty in duties if 0.0 < duty < _BUSY]
+    known = _sharing_of(tuple(sorted(duties)))
+    return tuple([known[duty] for duty in duties])
+
+
+@lru_cache(maxsize=65_536)
+def _sharing_of(duties: tuple[float, ...]) -> Mapping[float, tuple[float, float]]:
+    """Return the shares by duty; the order of vCPUs does not matter, so sets are found again."""
+    busy = sum(duty >= BUSY for duty in duties)
+    finite = [duty / (1.0 - duty) for duty in duties if 0.0 < duty < BUSY]
+    shares = dict.fromkeys(duties, (0.0, 0.0))
     if not busy and not finite:
-        return ((0.0, 0.0),) * len(duties)
-    whole, whole_scaled = _terms(finite, busy)
+        return shares
+    low, whole = _terms(finite, busy)
+    first = busy + low
     total = sum(whole)
-    known: dict[float, tuple[float, float]] = {0.0: (0.0, 0.0)}
-    for duty in duties:
-        if duty in known:
-            continue
-        if duty >= _BUSY:
+    for duty in shares:
+        if duty >= BUSY:
             # sum_k (b - 1 + k)! e_k, as each of the b shares with b - 1 + k others.
-            run = sum(term / (busy + k) for k, term in enumerate(whole)) / total
-            known[duty] = (run, 1.0 - run)
-            continue
-        rho = duty / (1.0 - duty)
-        others = list(finite)
-        others.remove(rho)
-        terms, scaled = _terms(others, busy)
-        ratio = rho / total * _SCALE_ABOVE ** (scaled - whole_scaled)
-        run = ratio * sum(terms)
-        present = ratio * sum(term * (busy + k + 1) for k, term in enumerate(terms))
-        known[duty] = (run, present - run)
-    return tuple(known[duty] for duty in duties)
+            run = sum([term / (first + k) for k, term in enumerate(whole)]) / total
+            shares[duty] = (run, 1.0 - run)
+        elif duty > 0.0:
+            rho = duty / (1.0 - duty)
+            others = _without(whole, first, rho)
+            run = rho * sum(others) / total
+            present = rho * sum([term * (first + k + 1) for k, term in enumerate(others)]) / total
+            shares[duty] = (run, max(present - run, 0.0))
+    return shares
 
 
 def weighted_sharing(duties: Sequence[float], weights: Sequence[int]) -> Shares:
     """Return (run share, wait share) of each duty under scheduling weights on one pCPU."""
-    exact = sharing(tuple(duties))
+    exact = sharing(duties)
     if len(set(weights)) <= 1:
         return exact
     mean = [EQUAL_WEIGHT] * len(duties)
@@ -89,22 +97,47 @@ def weighted_sharing(duties: Sequence[float], weights: Sequence[int]) -> Shares:
     return tuple(shares)
 
 
-def _terms(rhos: Sequence[float], busy: int) -> tuple[list[float], int]:
-    """Return (b + k)! / b! * e_k(rhos) for k from 0, and how often all of it was scaled down."""
-    terms, scaled = [1.0], 0
+def _terms(rhos: Sequence[float], busy: int) -> tuple[int, list[float]]:
+    """Return the lowest k kept, and (b + k)! / b! * e_k(rhos) from there on, up to one factor."""
+    terms, low = [1.0], 0
     for rho in rhos:
         terms.append(0.0)
+        first = busy + low
         for k in range(len(terms) - 1, 0, -1):
-            terms[k] += rho * (busy + k) * terms[k - 1]
-        if max(terms) > _SCALE_ABOVE:
-            terms = [term / _SCALE_ABOVE for term in terms]
-            scaled += 1
-    return terms, scaled
+            terms[k] += rho * (first + k) * terms[k - 1]
+        peak = max(terms)
+        if peak > _SCALE_ABOVE:
+            terms = [term / peak for term in terms]
+            drop = next(k for k, term in enumerate(terms) if term > _DROP_BELOW)
+            terms, low = terms[drop:], low + drop
+    return low, terms
+
+
+def _without(terms: Sequence[float], first: int, rho: float) -> list[float]:
+    """Return the terms of all vCPUs but one, by taking its factor out again.
+
+    t_k = t'_k + rho (b + k) t'_(k-1) is solved upwards as long as the second part is the smaller
+    one, and downwards from the top for the rest: each way is stable where it is used, since the
+    ratios of elementary symmetric polynomials fall with k.
+    """
+    last = len(terms) - 1
+    rest = [0.0] * last
+    below, split = 0.0, 0
+    while split < last:
+        taken = rho * (first + split) * below
+        if taken > terms[split] / 2.0:
+            break
+        below = rest[split] = terms[split] - taken
+        split += 1
+    above = 0.0
+    for k in range(last, split, -1):
+        above = rest[k - 1] = (terms[k] - above) / (rho * (first + k))
+    return rest
 
 
 def _mean_field(duties: Sequence[float], weights: Sequence[int]) -> list[tuple[float, float]]:
     """Return the shares if each vCPU met the others at their mean presence."""
-    present = [duty if duty < _BUSY else 1.0 for duty in duties]
+    present = [duty if duty < BUSY else 1.0 for duty in duties]
     rates = [1.0] * len(duties)
     for _ in range(_ROUNDS):
         load = sum(w * p for w, p in zip(weights, present, strict=True))
@@ -113,7 +146,7 @@ def _mean_field(duties: Sequence[float], weights: Sequence[int]) -> list[tuple[f
                 continue
             rates[i] = weight / (weight + load - weight * present[i])
             stretched = duty / rates[i]
-            wanted = 1.0 if duty >= _BUSY else stretched / (stretched + 1.0 - duty)
+            wanted = 1.0 if duty >= BUSY else stretched / (stretched + 1.0 - duty)
             present[i] = (present[i] + wanted) / 2.0
     return [
         (p * rate, p * (1.0 - rate)) if duty > 0.0 else (0.0, 0.0)

@@ -99,11 +99,11 @@ class SimulatedHost:
 
     def pcpu_busy_ns(self) -> list[int]:
         """Return how long each pCPU ran vCPUs, cumulative since time 0."""
-        return [pcpu.busy_now_ns() for pcpu in self.scheduler.pcpus]
+        return [pcpu.busy_ns() for pcpu in self.scheduler.pcpus]
 
     def pcpu_times_ns(self, pcpu: int) -> PcpuTimes:
         """Return what one pCPU did since the host's boot."""
-        busy_ns = self.scheduler.pcpus[pcpu].busy_now_ns()
+        busy_ns = self.scheduler.pcpus[pcpu].busy_ns()
         kernel_ns = int(busy_ns * _KERNEL_SHARE)
         idle_ns = BOOT_S * NS_PER_S + self.now_ns - busy_ns
         return PcpuTimes(user=busy_ns - kernel_ns, kernel=kernel_ns, idle=idle_ns, iowait=0)
@@ -200,7 +200,6 @@ class SimulatedHost:
         else:
             self._start_trace(guest, vcpus, load, now_ns)
             detail = f"trace of {len(load.points)} points"
-        self.scheduler.update()
         self.emit(EventRecord(now_ns, "load_start", guest.name, detail))
 
     def stop_loads(self, guest: SimulatedGuest, kind: Literal["cpu", "memory", "all"]) -> None:
@@ -211,7 +210,6 @@ class SimulatedHost:
         if kind != "memory" and any(vcpu.duty > 0.0 for vcpu in guest.vcpus):
             for vcpu in guest.vcpus:
                 self.scheduler.set_load(vcpu, 0.0)
-            self.scheduler.update()
             self.emit(EventRecord(now_ns, "load_end", guest.name, "CPU load stopped"))
         if kind != "cpu":
             guest.memory.stop_loads(now_ns)
@@ -223,7 +221,6 @@ class SimulatedHost:
         def follow(point: TracePoint, at_ns: int) -> None:
             for vcpu in vcpus:
                 self.scheduler.set_load(vcpu, min(point.cpu_share, 1.0))
-            self.scheduler.update()
             if point.memory_kib is not None:
                 guest.memory.set_traced(at_ns, point.memory_kib)
 
@@ -234,7 +231,6 @@ class SimulatedHost:
 
     def _batch_done(self, vcpu: SimulatedVcpu) -> None:
         self.scheduler.set_load(vcpu, 0.0)
-        self.scheduler.update()
         self.emit(
             EventRecord(self.now_ns, "load_done", vcpu.name, f"vCPU {vcpu.index} did its work")
         )

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from virtlab.model.units import NS_PER_MS
-from virtlab.simulator.cpu_law import EQUAL_WEIGHT
+from virtlab.simulator.cpu_law import BUSY, EQUAL_WEIGHT
 from virtlab.simulator.engine import EventHandle, EventQueue
 
 if TYPE_CHECKING:
@@ -17,8 +17,10 @@ if TYPE_CHECKING:
 
 __all__ = ["MOVE_COST_NS", "SimulatedVcpu"]
 
-# Cache-light code lost at most 2 % of a second's work at 100 moves a second, so 0.2 ms a move.
-# Code with a working set of its own loses more (1 to 17 %); that is not modelled here.
+# Cache-light code lost at most 2 % of a second's work at 100 moves a second, so 0.2 ms a move; the
+# kernel's sysctl_sched_migration_cost of 0.5 ms is its guess for code with some working set. It is
+# time that runs and does no work (cold caches): a batch ends later by it, while the CPU time that
+# counters show stays as it is. Loads without an end have no work to lose that anybody could see.
 MOVE_COST_NS = NS_PER_MS // 5
 
 
@@ -27,6 +29,7 @@ class SimulatedVcpu:
 
     __slots__ = (
         "_delay_ns",
+        "_per_pcpu_ns",
         "_queue",
         "_run_ns",
         "_since_ns",
@@ -45,10 +48,12 @@ class SimulatedVcpu:
         "noise",
         "noise_max",
         "pcpu",
+        "permitted",
         "powered",
+        "roams",
         "run_rate",
-        "time_per_pcpu_ns",
         "wait_rate",
+        "wanted_ppm",
         "weight",
     )
 
@@ -61,6 +66,7 @@ class SimulatedVcpu:
         self.index = index
         self.key = number  # settles every choice among equals
         self.mask = mask
+        self.permitted = tuple(sorted(mask))
         self.pcpu = min(mask)
         self.weight = EQUAL_WEIGHT
         self.noise = noise  # this vCPU's own stream of random numbers
@@ -68,6 +74,8 @@ class SimulatedVcpu:
         self.powered = False  # its guest runs and is not paused
         self.halted = True
         self.duty = 0.0  # what its load wants; 0 for an idle vCPU
+        self.wanted_ppm = 0  # the same in millionths: sums of it are exact
+        self.roams = False  # a loop that sleeps and may wake up on another pCPU
         self.growing = False  # a memory load touches pages on it
         self.demand = 0.0  # duty with this second's noise
         self.batch = False
@@ -76,7 +84,7 @@ class SimulatedVcpu:
         self.moved_ns = 0
         self.run_rate = 0.0
         self.wait_rate = 0.0
-        self.time_per_pcpu_ns = [0] * pcpus
+        self._per_pcpu_ns = [0] * pcpus
         self._queue = queue
         self._run_ns = 0
         self._delay_ns = 0
@@ -87,6 +95,17 @@ class SimulatedVcpu:
         """Tell whether a CPU load runs on it."""
         return self.duty > 0.0 and self.powered
 
+    def note_roaming(self) -> None:
+        """Work out `roams` from mask and duty."""
+        self.roams = len(self.permitted) > 1 and 0.0 < self.duty < BUSY
+
+    @property
+    def time_per_pcpu_ns(self) -> list[int]:
+        """Return the time that it ran on each pCPU, cumulative."""
+        times_ns = list(self._per_pcpu_ns)
+        times_ns[self.pcpu] += self.live_ns()
+        return times_ns
+
     def run_ns(self) -> int:
         """Return the time that it ran, cumulative."""
         return self._run_ns + int(self.run_rate * (self._queue.now_ns - self._since_ns))
@@ -96,7 +115,7 @@ class SimulatedVcpu:
         return self._delay_ns + int(self.wait_rate * (self._queue.now_ns - self._since_ns))
 
     def live_ns(self) -> int:
-        """Return what it ran since its rates were last set, not yet in `time_per_pcpu_ns`."""
+        """Return what it ran since its rates were last set, not yet written down."""
         return int(self.run_rate * (self._queue.now_ns - self._since_ns))
 
     def settle(self, now_ns: int) -> int:
@@ -106,7 +125,7 @@ class SimulatedVcpu:
         ran_ns = int(self.run_rate * span_ns)
         self._run_ns += ran_ns
         self._delay_ns += int(self.wait_rate * span_ns)
-        self.time_per_pcpu_ns[self.pcpu] += ran_ns
+        self._per_pcpu_ns[self.pcpu] += ran_ns
         if self.batch:
             self.batch_left_ns -= self.run_rate * span_ns
         return ran_ns

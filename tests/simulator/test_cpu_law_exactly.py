@@ -1,0 +1,80 @@
+"""The recursion gives the law as it is written down, for few vCPUs and for thousands."""
+
+from __future__ import annotations
+
+from itertools import product
+from math import factorial, prod
+from random import Random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from virtlab.simulator.cpu_law import sharing
+
+
+def listed(duties: list[float]) -> list[tuple[float, float]]:
+    """Return the shares by listing every state, as the law is written down."""
+    rhos = [duty / (1.0 - duty) for duty in duties]
+    run, present, total = [0.0] * len(duties), [0.0] * len(duties), 0.0
+    for state in product((0, 1), repeat=len(duties)):
+        there = sum(state)
+        weight = factorial(there) * prod(r for r, n in zip(rhos, state, strict=True) if n)
+        total += weight
+        for i, n in enumerate(state):
+            if n:
+                run[i] += weight / there
+                present[i] += weight
+    return [(r / total, (p - r) / total) for r, p in zip(run, present, strict=True)]
+
+
+@given(duties=st.lists(st.sampled_from((0.01, 0.2, 0.21, 0.36, 0.5, 0.9, 0.99)), max_size=8))
+def test_the_recursion_agrees_with_the_list_of_states(duties: list[float]) -> None:
+    for got, expected in zip(sharing(duties), listed(duties), strict=True):
+        assert got == pytest.approx(expected, abs=1e-12)
+
+
+def test_the_total_is_one_less_the_chance_of_an_empty_pcpu() -> None:
+    rho = 0.21 / 0.79
+    states = sum(factorial(8) // factorial(8 - k) * rho**k for k in range(9))
+
+    assert sum(run for run, _ in sharing([0.21] * 8)) == pytest.approx(1.0 - 1.0 / states)
+
+
+@given(
+    duties=st.lists(st.sampled_from((0.0, 0.03, 0.2, 0.5, 1.0)), max_size=9),
+    seed=st.integers(0, 99),
+)
+def test_the_order_of_vcpus_makes_no_difference(duties: list[float], seed: int) -> None:
+    shuffled = list(duties)
+    Random(seed).shuffle(shuffled)
+
+    there = dict(zip(duties, sharing(duties), strict=True))
+    assert dict(zip(shuffled, sharing(shuffled), strict=True)) == there
+
+
+@pytest.mark.parametrize(
+    ("count", "duty"),
+    [(64, 0.01), (64, 0.21), (64, 0.999), (400, 0.005), (400, 0.6), (2_000, 0.01)],
+)
+def test_equal_vcpus_of_any_number_share_a_pcpu_evenly(count: int, duty: float) -> None:
+    run, wait = sharing([duty] * count)[0]
+
+    assert run * count <= 1.0 + 1e-9
+    assert run * count == pytest.approx(min(1.0, count * duty), abs=0.12)
+    assert run / (1.0 - wait) == pytest.approx(duty, rel=1e-6)
+
+
+@pytest.mark.parametrize("count", [100, 1_000])
+def test_hundreds_of_different_vcpus_keep_their_demands(count: int) -> None:
+    duties = [(1 + i % 19) / 20 for i in range(count)]
+    shares = sharing(duties)
+
+    assert sum(run for run, _ in shares) == pytest.approx(1.0, abs=1e-9)
+    for duty, (run, wait) in zip(duties, shares, strict=True):
+        assert run / (1.0 - wait) == pytest.approx(duty, rel=1e-6)
+
+
+def test_nothing_runs_where_nothing_wants_to() -> None:
+    assert sharing([]) == ()
+    assert sharing([0.0, 0.0]) == ((0.0, 0.0), (0.0, 0.0))

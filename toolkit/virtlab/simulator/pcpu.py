@@ -1,0 +1,68 @@
+"""One pCPU: who sits on it, and how its time is shared among them."""
+
+from __future__ import annotations
+
+from bisect import insort
+from collections.abc import Sequence
+
+from virtlab.simulator.cpu_law import Shares, sharing, weighted_sharing
+from virtlab.simulator.vcpu import SimulatedVcpu
+
+__all__ = ["Pcpu", "by_key"]
+
+
+def by_key(vcpu: SimulatedVcpu) -> int:
+    """Return the number by which vCPUs are ordered everywhere."""
+    return vcpu.key
+
+
+class Pcpu:
+    """One pCPU; its residents are kept in the order of their numbers."""
+
+    __slots__ = ("_busy_ns", "dirty", "index", "law", "residents", "roamed", "used", "wanted_ppm")
+
+    def __init__(self, index: int) -> None:
+        self.index = index
+        self.residents: list[SimulatedVcpu] = []
+        self.wanted_ppm = 0  # sum of its residents' duties
+        self.dirty = False
+        self.law: Shares = ()  # of its residents, before any of them wakes up elsewhere
+        self.used = 0.0  # share of its time that the law uses
+        self.roamed = False  # some resident may wake up elsewhere
+        self._busy_ns = 0
+
+    def busy_ns(self) -> int:
+        """Return how long it was busy, cumulative."""
+        return self._busy_ns + sum([vcpu.live_ns() for vcpu in self.residents])
+
+    def add(self, vcpu: SimulatedVcpu) -> None:
+        """Seat a vCPU here."""
+        insort(self.residents, vcpu, key=by_key)
+        self.wanted_ppm += vcpu.wanted_ppm
+
+    def remove(self, vcpu: SimulatedVcpu, now_ns: int) -> None:
+        """Take a vCPU off, and keep the time that it ran here."""
+        self._busy_ns += vcpu.settle(now_ns)
+        self.residents.remove(vcpu)
+        self.wanted_ppm -= vcpu.wanted_ppm
+
+    def settle(self, now_ns: int) -> None:
+        """Write down the time that everybody ran."""
+        self._busy_ns += sum([vcpu.settle(now_ns) for vcpu in self.residents])
+
+    def apply_law(self, *, stopped: bool) -> None:
+        """Work out the residents' shares; a frozen host gives none."""
+        residents = self.residents
+        demands = [vcpu.demand for vcpu in residents]
+        if stopped:
+            self.law = ((0.0, 0.0),) * len(residents)
+        elif _equal_weights(residents):
+            self.law = sharing(demands)
+        else:
+            self.law = weighted_sharing(demands, [vcpu.weight for vcpu in residents])
+        self.used = sum([run for run, _ in self.law])
+        self.roamed = not stopped and any(vcpu.roams for vcpu in residents)
+
+
+def _equal_weights(vcpus: Sequence[SimulatedVcpu]) -> bool:
+    return len({vcpu.weight for vcpu in vcpus}) <= 1

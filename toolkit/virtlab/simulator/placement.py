@@ -1,0 +1,93 @@
+"""Where vCPUs sit that may run on several pCPUs: what Linux does with threads that nobody binds.
+
+Measured on two CPUs:
+
+- always-busy threads are evened out: two never move, four settle 2 + 2. Where that leaves one CPU
+  with one more, they take turns about 2.5 times a second, so that each of three gets 66 % over
+  30 s, and 50 to 76 % in single seconds;
+- a loop that sleeps is woken on an idle CPU where one is permitted, so where it sits at one moment
+  says little about the next, and it waits less than a bound one: eight 20 % loops use 141 to 148 %
+  of two CPUs, while four bound to each use 138 %.
+
+Here a loop sits on one pCPU for some tenths of a second, then wanders. The wakings in between are
+too many to follow; what they save is in `idle_chance`: where a loop would wait on its own pCPU, it
+finds another one idle with that chance, and does not wait.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from random import Random
+from typing import Final
+
+from virtlab.model.units import NS_PER_MS
+from virtlab.simulator.cpu_law import BUSY
+from virtlab.simulator.pcpu import Pcpu
+from virtlab.simulator.vcpu import SimulatedVcpu
+
+__all__ = ["REBALANCE_NS", "emptiest", "even_out", "idle_chance", "wander"]
+
+# Unpinned sets of three and five busy loops on two CPUs rotated about 2.5 times a second.
+REBALANCE_NS: Final = 400 * NS_PER_MS
+_WANDER_CHANCE: Final = (
+    0.3  # of an unpinned loop, each time: it changes its pCPU about once a 1.3 s
+)
+_FULL_PPM: Final = 1_000_000
+
+Move = Callable[[SimulatedVcpu, int], None]
+
+
+def emptiest(pcpus: Sequence[Pcpu], permitted: Sequence[int]) -> int:
+    """Return the permitted pCPU that is wanted least, then has fewest vCPUs, then comes first."""
+    return min(permitted, key=lambda p: (pcpus[p].wanted_ppm, len(pcpus[p].residents), p))
+
+
+def even_out(pcpus: Sequence[Pcpu], move: Move) -> None:
+    """Move vCPUs off overfull pCPUs; where nothing gets better, let them take turns."""
+    for _ in pcpus:
+        fullest = max(pcpus, key=lambda p: (p.wanted_ppm, -p.index))
+        if fullest.wanted_ppm <= _FULL_PPM:
+            return
+        choice = _next_to_leave(pcpus, fullest)
+        if choice is None:
+            return
+        vcpu, target, gap_ppm = choice
+        move(vcpu, target)
+        if vcpu.wanted_ppm == gap_ppm:
+            return  # only a turn taken: more would be turns of the same two
+
+
+def wander(pcpus: Sequence[Pcpu], free: Sequence[SimulatedVcpu], rng: Random, move: Move) -> None:
+    """Let short loops wake up elsewhere; the kernel rarely picks a much fuller pCPU."""
+    for vcpu in free:
+        if vcpu.duty >= BUSY or rng.random() >= _WANDER_CHANCE:
+            continue
+        others = [pcpu for pcpu in vcpu.permitted if pcpu != vcpu.pcpu]
+        target = others[rng.randrange(len(others))]
+        fuller_ppm = pcpus[target].wanted_ppm - pcpus[vcpu.pcpu].wanted_ppm
+        if fuller_ppm < vcpu.wanted_ppm:
+            move(vcpu, target)
+
+
+def idle_chance(pcpus: Sequence[Pcpu], permitted: Sequence[int], own: int) -> float:
+    """Return how likely it is that a permitted pCPU other than the own one is idle."""
+    all_busy = 1.0
+    for index in permitted:
+        if index != own:
+            all_busy *= min(pcpus[index].used, 1.0)
+    return 1.0 - all_busy
+
+
+def _next_to_leave(pcpus: Sequence[Pcpu], fullest: Pcpu) -> tuple[SimulatedVcpu, int, int] | None:
+    """Return who leaves, whereto and across which gap: who moved longest ago goes first."""
+    best: tuple[int, int, SimulatedVcpu, int, int] | None = None
+    for vcpu in fullest.residents:
+        if vcpu.duty <= 0.0 or len(vcpu.permitted) < 2:
+            continue
+        target = emptiest(pcpus, vcpu.permitted)
+        gap_ppm = fullest.wanted_ppm - pcpus[target].wanted_ppm
+        if target != fullest.index and vcpu.wanted_ppm <= gap_ppm:
+            choice = (vcpu.moved_ns, vcpu.key, vcpu, target, gap_ppm)
+            if best is None or choice[:2] < best[:2]:
+                best = choice
+    return None if best is None else best[2:]
