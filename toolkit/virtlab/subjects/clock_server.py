@@ -61,6 +61,7 @@ class _Link:
         "host_tid",
         "number",
         "pid",
+        "releases_before",
         "sock",
         "takes_turn",
         "tid",
@@ -78,6 +79,7 @@ class _Link:
         self.takes_turn = False  # nothing but its turn is missing: not held back by the end of time
         self.child = False  # lent to a newborn child until it dials under its own number
         self.buffer = b""
+        self.releases_before = 0  # how many threads had been released when it began to wait
 
 
 class ClockServer:
@@ -130,6 +132,7 @@ class ClockServer:
         self._links: dict[int, _Link] = {}
         self._next_number = 0
         self._running = 0  # links without a deadline
+        self._releases = 0
         self._watching = 0  # waiting links that a descriptor may wake
         self._due = False  # something is to be examined at the next turn
         self._looks = 0  # examinations since the program's last word
@@ -309,13 +312,17 @@ class ClockServer:
     def _suspend(self, link: _Link, deadline: int, *, watching: bool = False) -> None:
         link.deadline = deadline
         link.watching = watching
+        link.releases_before = self._releases
         self._running -= 1
         self._watching += watching
 
     def _cancel(self, link: _Link, *, at_once: bool) -> None:
         if link.deadline is None:
             return  # the answer is on its way already and is the only one
-        if at_once or len(self._links) == 1:
+        # Where nobody ran since it began to watch, only the host can have woken it: by the answer to
+        # its own call. It goes on as if it had never said that it waits, which depends on real time.
+        undisturbed = not self._running and link.releases_before == self._releases
+        if at_once or len(self._links) == 1 or undisturbed:
             self._release(link)
             return
         self._watching -= link.watching
@@ -328,6 +335,7 @@ class ClockServer:
         self._watching -= link.watching
         link.watching = link.takes_turn = False
         self._running += 1
+        self._releases += 1
         self._answer(link)
 
     def _answer(self, link: _Link) -> None:
