@@ -35,7 +35,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
-__all__ = ["BUSY", "EQUAL_WEIGHT", "sharing", "weighted_sharing"]
+__all__ = ["BUSY", "EQUAL_WEIGHT", "Shares", "sharing", "weighted_sharing"]
 
 EQUAL_WEIGHT = 1024
 BUSY = 0.9999  # from here on a loop is taken to never sleep; its rho would be above 10,000

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from random import Random
 
 from virtlab.model.units import NS_PER_S
-from virtlab.simulator.cpu_law import BUSY
+from virtlab.simulator.cpu_law import BUSY, Shares
 from virtlab.simulator.engine import EventQueue, Priority
 from virtlab.simulator.noise import demand_of
 from virtlab.simulator.pcpu import Pcpu, by_key
@@ -155,27 +155,32 @@ class CpuScheduler:
                 self._time_batch(vcpu, now_ns)
             vcpu.halted = run + wait < 0.5  # what it was doing at a moment taken at random
 
-    def _roaming_shares(self, pcpu: Pcpu) -> list[tuple[float, float]]:
+    def _roaming_shares(self, pcpu: Pcpu) -> Shares:
         """Return the law's shares, with less waiting for those that may wake up elsewhere."""
         chances: dict[tuple[int, ...], float] = {}
-        saved = [0.0] * len(pcpu.law)
-        for i, (vcpu, (_, wait)) in enumerate(zip(pcpu.residents, pcpu.law, strict=True)):
-            if vcpu.roams and wait > 0.0:
-                mask = vcpu.permitted
-                if mask not in chances:
-                    chances[mask] = idle_chance(self.pcpus, mask, pcpu.index)
-                saved[i] = vcpu.demand * wait * chances[mask]
-        # What was not waited for is booked on the own pCPU, as far as that has time left.
+        saved = []
+        for vcpu, (_, wait) in zip(pcpu.residents, pcpu.law, strict=True):
+            if not vcpu.roams or wait <= 0.0:
+                saved.append(0.0)
+                continue
+            mask = vcpu.permitted
+            if mask not in chances:
+                chances[mask] = idle_chance(self.pcpus, mask, pcpu.index)
+            saved.append(vcpu.demand * wait * chances[mask])
         wanted = sum(saved)
-        scale = min(max(1.0 - pcpu.used, 0.0) / wanted, 1.0) if wanted > 0.0 else 0.0
-        shares = []
-        for vcpu, (run, wait), more in zip(pcpu.residents, pcpu.law, saved, strict=True):
-            if more > 0.0:
-                run += more * scale
+        if wanted <= 0.0:
+            return pcpu.law
+        # What was not waited for is booked on the own pCPU, as far as that has time left.
+        scale = min(max(1.0 - pcpu.used, 0.0) / wanted, 1.0)
+        return tuple(
+            [
                 # A loop that runs a share r and waits a share w wants r / (1 - w).
-                wait = max(1.0 - run / vcpu.demand, 0.0)
-            shares.append((run, wait))
-        return shares
+                (run + more * scale, max(1.0 - (run + more * scale) / vcpu.demand, 0.0))
+                if more > 0.0
+                else (run, wait)
+                for vcpu, (run, wait), more in zip(pcpu.residents, pcpu.law, saved, strict=True)
+            ]
+        )
 
     def _time_batch(self, vcpu: SimulatedVcpu, now_ns: int) -> None:
         self._queue.cancel(vcpu.batch_event)
