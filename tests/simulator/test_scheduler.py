@@ -35,7 +35,7 @@ def test_busy_vcpus_that_do_not_divide_evenly_take_turns(busy: int, share: float
 def test_short_unpinned_loops_get_nearly_what_linux_gives_them() -> None:
     total = sum(run_shares(loops([0.2] * 8, pcpus=2), 30))
 
-    # Linux: 1.41 to 1.48, as it finds an idle pCPU at each waking; ours moves them less often.
+    # Linux: 1.41 to 1.48, as it finds an idle pCPU at each waking.
     assert total == pytest.approx(1.41, abs=0.08)
 
 
