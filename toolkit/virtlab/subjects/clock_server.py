@@ -136,7 +136,6 @@ class ClockServer:
         self._watching = 0  # waiting links that a descriptor may wake
         self._due = False  # something is to be examined at the next turn
         self._looks = 0  # examinations since the program's last word
-        self._look_at = 0.0  # real time before which looking for blocked threads is too early
         self._signalled = False  # on_end has acted and the program has not yet reacted
         self._starting: dict[int, float] = {}  # pid -> until when it is given time to exec
         self._tasks = TaskStates()
@@ -259,7 +258,6 @@ class ClockServer:
             self._starting[link.pid] = time.monotonic() + EXEC_PATIENCE_S
         # Its last act may have woken another thread, so nobody is released before a closer look.
         self._due = True
-        self._look_at = 0.0
 
     # ---- messages ----
 
@@ -319,8 +317,8 @@ class ClockServer:
     def _cancel(self, link: _Link, *, at_once: bool) -> None:
         if link.deadline is None:
             return  # the answer is on its way already and is the only one
-        # Where nobody ran since it began to watch, only the host can have woken it: by the answer to
-        # its own call. It goes on as if it had never said that it waits, which depends on real time.
+        # Where nobody ran since it began to watch, only the host can have woken it, by the answer
+        # to its own call. It goes on as if it had never said that it waits: real time decided that.
         undisturbed = not self._running and link.releases_before == self._releases
         if at_once or len(self._links) == 1 or undisturbed:
             self._release(link)
@@ -350,6 +348,7 @@ class ClockServer:
         if (
             links == 1
             and not self._running
+            and not self._watching
             and not self._starting
             and not self._due
             and not self._in_flight()
@@ -357,7 +356,6 @@ class ClockServer:
             self._release_next()
         elif links > self._running:
             self._due = True
-            self._look_at = 0.0
 
     def _examine(self) -> float:
         """Let the program go on if it is time; else ask for a turn after the returned pause."""
@@ -373,6 +371,8 @@ class ClockServer:
                 return self._look_again()
             self.blocked += self._release_next()
             return 0.0
+        if self._watching and not self._looks:
+            return self._look_again()  # the host may have a connection or a call to take in
         if self._watcher_is_awake() or self._word_in_flight():
             if self._looks < EAGER_LOOKS or not self._tasks.still(self.pids):
                 return self._look_again()
@@ -381,24 +381,9 @@ class ClockServer:
             self._look_later()
         return PAUSE_S
 
-    def _examine_blocked(self) -> float:
-        """Let the program go on if it is time; else ask for a turn after the pause."""
-        early = self._look_at - time.monotonic()
-        if early > 0:
-            self._due = True
-            return early
-        # In this order: an awake thread tells us and sleeps again, and then its word is in flight.
-        if not self._rest_is_blocked() or (self._word_in_flight() and self._looks < EAGER_LOOKS):
-            return self._look_again()
-        if self._release_next():
-            self.blocked += 1
-            self._look_later()
-        return PAUSE_S
-
     def _look_later(self) -> None:
         """Others wait for the thread that was just released; it may block without a word."""
         self._due = len(self._links) > self._running
-        self._look_at = time.monotonic() + PAUSE_S
 
     def _look_again(self) -> float:
         self._due = True
