@@ -1,0 +1,47 @@
+"""A thread that watches a descriptor while what it sent to the host is still on its way."""
+
+import selectors
+import socket
+from pathlib import Path
+
+from virtlab.model.units import seconds
+from virtlab.subjects import clock_server
+from virtlab.subjects.clock_server import ClockServer
+
+
+def test_time_stands_still_until_the_host_has_taken_a_new_connection_in(tmp_path: Path) -> None:
+    selector = selectors.DefaultSelector()
+    clock = ClockServer(selector, tmp_path, lambda _until: None)
+    clock.set_end(seconds(30))
+    program = socket.socket(socket.AF_UNIX)
+    program.connect(str(clock.socket_path))
+    program.send(clock_server.REQUEST.pack(clock_server.HELLO, 1, 0))
+    for _ in range(4):  # the clock takes the connection and the word in
+        for key, mask in selector.select(clock.turn() or 0):
+            key.data(mask)
+    assert clock.threads == 1
+    # Registered after the clock's sockets, the host's listener is served after them.
+    host = socket.socket(socket.AF_UNIX)
+    host.bind(str(tmp_path / "host"))
+    host.listen()
+    taken_at: list[int] = []
+
+    def take(_mask: int) -> None:
+        host.accept()
+        taken_at.append(clock.now_ns)
+        selector.unregister(host)
+
+    selector.register(host, selectors.EVENT_READ, take)
+    caller = socket.socket(socket.AF_UNIX)
+    caller.connect(str(tmp_path / "host"))
+    caller.send(b"a call")
+    program.send(clock_server.REQUEST.pack(clock_server.WATCH, 1, clock_server.FOREVER))
+
+    for _ in range(10):
+        for key, mask in selector.select(clock.turn() or 0):
+            key.data(mask)
+
+    assert taken_at == [0]
+    clock.close()
+    for each in (program, host, caller):
+        each.close()
