@@ -24,10 +24,11 @@ def test_time_stands_still_until_the_host_has_taken_a_new_connection_in(tmp_path
     host = socket.socket(socket.AF_UNIX)
     host.bind(str(tmp_path / "host"))
     host.listen()
+    taken: list[socket.socket] = []
     taken_at: list[int] = []
 
     def take(_mask: int) -> None:
-        host.accept()
+        taken.append(host.accept()[0])
         taken_at.append(clock.now_ns)
         selector.unregister(host)
 
@@ -43,5 +44,5 @@ def test_time_stands_still_until_the_host_has_taken_a_new_connection_in(tmp_path
 
     assert taken_at == [0]
     clock.close()
-    for each in (program, host, caller):
+    for each in (program, host, caller, *taken):
         each.close()
