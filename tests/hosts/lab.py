@@ -10,8 +10,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from virtlab.simulator.host import SimulatedHost
-
 from virtlab.hosts.simulated.driver.driver import SimulatedDriver
 from virtlab.hosts.simulated.recorder import Recorder
 from virtlab.hosts.simulated.server import LibvirtServer
@@ -25,6 +23,7 @@ from virtlab.model.scenario import (
 )
 from virtlab.model.units import mib, ms, seconds
 from virtlab.model.workload import Duty
+from virtlab.simulator.host import SimulatedHost
 
 
 def guest(name: str, **changes: Any) -> GuestSpec:

@@ -6,7 +6,6 @@ import json
 from typing import Any
 
 import pytest
-from virtlab.simulator.host import SimulatedHost
 
 from virtlab.hosts.simulated.recorder import Recorder
 from virtlab.libvirt_rpc import Call, DomainHandle
@@ -15,6 +14,7 @@ from virtlab.model.scenario import PinVcpu, SetMemory, StartWorkload
 from virtlab.model.timeline import ProgramOutcome
 from virtlab.model.units import mib, ms, seconds
 from virtlab.model.workload import Duty
+from virtlab.simulator.host import SimulatedHost
 
 DONE = ProgramOutcome("ok", "completed", "ended with the test", seconds(5), exit_code=0)
 
