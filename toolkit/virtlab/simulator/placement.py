@@ -9,7 +9,7 @@ Measured on two CPUs:
   says little about the next, and it waits less than a bound one: eight 20 % loops use 141 to 148 %
   of two CPUs, while four bound to each use 138 %.
 
-Here a loop sits on one pCPU for some tenths of a second, then wanders. The wakings in between are
+Here a loop sits on one pCPU for whole seconds, then wanders. The wakings in between are
 too many to follow; what they save is in `idle_chance`: where a loop would wait on its own pCPU, it
 finds another one idle with that chance, and does not wait.
 """
@@ -29,9 +29,8 @@ __all__ = ["REBALANCE_NS", "emptiest", "even_out", "idle_chance", "wander"]
 
 # Unpinned sets of three and five busy loops on two CPUs rotated about 2.5 times a second.
 REBALANCE_NS: Final = 400 * NS_PER_MS
-_WANDER_CHANCE: Final = (
-    0.3  # of an unpinned loop, each time: it changes its pCPU about once a 1.3 s
-)
+# Of an unpinned loop, each second: chosen, as where it sat was not measured.
+_WANDER_CHANCE: Final = 0.6
 _FULL_PPM: Final = 1_000_000
 
 Move = Callable[[SimulatedVcpu, int], None]

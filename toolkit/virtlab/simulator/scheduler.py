@@ -56,7 +56,7 @@ class CpuScheduler:
         if not self._noisy and self._vcpus:
             self._noisy = True
             second = self._queue.now_ns // NS_PER_S + 1
-            self._queue.schedule(second * NS_PER_S, Priority.NOISE, self._draw_noise)
+            self._queue.schedule(second * NS_PER_S, Priority.NOISE, self._each_second)
 
     def power_off(self, vcpus: Iterable[SimulatedVcpu]) -> None:
         """Take vCPUs off their pCPUs; their loads are kept for a later resume."""
@@ -222,12 +222,10 @@ class CpuScheduler:
             self._queue.schedule(at_ns, Priority.CPU, self._rebalance)
 
     def _rebalance(self, now_ns: int) -> None:
-        free = [vcpu for vcpu in self._vcpus if _is_free(vcpu)]
-        self._rebalancing = bool(free) and not self.stopped
+        self._rebalancing = not self.stopped and any(map(_is_free, self._vcpus))
         if not self._rebalancing:
             return
         even_out(self.pcpus, self._move)
-        wander(self.pcpus, free, self._rng, self._move)
         self._queue.schedule(now_ns + REBALANCE_NS, Priority.CPU, self._rebalance)
 
     def _demand_anew(self, vcpu: SimulatedVcpu) -> None:
@@ -235,17 +233,19 @@ class CpuScheduler:
         if vcpu.powered:
             self._mark(self.pcpus[vcpu.pcpu])
 
-    def _draw_noise(self, now_ns: int) -> None:
+    def _each_second(self, now_ns: int) -> None:
         self._noisy = bool(self._vcpus) and not self.stopped
         if not self._noisy:
             return
+        # At the same instant, so that rates are set once for both.
+        wander(self.pcpus, list(filter(_is_free, self._vcpus)), self._rng, self._move)
         for vcpu in self._vcpus:
             if vcpu.duty < BUSY:
                 demand = demand_of(vcpu)
                 if demand != vcpu.demand:
                     vcpu.demand = demand
                     self._mark(self.pcpus[vcpu.pcpu])
-        self._queue.schedule(now_ns + NS_PER_S, Priority.NOISE, self._draw_noise)
+        self._queue.schedule(now_ns + NS_PER_S, Priority.NOISE, self._each_second)
 
 
 def _is_free(vcpu: SimulatedVcpu) -> bool:
