@@ -413,7 +413,7 @@ def test_event_all_prints_lifecycle_balloon_and_tunable_events(lab: Any) -> None
 
 def registered_for_all(lab: Any) -> bool:
     calls = lab.within(lambda: lab.recorder.timeline(_completed())).calls
-    return any("REGISTER_ANY" in call.procedure and "eventID=26" in call.detail for call in calls)
+    return any("RegisterAny" in call.procedure and "eventID=26" in call.detail for call in calls)
 
 
 def _completed() -> Any:

@@ -172,10 +172,10 @@ def test_each_call_is_charged_and_told(lab: Any) -> None:
 
     calls = lab.within(lambda: lab.recorder.timeline(None)).calls
     assert [(one.time_ns, one.procedure, one.detail, one.error) for one in calls[2:]] == [
-        (300_000, "CONNECT_GET_HOSTNAME", "", None),
+        (300_000, "virConnectGetHostname", "", None),
         (
             400_000,
-            "DOMAIN_LOOKUP_BY_NAME",
+            "virDomainLookupByName",
             "name=x",
             "Domain not found: no domain with matching name 'x'",
         ),

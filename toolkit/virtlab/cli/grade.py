@@ -44,7 +44,7 @@ def grade(
     programs: Annotated[
         list[Path],
         typer.Argument(
-            metavar="PROGRAM...",
+            metavar="PROGRAM",
             help="Submissions: a folder, a zip or tar archive, a .c or .py file, an executable.",
             show_default=False,
         ),

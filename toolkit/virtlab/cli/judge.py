@@ -16,7 +16,7 @@ __all__ = ["judge"]
 def judge(
     folders: Annotated[
         list[Path],
-        typer.Argument(metavar="DIR...", help="Result folders of grade.", show_default=False),
+        typer.Argument(metavar="DIR", help="Result folders of grade.", show_default=False),
     ],
     rubric: Annotated[
         str | None,

@@ -28,6 +28,7 @@ from virtlab.grading.tasks import (
     TestDone,
     build_in_copy,
     build_outcome,
+    copy_place,
     run_test,
 )
 from virtlab.grading.workers import Workers, open_workers
@@ -99,7 +100,7 @@ def grade_submission(
         _work_directory() as work,
         open_workers(jobs) as workers,
     ):
-        submission = open_submission(path, work / "submission")
+        submission = open_submission(path, copy_place(path, work))
         found = sorted(find_programs(submission.root, kind=only))
         wanted = _wanted(rubric, found, path, only)
         grading = _Grading(

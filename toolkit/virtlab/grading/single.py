@@ -13,6 +13,7 @@ from virtlab.errors import SubmissionError
 from virtlab.grading.marks import plain_run
 from virtlab.grading.run import RunRecord, record_without_run, run_program
 from virtlab.grading.store import check_target, write_results
+from virtlab.grading.tasks import copy_place
 from virtlab.model.scenario import Scenario
 from virtlab.model.timeline import ProgramOutcome, Timeline
 from virtlab.model.verdict import RunVerdict
@@ -53,7 +54,7 @@ def run_single(
         check_target(out, overwrite=overwrite)
     root = make_work_directory()
     try:
-        submission = open_submission(path, root / "submission")
+        submission = open_submission(path, copy_place(path, root))
         found = find_programs(submission.root, kind=scenario.program)
         if scenario.program not in found:
             raise SubmissionError(

@@ -19,7 +19,15 @@ from virtlab.subjects.layout import find_programs
 from virtlab.subjects.sandbox import Sandbox
 from virtlab.subjects.unpack import open_submission
 
-__all__ = ["Built", "MonitorText", "TestDone", "build_in_copy", "build_outcome", "run_test"]
+__all__ = [
+    "Built",
+    "MonitorText",
+    "TestDone",
+    "build_in_copy",
+    "build_outcome",
+    "copy_place",
+    "run_test",
+]
 
 MonitorText = Callable[[Timeline], str]
 
@@ -42,6 +50,13 @@ class TestDone:
     verdict: RunVerdict
     layers: tuple[str, ...]
     real_s: float
+
+
+def copy_place(path: Path, work: Path) -> Path:
+    """Return where to copy a submission: under its own name, which messages show."""
+    holder = work / "submission"
+    holder.mkdir(mode=0o755)
+    return holder / (path.resolve().name or "submission")
 
 
 def build_in_copy(path: Path, kind: ProgramKind, root: Path, sandbox: Sandbox) -> Built:

@@ -98,7 +98,7 @@ class CallRecord:
     """One libvirt call of the program."""
 
     time_ns: int
-    procedure: str
+    procedure: str  # the public function's name, such as virDomainPinVcpu
     guest: str | None
     detail: str  # arguments, briefly
     error: str | None  # libvirt's message where it was refused

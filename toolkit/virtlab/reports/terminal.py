@@ -45,9 +45,9 @@ def verdict_text(
         page.gap()
         page.line(f"{page.mark('lost')} [bold]{_plain(line.label)}[/]  {_change(line)}")
         page.add(_facts([("why", line.reason)]))
-    for run in lost:
+    for alike in _alike(lost):
         page.gap()
-        _lost_run(page, run)
+        _lost_run(page, alike[0], alike[1:])
     if verdict.borderline:
         page.gap()
         page.heading("Narrow")
@@ -144,9 +144,24 @@ def _run_row(page: _Page, run: RunVerdict) -> tuple[str, str, str, str]:
 # --- what was lost, and why
 
 
-def _lost_run(page: _Page, run: RunVerdict) -> None:
+def _alike(runs: list[RunVerdict]) -> list[list[RunVerdict]]:
+    """Gather runs that were lost in the same way, such as by the same crash in every test."""
+    groups: dict[object, list[RunVerdict]] = {}
+    for run in runs:
+        lost = tuple((line.label, line.points, line.reason) for line in _lost_lines(run))
+        story = (run.status, run.outcome, run.outcome_reason, run.notes)
+        # Equal figures of two healthy runs would be chance; each is then told by itself.
+        key = (lost, story) if run.status != "ok" else run.scenario
+        groups.setdefault(key, []).append(run)
+    return list(groups.values())
+
+
+def _lost_run(page: _Page, run: RunVerdict, alike: list[RunVerdict]) -> None:
     status = "not run" if run.status == "lab_fault" else "lost" if _lost_lines(run) else "met"
     page.line(f"{page.mark(status)} [bold]{_plain(run.scenario)}[/]: {_plain(run.title)}")
+    if alike:
+        names = ", ".join(other.scenario for other in alike)
+        page.add(_indented(_plain(f"and in the same way {names}")))
     for lines in _same_reason(_lost_lines(run)):
         names = ", ".join(f"{_plain(line.label)} {_change(line)}" for line in lines)
         page.add(_indented(names))

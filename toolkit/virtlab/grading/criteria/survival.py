@@ -91,7 +91,8 @@ def judge_no_crash(timeline: Timeline, limits: Limits, hint: str | None = None) 
     outcome = timeline.outcome
     ran_s = min(outcome.at_ns, timeline.duration_ns) / NS_PER_S
     whole_s = timeline.duration_ns / NS_PER_S
-    if outcome.status == "ok" or outcome.at_ns >= timeline.duration_ns:
+    to_the_end = outcome.at_ns >= timeline.duration_ns and outcome.kind != "silent"
+    if outcome.status == "ok" or to_the_end:
         reason = f"the program ran to the end at {figure(whole_s)} s"
         if outcome.status != "ok":
             reason += f"; after it: {outcome.reason}"
@@ -102,13 +103,18 @@ def judge_no_crash(timeline: Timeline, limits: Limits, hint: str | None = None) 
         limit=whole_s,
         unit="s",
         sense="at_least",
-        reason=f"the program ended at {figure(ran_s, whole_s)} of {figure(whole_s)} s: "
-        f"{outcome.reason}",
+        reason=f"the program {_lasted(outcome.kind, ran_s, whole_s)}: {outcome.reason}",
         at_s=ran_s,
         where="program",
         way="timeout" if outcome.status == "timeout" else outcome.kind,
     )
     return conclude("no-crash", [check], hint)
+
+
+def _lasted(kind: str, ran_s: float, whole_s: float) -> str:
+    if kind == "silent":
+        return f"ran for {figure(whole_s)} s in vain"
+    return f"ended at {figure(ran_s, whole_s)} of {figure(whole_s)} s"
 
 
 def _kills(timeline: Timeline, limits: Limits) -> Iterator[Check]:

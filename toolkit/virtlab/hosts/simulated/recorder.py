@@ -252,4 +252,4 @@ def _criterion(spec: CriterionSpec) -> Mapping[str, Any]:
 
 def _call_record(raw: _RawCall) -> CallRecord:
     time_ns, call, error = raw
-    return CallRecord(time_ns, call.procedure.name, call.guest, call.detail(), error)
+    return CallRecord(time_ns, call.procedure.function, call.guest, call.detail(), error)
