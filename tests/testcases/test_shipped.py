@@ -9,7 +9,7 @@ import jsonschema
 import pytest
 import yaml
 
-from virtlab.grading.rubric import rubric_files, rubric_schema
+from virtlab.grading.rubric import find_rubric, rubric_files, rubric_schema
 from virtlab.model.criteria import CRITERIA
 from virtlab.model.scenario import StartWorkload
 from virtlab.model.workload import Duty
@@ -20,7 +20,8 @@ _SCENARIOS = sorted(scenario_files().items())
 
 
 def test_the_courses_eleven_are_shipped() -> None:
-    numbers = [name.split("-")[:2] for name in scenario_files()]
+    tests = find_rubric("fall-2026").tests
+    numbers = [test.scenario.id.split("-")[:2] for test in tests]
 
     assert numbers == [["cpu", str(n)] for n in range(1, 8)] + [
         ["memory", str(n)] for n in range(1, 5)

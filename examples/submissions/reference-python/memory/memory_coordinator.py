@@ -2,8 +2,9 @@
 """A memory coordinator that earns full marks: ./memory_coordinator.py INTERVAL
 
 A guest whose unused memory falls below LOW gets more, a step at a time, while the host keeps its
-reserve; a guest with more than HIGH unused gives some back. Between the two it is left alone, so
-that a settled host sees no calls.
+reserve. What guests were given and have not touched yet is promised: still free on the host, but
+not there to be given again. A guest with more than HIGH unused gives some back. Between the two it
+is left alone, so that a settled host sees no calls.
 """
 
 import signal
@@ -18,7 +19,7 @@ HIGH = 135 * MIB  # unused memory above which a guest gives
 GROW = 128 * MIB
 SHRINK = 96 * MIB
 GUEST_MIN = 300 * MIB
-HOST_RESERVE = 400 * MIB
+HOST_RESERVE = 250 * MIB  # of the host, beyond what guests may still touch
 
 
 def decide(actual, unused, maximum, host_spare):
@@ -32,14 +33,18 @@ def decide(actual, unused, maximum, host_spare):
 
 def coordinate(conn, interval_s, known):
     """One round over all running guests."""
-    host_spare = max(0, conn.getFreeMemory() // 1024 - HOST_RESERVE)  # getFreeMemory is in bytes
+    guests = []
     for domain in conn.listAllDomains(libvirt.VIR_CONNECT_LIST_DOMAINS_RUNNING):
         if domain.UUIDString() not in known:
             domain.setMemoryStatsPeriod(max(1, interval_s // 2), libvirt.VIR_DOMAIN_AFFECT_LIVE)
             known.add(domain.UUIDString())
         stats = domain.memoryStats()
-        if "unused" not in stats:
-            continue  # no report from the guest yet
+        if "unused" in stats:  # the guest has reported
+            guests.append((domain, stats))
+    promised = sum(max(0, stats["actual"] - stats["rss"]) for _, stats in guests)
+    free = conn.getFreeMemory() // 1024  # this one call is in bytes
+    host_spare = max(0, free - promised - HOST_RESERVE)
+    for domain, stats in guests:
         actual, unused = stats["actual"], stats["unused"]
         target = decide(actual, unused, domain.maxMemory(), host_spare)
         if target // MIB == actual // MIB:

@@ -1,0 +1,35 @@
+/* Looks for a plan with a loop that never ends. */
+#include <libvirt/libvirt.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static volatile sig_atomic_t stopping;
+
+static void on_sigint(int number) {
+    (void)number;
+    stopping = 1;
+}
+
+static void work(virConnectPtr conn) {
+    volatile unsigned long plans = 0;
+    if (virConnectNumOfDomains(conn) > 0)
+        while (plans < plans + 1)
+            plans++;
+}
+
+int main(int argc, char *argv[]) {
+    int interval_s = argc == 2 ? atoi(argv[1]) : 1;
+    signal(SIGINT, on_sigint);
+    virConnectPtr conn = virConnectOpen("qemu:///system");
+    if (!conn)
+        return 1;
+    while (!stopping) {
+        work(conn);
+        sleep(interval_s);
+    }
+    virConnectClose(conn);
+    return 0;
+}

@@ -1,0 +1,32 @@
+/* Includes a header that is not among the files handed in. */
+#include <libvirt/libvirt.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static volatile sig_atomic_t stopping;
+
+static void on_sigint(int number) {
+    (void)number;
+    stopping = 1;
+}
+
+#include "local.h"
+
+static void work(virConnectPtr conn) { balance(conn); }
+
+int main(int argc, char *argv[]) {
+    int interval_s = argc == 2 ? atoi(argv[1]) : 1;
+    signal(SIGINT, on_sigint);
+    virConnectPtr conn = virConnectOpen("qemu:///system");
+    if (!conn)
+        return 1;
+    while (!stopping) {
+        work(conn);
+        sleep(interval_s);
+    }
+    virConnectClose(conn);
+    return 0;
+}

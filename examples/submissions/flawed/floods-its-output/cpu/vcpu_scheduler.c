@@ -1,0 +1,37 @@
+/* Prints megabytes in each interval. */
+#include <libvirt/libvirt.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static volatile sig_atomic_t stopping;
+
+static void on_sigint(int number) {
+    (void)number;
+    stopping = 1;
+}
+
+static void work(virConnectPtr conn) {
+    char line[1024];
+    memset(line, 'x', sizeof line);
+    line[sizeof line - 1] = '\n';
+    if (virConnectNumOfDomains(conn) > 0)
+        for (int i = 0; i < 65536; i++)
+            fwrite(line, 1, sizeof line, stdout);
+}
+
+int main(int argc, char *argv[]) {
+    int interval_s = argc == 2 ? atoi(argv[1]) : 1;
+    signal(SIGINT, on_sigint);
+    virConnectPtr conn = virConnectOpen("qemu:///system");
+    if (!conn)
+        return 1;
+    while (!stopping) {
+        work(conn);
+        sleep(interval_s);
+    }
+    virConnectClose(conn);
+    return 0;
+}

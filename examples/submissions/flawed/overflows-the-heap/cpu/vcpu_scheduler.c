@@ -1,0 +1,44 @@
+/* Writes past the end of an array that has room for four guests. */
+#include <libvirt/libvirt.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static volatile sig_atomic_t stopping;
+
+static void on_sigint(int number) {
+    (void)number;
+    stopping = 1;
+}
+
+static void work(virConnectPtr conn) {
+    virDomainPtr *domains;
+    int count = virConnectListAllDomains(conn, &domains, VIR_CONNECT_LIST_DOMAINS_RUNNING);
+    unsigned long long *used = malloc(4 * sizeof *used);
+    char *name = malloc(16);
+    for (int i = 0; i < count; i++) {
+        virDomainInfo info;
+        virDomainGetInfo(domains[i], &info);
+        used[i] = info.cpuTime;
+        virDomainFree(domains[i]);
+    }
+    free(name);
+    free(used);
+    free(domains);
+}
+
+int main(int argc, char *argv[]) {
+    int interval_s = argc == 2 ? atoi(argv[1]) : 1;
+    signal(SIGINT, on_sigint);
+    virConnectPtr conn = virConnectOpen("qemu:///system");
+    if (!conn)
+        return 1;
+    while (!stopping) {
+        work(conn);
+        sleep(interval_s);
+    }
+    virConnectClose(conn);
+    return 0;
+}
