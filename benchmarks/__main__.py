@@ -1,0 +1,48 @@
+"""Measure what the project promises about speed, and print it beside its budget.
+
+    python -m benchmarks [--only NAME] [--json]
+
+Figures in seconds are budgets on a machine with two cores; ratios compare two things in one run.
+The exit code is 1 where a budget is missed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from dataclasses import asdict
+
+from benchmarks import commands, repeats, roundtrip, simulator
+from benchmarks.figure import Figure
+
+MEASURES = {
+    "rubric": commands.rubric,
+    "one-test": commands.one_test,
+    "round-trip": roundtrip.against_libvirtd,
+    "simulator": simulator.speed,
+    "repeats": repeats.identical,
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--only", choices=sorted(MEASURES), help="measure one thing alone")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    options = parser.parse_args()
+    figures: list[Figure] = []
+    for name, measure in MEASURES.items():
+        if options.only in (None, name):
+            print(f"measuring {name} ...", file=sys.stderr)
+            figures += measure()
+    if options.json:
+        print(json.dumps({"version": 1, "figures": [asdict(f) for f in figures]}, indent=2))
+    else:
+        print(f"{'measure':<44} {'median':>10} {'budget':>10} {'aim':>10}")
+        for figure in figures:
+            print(figure.row())
+    sys.exit(any(figure.missed for figure in figures))
+
+
+if __name__ == "__main__":
+    main()
