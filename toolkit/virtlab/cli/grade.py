@@ -142,21 +142,25 @@ def run(
     import json
     from dataclasses import asdict
 
-    from virtlab.grading.single import run_single
-    from virtlab.reports.monitor import monitor_text
-    from virtlab.reports.terminal import run_text
-    from virtlab.scenario import find_scenario
+    from virtlab.grading.preparation import Preparation, likely_kind
 
-    described = find_scenario(scenario)
-    verdict = run_single(
-        described,
-        program,
-        source=scenario,
-        seed=described.seed if seed is None else seed,
-        out=out,
-        overwrite=overwrite,
-        monitor_text=monitor_text,
-    )
+    with Preparation(program, likely_kind(scenario)) as preparation:
+        # Loaded while the compiler is at work.
+        from virtlab.grading.single import run_single
+        from virtlab.reports.monitor import monitor_text
+        from virtlab.reports.terminal import run_text
+        from virtlab.scenario import find_scenario
+
+        described = find_scenario(scenario)
+        verdict = run_single(
+            described,
+            preparation,
+            source=scenario,
+            seed=described.seed if seed is None else seed,
+            out=out,
+            overwrite=overwrite,
+            monitor_text=monitor_text,
+        )
     if as_json:
         print(json.dumps({"version": 1, **asdict(verdict)}, indent=2, ensure_ascii=False))
     else:

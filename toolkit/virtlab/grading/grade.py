@@ -20,6 +20,7 @@ from typing import Any
 from virtlab import __version__
 from virtlab.errors import SubmissionError
 from virtlab.grading.marks import BuildOutcome, build_verdict
+from virtlab.grading.preparation import copy_place
 from virtlab.grading.rubric import Rubric, RubricTest
 from virtlab.grading.store import ResultWriter, write_results
 from virtlab.grading.tasks import (
@@ -28,7 +29,6 @@ from virtlab.grading.tasks import (
     TestDone,
     build_in_copy,
     build_outcome,
-    copy_place,
     run_test,
 )
 from virtlab.grading.workers import Workers, open_workers

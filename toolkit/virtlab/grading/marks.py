@@ -9,13 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from virtlab.grading.criteria import judge_all
 from virtlab.grading.criteria.check import figure
-from virtlab.grading.rubric import GeneralItem, Rubric, RubricTest
 from virtlab.model.timeline import CallRecord, ProgramOutcome, Timeline
 from virtlab.model.units import NS_PER_S
 from virtlab.model.verdict import CriterionResult, PointLine, RunVerdict, Verdict
+
+if TYPE_CHECKING:  # reading rubric files takes pydantic, which is slow to import
+    from virtlab.grading.rubric import GeneralItem, Rubric, RubricTest
 
 __all__ = [
     "VERDICT_VERSION",
@@ -211,8 +214,8 @@ def _verdict(
 
 
 def _call_words(call: CallRecord) -> str:
-    words = [f"{call.time_ns / NS_PER_S:.3f} s", call.procedure, call.guest or "", call.detail]
-    text = " ".join(word for word in words if word)
+    # The arguments of a call on a guest begin with the guest.
+    text = f"{call.time_ns / NS_PER_S:.3f} s {call.procedure} {call.detail}".rstrip()
     return text if call.error is None else f"{text}: {call.error}"
 
 

@@ -23,6 +23,7 @@ STATIC_REASON = (
 # The clock library's own exit: the lab, not the program, lost its clock.
 _CLOCK_LOST_CODE = 97
 _EXEC_FAILED_CODES = (126, 127)
+_SUMMARY = "SUMMARY: "
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +90,8 @@ def _early_end(ended: Ended, timeline: Timeline, at: str) -> tuple[RunStatus, st
         return "lab_fault", "lab_error", f"The sandbox could not start it{said}."
     if ended.exit.out_of_memory:
         return "program_fault", "crashed", f"It used more memory than the lab gives it {at}."
+    if (found := _sanitiser_summary(ended.stderr)) is not None:
+        return "program_fault", "crashed", f"A sanitiser ended it {at}{_after(timeline)}: {found}."
     if ended.exit.signal is not None:
         return (
             "program_fault",
@@ -108,6 +111,12 @@ def _after(timeline: Timeline) -> str:
         return ", before any libvirt call"
     last = timeline.calls[-1]
     return f", after {last.procedure}" + (f" on {last.guest}" if last.guest else "")
+
+
+def _sanitiser_summary(output: str) -> str | None:
+    """Return the line in which a sanitiser sums up what it found; many more stand around it."""
+    found = [line for line in output.splitlines() if line.startswith(_SUMMARY)]
+    return _last_line(found[-1]).removeprefix(_SUMMARY) if found else None
 
 
 def _last_line(output: str) -> str:

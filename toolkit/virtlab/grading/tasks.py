@@ -6,9 +6,9 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from virtlab.grading.marks import BuildOutcome, mark_run, mark_without_run
-from virtlab.grading.rubric import RubricTest
 from virtlab.grading.run import RunRecord, record_without_run, run_program
 from virtlab.grading.store import ResultWriter
 from virtlab.model.scenario import ProgramKind
@@ -19,13 +19,15 @@ from virtlab.subjects.layout import find_programs
 from virtlab.subjects.sandbox import Sandbox
 from virtlab.subjects.unpack import open_submission
 
+if TYPE_CHECKING:  # reading rubric files takes pydantic, which is slow to import
+    from virtlab.grading.rubric import RubricTest
+
 __all__ = [
     "Built",
     "MonitorText",
     "TestDone",
     "build_in_copy",
     "build_outcome",
-    "copy_place",
     "run_test",
 ]
 
@@ -50,13 +52,6 @@ class TestDone:
     verdict: RunVerdict
     layers: tuple[str, ...]
     real_s: float
-
-
-def copy_place(path: Path, work: Path) -> Path:
-    """Return where to copy a submission: under its own name, which messages show."""
-    holder = work / "submission"
-    holder.mkdir(mode=0o755)
-    return holder / (path.resolve().name or "submission")
 
 
 def build_in_copy(path: Path, kind: ProgramKind, root: Path, sandbox: Sandbox) -> Built:

@@ -12,10 +12,11 @@ signal.signal(signal.SIGINT, lambda number, frame: stopping.append(number))
 conn = libvirt.open("qemu:///system")
 pcpus = conn.getInfo()[2]
 planned = False
+
 while not stopping:
     domains = conn.listAllDomains()
     if not planned:
-        # Right after the start every counter is 0: the largest first is just any order.
+        # Right after the start nobody has used anything: the largest first is just any order.
         domains.sort(key=lambda domain: (-domain.info()[4], domain.name()))
         for index, domain in enumerate(domains):
             chosen = index % pcpus

@@ -11,6 +11,7 @@ stopping = []
 signal.signal(signal.SIGINT, lambda number, frame: stopping.append(number))
 conn = libvirt.open("qemu:///system")
 pcpus = conn.getInfo()[2]
+
 while not stopping:
     for domain in conn.listAllDomains():
         domain.pinVcpu(0, tuple(pcpu == 0 for pcpu in range(pcpus)))

@@ -11,6 +11,7 @@ stopping = []
 signal.signal(signal.SIGINT, lambda number, frame: stopping.append(number))
 conn = libvirt.open("qemu:///system")
 pcpus = conn.getInfo()[2]
+
 while not stopping:
     for index, domain in enumerate(conn.listAllDomains()):
         chosen = index % pcpus

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Balances the CPU time used since boot, not the recent use."""
+"""Balances the average use since the start instead of the recent use."""
 
 import signal
 import sys
@@ -7,31 +7,30 @@ import time
 
 import libvirt
 
+EVEN = 0.15  # difference between two pCPUs that is left alone, as a share of one
+
 stopping = []
 signal.signal(signal.SIGINT, lambda number, frame: stopping.append(number))
 conn = libvirt.open("qemu:///system")
-
-
-def pin_largest_first(loads):
-    """Place the largest load first, on the emptiest pCPU."""
-    used = [0.0] * pcpus
-    for name in sorted(loads, key=lambda n: (-loads[n], n)):
-        chosen = used.index(min(used))
-        used[chosen] += loads[name]
-        domain = conn.lookupByName(name)
-        domain.pinVcpu(0, tuple(pcpu == chosen for pcpu in range(pcpus)))
-
-
 pcpus = conn.getInfo()[2]
-rounds = 0
+start_s, start_ns = time.monotonic(), {}
+
 while not stopping:
-    used = {domain.name(): domain.info()[4] for domain in conn.listAllDomains()}
-    rounds += 1
-    if rounds == 2:
-        planned_at = sum(used.values())
-        pin_largest_first(used)
-    elif rounds > 2 and max(used.values()) > 2 * min(used.values()) + 10**9:
-        pin_largest_first(used)
+    domains = {domain.name(): domain for domain in conn.listAllDomains()}
+    for name, domain in domains.items():
+        start_ns.setdefault(name, domain.info()[4])
+    since_s = time.monotonic() - start_s
+    if since_s > 0.5:
+        use = {name: (d.info()[4] - start_ns[name]) / 1e9 / since_s for name, d in domains.items()}
+        homes = {name: domain.vcpus()[0][0][3] for name, domain in domains.items()}
+        bound = all(sum(domain.vcpuPinInfo()[0]) == 1 for domain in domains.values())
+        load = [sum(use[n] for n in homes if homes[n] == pcpu) for pcpu in range(pcpus)]
+        if not bound or max(load) - min(load) > EVEN:
+            load = [0.0] * pcpus
+            for name in sorted(use, key=lambda name: -use[name]):
+                chosen = load.index(min(load))
+                load[chosen] += use[name]
+                domains[name].pinVcpu(0, tuple(pcpu == chosen for pcpu in range(pcpus)))
     for _ in range(int(sys.argv[1])):
         if not stopping:
             time.sleep(1)

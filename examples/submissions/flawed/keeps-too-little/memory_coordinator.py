@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Lets guests run down to a few MiB unused before it gives, and squeezes idle ones."""
+"""Gives when a guest is nearly out of memory, and takes until it nearly is."""
 
 import signal
 import sys
@@ -7,30 +7,23 @@ import time
 
 import libvirt
 
+MIB = 1024  # libvirt counts in KiB
+LOW = 40 * MIB  # unused memory below which a guest is pressed
+HIGH = 60 * MIB  # unused memory above which a guest gives
+
 stopping = []
 signal.signal(signal.SIGINT, lambda number, frame: stopping.append(number))
 conn = libvirt.open("qemu:///system")
-MIB = 1024
-
-
-def coordinate(domain):
-    """Give 64 MiB when unused memory is low, take 64 MiB when it is high."""
-    stats = domain.memoryStats()
-    actual, unused = stats["actual"], stats["unused"]
-    if unused < 40 * MIB:
-        target = min(actual + 64 * MIB, domain.maxMemory())
-    elif unused > 60 * MIB:
-        target = max(actual - 64 * MIB, 210 * MIB)
-    else:
-        return
-    if target != actual:
-        domain.setMemory(target)
-
 
 while not stopping:
     for domain in conn.listAllDomains():
         domain.setMemoryStatsPeriod(1)
-        coordinate(domain)
+        stats = domain.memoryStats()
+        actual, unused = stats["actual"], stats["unused"]
+        if unused < LOW:
+            domain.setMemory(min(actual + 64 * MIB, domain.maxMemory()))
+        elif unused > HIGH and actual > 210 * MIB:
+            domain.setMemory(actual - min(64 * MIB, unused - HIGH))
     for _ in range(int(sys.argv[1])):
         if not stopping:
             time.sleep(1)

@@ -10,6 +10,7 @@ import libvirt
 stopping = []
 signal.signal(signal.SIGINT, lambda number, frame: stopping.append(number))
 conn = libvirt.open("qemu:///system")
+
 while not stopping:
     for domain in conn.listAllDomains():
         domain.setMemoryStatsPeriod(1)

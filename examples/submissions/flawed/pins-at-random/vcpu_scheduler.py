@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Pins every vCPU to a pCPU drawn at random, each interval."""
+"""Pins every vCPU to a pCPU drawn at random, anew in each interval."""
 
 import random
 import signal
@@ -13,6 +13,7 @@ signal.signal(signal.SIGINT, lambda number, frame: stopping.append(number))
 conn = libvirt.open("qemu:///system")
 pcpus = conn.getInfo()[2]
 draw = random.Random(6210)
+
 while not stopping:
     for domain in conn.listAllDomains():
         chosen = draw.randrange(pcpus)

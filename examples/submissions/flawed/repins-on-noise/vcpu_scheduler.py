@@ -10,24 +10,19 @@ import libvirt
 stopping = []
 signal.signal(signal.SIGINT, lambda number, frame: stopping.append(number))
 conn = libvirt.open("qemu:///system")
-
-
-def pin_largest_first(loads):
-    """Place the largest load first, on the emptiest pCPU."""
-    used = [0.0] * pcpus
-    for name in sorted(loads, key=lambda n: (-loads[n], n)):
-        chosen = used.index(min(used))
-        used[chosen] += loads[name]
-        domain = conn.lookupByName(name)
-        domain.pinVcpu(0, tuple(pcpu == chosen for pcpu in range(pcpus)))
-
-
 pcpus = conn.getInfo()[2]
 before = {}
+
 while not stopping:
     now = {domain.name(): domain.info()[4] for domain in conn.listAllDomains()}
     if before:
-        pin_largest_first({name: now[name] - before[name] for name in now})
+        load = [0] * pcpus
+        # The largest first, on the emptiest pCPU: a good plan, but a new one in each interval.
+        for name in sorted(now, key=lambda name: before[name] - now[name]):
+            chosen = load.index(min(load))
+            load[chosen] += now[name] - before[name]
+            mask = tuple(pcpu == chosen for pcpu in range(pcpus))
+            conn.lookupByName(name).pinVcpu(0, mask)
     before = now
     for _ in range(int(sys.argv[1])):
         if not stopping:

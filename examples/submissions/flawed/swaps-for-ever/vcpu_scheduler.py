@@ -12,6 +12,7 @@ signal.signal(signal.SIGINT, lambda number, frame: stopping.append(number))
 conn = libvirt.open("qemu:///system")
 pcpus = conn.getInfo()[2]
 turn = 0
+
 while not stopping:
     domains = conn.listAllDomains()
     places = [index % pcpus for index in range(len(domains))]

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Takes everything back in one step as soon as it is unused."""
+"""Takes back all that is unused in one step."""
 
 import signal
 import sys
@@ -7,30 +7,23 @@ import time
 
 import libvirt
 
+MIB = 1024  # libvirt counts in KiB
+LOW = 115 * MIB  # unused memory below which a guest is pressed
+HIGH = 135 * MIB  # unused memory above which a guest gives
+
 stopping = []
 signal.signal(signal.SIGINT, lambda number, frame: stopping.append(number))
 conn = libvirt.open("qemu:///system")
-MIB = 1024
-
-
-def coordinate(domain):
-    """Give 128 MiB when unused memory is low, take what is too much when it is high."""
-    stats = domain.memoryStats()
-    actual, unused = stats["actual"], stats["unused"]
-    if unused < 115 * MIB:
-        target = min(actual + 128 * MIB, domain.maxMemory())
-    elif unused > 135 * MIB:
-        target = max(actual - (unused - 135 * MIB), 300 * MIB)
-    else:
-        return
-    if target != actual:
-        domain.setMemory(target)
-
 
 while not stopping:
     for domain in conn.listAllDomains():
         domain.setMemoryStatsPeriod(1)
-        coordinate(domain)
+        stats = domain.memoryStats()
+        actual, unused = stats["actual"], stats["unused"]
+        if unused < LOW:
+            domain.setMemory(min(actual + 128 * MIB, domain.maxMemory()))
+        elif unused > HIGH and actual > 300 * MIB:
+            domain.setMemory(actual - (unused - HIGH))
     for _ in range(int(sys.argv[1])):
         if not stopping:
             time.sleep(1)

@@ -1,9 +1,7 @@
 /* Looks for a plan with a loop that never ends. */
 #include <libvirt/libvirt.h>
 #include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 
 static volatile sig_atomic_t stopping;
@@ -14,10 +12,10 @@ static void on_sigint(int number) {
 }
 
 static void work(virConnectPtr conn) {
-    volatile unsigned long plans = 0;
-    if (virConnectNumOfDomains(conn) > 0)
-        while (plans < plans + 1)
-            plans++;
+    int unplaced = virConnectNumOfDomains(conn);
+    volatile unsigned tried = 0;
+    while (unplaced > 0)
+        tried++; /* and never takes a guest off the list */
 }
 
 int main(int argc, char *argv[]) {

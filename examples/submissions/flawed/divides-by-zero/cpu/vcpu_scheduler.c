@@ -3,7 +3,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 static volatile sig_atomic_t stopping;
@@ -14,10 +14,11 @@ static void on_sigint(int number) {
 }
 
 static void work(virConnectPtr conn) {
-    static int samples;
-    int elapsed_s = samples++ ? 1 : 0;
-    int domains = virConnectNumOfDomains(conn);
-    printf("%d samples a second\n", domains / elapsed_s);
+    static time_t before_s;
+    time_t now_s = time(NULL);
+    long elapsed_s = before_s ? now_s - before_s : 0;
+    before_s = now_s;
+    printf("%ld samples a second\n", virConnectNumOfDomains(conn) / elapsed_s);
 }
 
 int main(int argc, char *argv[]) {

@@ -1,9 +1,7 @@
-/* Includes a header that is not among the files handed in. */
+/* Includes a header that was left at home, between angle brackets besides. */
 #include <libvirt/libvirt.h>
 #include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 
 static volatile sig_atomic_t stopping;
@@ -13,7 +11,7 @@ static void on_sigint(int number) {
     stopping = 1;
 }
 
-#include "local.h"
+#include <local.h>
 
 static void work(virConnectPtr conn) { balance(conn); }
 

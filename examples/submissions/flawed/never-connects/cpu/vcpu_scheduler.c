@@ -1,9 +1,6 @@
 /* Sleeps through the run without a single libvirt call. */
-#include <libvirt/libvirt.h>
 #include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 
 static volatile sig_atomic_t stopping;
@@ -13,13 +10,10 @@ static void on_sigint(int number) {
     stopping = 1;
 }
 
-
-
 int main(int argc, char *argv[]) {
     int interval_s = argc == 2 ? atoi(argv[1]) : 1;
     signal(SIGINT, on_sigint);
-    while (!stopping) {
+    while (!stopping)
         sleep(interval_s);
-    }
     return 0;
 }

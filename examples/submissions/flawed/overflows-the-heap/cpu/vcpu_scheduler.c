@@ -1,9 +1,7 @@
 /* Writes past the end of an array that has room for four guests. */
 #include <libvirt/libvirt.h>
 #include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 
 static volatile sig_atomic_t stopping;
@@ -16,17 +14,16 @@ static void on_sigint(int number) {
 static void work(virConnectPtr conn) {
     virDomainPtr *domains;
     int count = virConnectListAllDomains(conn, &domains, VIR_CONNECT_LIST_DOMAINS_RUNNING);
-    unsigned long long *used = malloc(4 * sizeof *used);
-    char *name = malloc(16);
+    unsigned long long *used_ns = malloc(4 * sizeof *used_ns);
     for (int i = 0; i < count; i++) {
         virDomainInfo info;
         virDomainGetInfo(domains[i], &info);
-        used[i] = info.cpuTime;
+        used_ns[i] = info.cpuTime; /* there are eight guests */
         virDomainFree(domains[i]);
     }
-    free(name);
-    free(used);
-    free(domains);
+    free(used_ns);
+    if (count >= 0)
+        free(domains);
 }
 
 int main(int argc, char *argv[]) {

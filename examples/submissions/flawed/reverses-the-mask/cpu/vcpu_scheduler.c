@@ -1,9 +1,7 @@
-/* Builds the pCPU mask in reversed bit order, so that it names pCPUs that do not exist. */
+/* Builds the mask in reversed bit order: its highest bit stands for pCPU 0. */
 #include <libvirt/libvirt.h>
 #include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 
 static volatile sig_atomic_t stopping;
@@ -16,13 +14,14 @@ static void on_sigint(int number) {
 static void work(virConnectPtr conn) {
     virDomainPtr *domains;
     int count = virConnectListAllDomains(conn, &domains, VIR_CONNECT_LIST_DOMAINS_RUNNING);
+    if (count < 0)
+        return;
     for (int i = 0; i < count; i++) {
         unsigned char map = 0x80 >> (i % 4);
         virDomainPinVcpu(domains[i], 0, &map, 1);
         virDomainFree(domains[i]);
     }
-    if (count >= 0)
-        free(domains);
+    free(domains);
 }
 
 int main(int argc, char *argv[]) {

@@ -1,0 +1,21 @@
+#!/usr/bin/env python3
+"""Pins vCPU 0 of each guest, as if no guest had a second one."""
+
+import signal
+import sys
+import time
+
+import libvirt
+
+stopping = []
+signal.signal(signal.SIGINT, lambda number, frame: stopping.append(number))
+conn = libvirt.open("qemu:///system")
+pcpus = conn.getInfo()[2]
+
+while not stopping:
+    for index, domain in enumerate(conn.listAllDomains()):
+        chosen = index % pcpus
+        domain.pinVcpu(0, tuple(pcpu == chosen for pcpu in range(pcpus)))
+    for _ in range(int(sys.argv[1])):
+        if not stopping:
+            time.sleep(1)
