@@ -20,7 +20,7 @@ CRASH = ProgramOutcome(
 )
 CALLS = (
     CallRecord(3_100_000_000, "CONNECT_LIST_ALL_DOMAINS", None, "", None),
-    CallRecord(3_200_000_000, "DOMAIN_PIN_VCPU", "aos_vm3", "vcpu 0, pCPU 9", "invalid argument"),
+    CallRecord(3_200_000_000, "DOMAIN_PIN_VCPU", "aos_vm3", "aos_vm3 vcpu=0 map=0x200", "invalid"),
 )
 IDLE = MemoryGuest(actual=((0, 512), (1, 612), (2, 612), (3, 512)))
 

@@ -110,7 +110,7 @@ def test_a_program_that_failed_shows_its_last_calls() -> None:
 
     assert run.last_calls == (
         "3.100 s CONNECT_LIST_ALL_DOMAINS",
-        "3.200 s DOMAIN_PIN_VCPU aos_vm3 vcpu 0, pCPU 9: invalid argument",
+        "3.200 s DOMAIN_PIN_VCPU aos_vm3 vcpu=0 map=0x200: invalid",
     )
 
 
