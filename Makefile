@@ -4,7 +4,7 @@
 PYTHON := .venv/bin/python
 PROGRAM ?= examples/submissions/reference-c
 
-.PHONY: help setup demo test lint format bench clean
+.PHONY: help setup demo test lint format bench floor clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile
@@ -30,6 +30,9 @@ format: setup ## let the formatter decide layout
 
 bench: setup ## measure what the project promises about speed
 	@$(PYTHON) -m benchmarks
+
+floor: setup ## compute anew what weak programs get under the rubric
+	@$(PYTHON) scripts/floor
 
 clean: ## remove what setup and the tests made, except installed packages
 	@rm -rf .venv build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
