@@ -10,7 +10,8 @@ from timeline_builder import CpuLab
 from virtlab.grading.criteria import JUDGES, judge, judge_all
 from virtlab.grading.hints import HINTS
 from virtlab.model.criteria import CRITERIA
-from virtlab.model.timeline import ProgramOutcome
+from virtlab.model.timeline import CallRecord, ProgramOutcome
+from virtlab.model.units import NS_PER_S
 from virtlab.model.verdict import CriterionResult
 
 
@@ -43,6 +44,13 @@ def test_a_host_that_is_left_alone_all_on_one_pcpu_is_not_balanced() -> None:
         "19 of 19 windows miss",
         hint=HINTS["balanced:never-pinned"],
     )
+
+
+def test_pins_that_libvirt_refused_get_their_own_hint() -> None:
+    call = CallRecord(NS_PER_S, "virDomainPinVcpu", "aos_vm1", "aos_vm1 vcpu=0 map=0x80", "invalid")
+    timeline = replace(CpuLab().timeline(), calls=(call,))
+
+    assert judge(timeline, "balanced").hint == HINTS["balanced:pins-refused"]
 
 
 # With 30 points on one pCPU and 20 on three, the deviation is 10 * sqrt(3) / 4 = 4.33.

@@ -10,7 +10,7 @@ from timeline_builder import MemoryGuest, MemoryLab
 from virtlab.grading.criteria import judge
 from virtlab.grading.hints import HINTS
 from virtlab.model.criteria import CRITERIA
-from virtlab.model.timeline import EventRecord, ProgramOutcome
+from virtlab.model.timeline import EventRecord, MemoryCall, ProgramOutcome
 from virtlab.model.units import NS_PER_S
 from virtlab.model.verdict import CriterionResult
 
@@ -239,8 +239,29 @@ def test_a_guest_that_is_drained_to_death_is_not_alive() -> None:
         "aos_vm1 runs out of memory at 27.5 s, 1536 MiB below its maximum (limit 100), at a size "
         "of 512 MiB; the host had 4000 MiB free"
     )
-    assert (result.status, result.hint) == ("failed", CRITERIA["guest-alive"].hint)
+    assert (result.status, result.hint) == ("failed", HINTS["guest-alive:not-given"])
     assert _judged("guest-alive", replace(starved_memory(), free=((0, 250),))).status == "passed"
+
+
+@pytest.mark.parametrize(
+    ("targets_mib", "hint"),
+    [
+        ((640,), HINTS["guest-alive:not-given"]),
+        ((640, 560), CRITERIA["guest-alive"].hint),
+        ((400,), CRITERIA["guest-alive"].hint),
+        ((0.5,), HINTS["guest-alive:size"]),
+    ],
+)
+def test_the_hint_tells_a_drained_guest_from_one_that_was_given_too_little(
+    targets_mib: tuple[float, ...], hint: str
+) -> None:
+    calls = tuple(
+        MemoryCall((number + 1) * NS_PER_S, "aos_vm1", int(size * 1024), "program")
+        for number, size in enumerate(targets_mib)
+    )
+    timeline = replace(starved_memory().timeline(), memory_calls=calls)
+
+    assert judge(timeline, "guest-alive").hint == hint
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,8 @@ from virtlab.model.criteria import CRITERIA
 
 __all__ = ["HINTS", "hint_for"]
 
+_REFUSED = "libvirt refused its pins; look at what each call returns, and at the mask that it sends"
+
 # Keys are "criterion" or "criterion:way of failing".
 HINTS: Mapping[str, str] = MappingProxyType(
     {
@@ -22,6 +24,8 @@ HINTS: Mapping[str, str] = MappingProxyType(
         "there takes, and what each of them moves",
         "balanced:never-pinned": "no affinity was changed at all; check that the figures it "
         "decides on are those of the last interval",
+        "balanced:pins-refused": _REFUSED,
+        "bound:pins-refused": _REFUSED,
         "balanced:unbound": CRITERIA["bound"].hint,
         "stable:back-and-forth": "a vCPU went away and came back; ask, before a move, how much "
         "better the host would be after it",
@@ -38,6 +42,8 @@ HINTS: Mapping[str, str] = MappingProxyType(
         "giving it more",
         "releases-gradually:idle-drained": "leave each guest a reserve of unused memory when "
         "taking from it",
+        "guest-alive:not-given": "nothing was taken from this guest before; look at what its "
+        "unused memory told in the intervals before its end",
         "guest-alive:size": "give every target a lower bound; mind that sizes are in KiB",
         "guest-alive:gone": "a coordinator changes sizes and affinities only; a guest's life is "
         "not its business",
@@ -47,6 +53,8 @@ HINTS: Mapping[str, str] = MappingProxyType(
         "no-crash:exited": "the loop ends only at SIGINT; look at what makes it leave early",
         "no-crash:hung": "look for a loop inside the loop that never sleeps or returns",
         "no-crash:silent": "it made no libvirt call; check the connection and the arguments",
+        "no-crash:escaped_clock": "look for -static among the flags of the build, and for code "
+        "that changes LD_PRELOAD",
         "no-crash:flooded": "print one short block an interval, not one for each call",
         "no-crash:timeout": "look for work that grows with time, and for loops without sleep",
     }

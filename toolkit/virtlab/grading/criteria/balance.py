@@ -94,8 +94,14 @@ def _bound_check(timeline: Timeline, phase: Phase, sd_points_max: float) -> Chec
         reason=_unbound_reason(first, sd_points_max),
         at_s=first.time_ns / NS_PER_S,
         where=name_of(first.vcpus[0]),
-        way="unbound" if _pinned(timeline) else "never-pinned",
+        way=_unbound_way(timeline),
     )
+
+
+def _unbound_way(timeline: Timeline) -> str:
+    if _pinned(timeline):
+        return "unbound"
+    return "pins-refused" if _refused(timeline) else "never-pinned"
 
 
 def _unbound_reason(moment: Unbound, sd_points_max: float) -> str:
@@ -178,6 +184,13 @@ def _pinned(timeline: Timeline) -> bool:
     return any(pin.effective and pin.by == "program" for pin in timeline.pins)
 
 
+def _refused(timeline: Timeline) -> bool:
+    return any(
+        call.error is not None and call.procedure.startswith("virDomainPinVcpu")
+        for call in timeline.calls
+    )
+
+
 def _busiest(used: list[float]) -> str:
     return f"pCPU {used.index(max(used))}"
 
@@ -186,7 +199,7 @@ def _way(
     timeline: Timeline, judged: list[Window], spreads: list[float], limit: float
 ) -> str | None:
     if not _pinned(timeline):
-        return "never-pinned"
+        return _unbound_way(timeline)
     if spreads[-1] <= limit:
         return "late"
     idle = min(utilisation_points(timeline, judged[-1])) < 1.0

@@ -142,7 +142,23 @@ def _kills(timeline: Timeline, limits: Limits) -> Iterator[Check]:
             f"{figure(actual)} MiB; the host had {figure(host_free)} MiB free",
             at_s=event.time_ns / NS_PER_S,
             where=guest.name,
+            way=_way_of_dying(timeline, guest, event, limits),
         )
+
+
+def _way_of_dying(
+    timeline: Timeline, guest: GuestTrack, event: EventRecord, limits: Limits
+) -> str | None:
+    """Tell a guest that was drained from one that was not given what it asked for."""
+    targets = [guest.memory_kib] + [
+        call.target_kib
+        for call in timeline.memory_calls
+        if call.guest == guest.name and call.by == "program" and call.time_ns <= event.time_ns
+    ]
+    if targets[-1] < (limits["actual_mib_min"] or 0.0) * KIB_PER_MIB:
+        return "size"
+    drained = len(targets) > 1 and targets[-1] < targets[-2]
+    return None if drained else "not-given"
 
 
 def _size_at(timeline: Timeline, guest: GuestTrack, event: EventRecord, index: int) -> int:
