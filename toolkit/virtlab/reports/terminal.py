@@ -123,7 +123,9 @@ def _general_row(page: _Page, line: PointLine) -> tuple[str, str, str, str]:
         shown, status, word = "", "not run", f"not run: {line.reason.removeprefix('not run: ')}"
     else:
         shown, status = _points(line.points), "lost" if _is_lost(line) else "met"
-        word = "lost" if status == "lost" else "met"
+        # How it came to be built stands behind the fact: a Makefile under another name, say.
+        note = line.reason.partition("; ")[2]
+        word = "lost" if status == "lost" else f"met; {note}" if note else "met"
     # What is not run stands outside the total, and so do its points.
     of = f"({_points(line.points_max)})" if line.points is None else _points(line.points_max)
     return _plain(line.label), shown, of, f"{page.mark(status)} {_plain(word)}"
