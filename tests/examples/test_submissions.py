@@ -97,7 +97,8 @@ def test_a_flawed_program_loses_exactly_what_its_file_says(name: str, work: Path
     }
     assert lost == wanted.loses
     assert {scenario: run.outcome for scenario, run in runs.items()} == outcomes(wanted)
-    assert_says(wanted, "".join(run_text(run, width=10_000) for run in runs.values()))
+    told = [*program.notes, *(run_text(run, width=10_000) for run in runs.values())]
+    assert_says(wanted, "\n".join(told))
 
 
 def outcomes(wanted: Expected) -> dict[str, str]:
