@@ -142,9 +142,10 @@ def run(
     import json
     from dataclasses import asdict
 
+    from virtlab.grading.interrupts import one_interrupt
     from virtlab.grading.preparation import Preparation, likely_kind
 
-    with Preparation(program, likely_kind(scenario)) as preparation:
+    with one_interrupt(), Preparation(program, likely_kind(scenario)) as preparation:
         # Loaded while the compiler is at work.
         from virtlab.grading.single import run_single
         from virtlab.reports.monitor import monitor_text

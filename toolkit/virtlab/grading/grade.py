@@ -19,6 +19,7 @@ from typing import Any
 
 from virtlab import __version__
 from virtlab.errors import SubmissionError
+from virtlab.grading.interrupts import one_interrupt
 from virtlab.grading.marks import BuildOutcome, build_verdict
 from virtlab.grading.preparation import copy_place
 from virtlab.grading.rubric import Rubric, RubricTest
@@ -96,6 +97,7 @@ def grade_submission(
     """
     began_s = time.monotonic()
     with (
+        one_interrupt(),
         write_results(out, overwrite=overwrite) as writer,
         _work_directory() as work,
         open_workers(jobs) as workers,

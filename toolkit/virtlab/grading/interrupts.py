@@ -1,0 +1,34 @@
+"""Ctrl-C, once: the first one interrupts, and what follows it is not disturbed again.
+
+An interrupted grading still ends the programs under test, removes its folders and writes what is
+done. That takes a moment, in which people press Ctrl-C again, and a terminal or `timeout` may send
+the signal twice by itself.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+__all__ = ["one_interrupt"]
+
+
+@contextmanager
+def one_interrupt() -> Iterator[None]:
+    """Let the first SIGINT raise KeyboardInterrupt in this block, and ignore later ones."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # signals are the main thread's business
+        return
+
+    def interrupt(_number: int, _frame: FrameType | None) -> None:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGINT, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
