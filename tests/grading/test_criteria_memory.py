@@ -10,7 +10,7 @@ from timeline_builder import MemoryGuest, MemoryLab
 from virtlab.grading.criteria import judge
 from virtlab.grading.hints import HINTS
 from virtlab.model.criteria import CRITERIA
-from virtlab.model.timeline import EventRecord, MemoryCall, ProgramOutcome
+from virtlab.model.timeline import CallRecord, EventRecord, MemoryCall, ProgramOutcome
 from virtlab.model.units import NS_PER_S
 from virtlab.model.verdict import CriterionResult
 
@@ -227,6 +227,17 @@ def test_a_record_that_ends_early_is_not_the_whole() -> None:
 
     assert result.reason == "the record ends at 200 s of 240 s, so the whole could not be judged"
     assert result.status == "failed"
+
+
+@pytest.mark.parametrize("period_set", [True, False])
+def test_a_coordinator_that_saw_the_report_of_the_boot_only_is_told(period_set: bool) -> None:
+    names = ["virDomainMemoryStats", "virDomainSetMemoryStatsPeriod"][: 1 + period_set]
+    calls = tuple(CallRecord(0, name, "aos_vm1", "aos_vm1", None) for name in names)
+    timeline = replace(starved_memory().timeline(), calls=calls, calls_total=len(calls))
+
+    hint = judge(timeline, "takes-gradually", {"short_intervals_max": 0}).hint
+
+    assert hint == HINTS[f"takes-gradually:{'short' if period_set else 'no-period'}"]
 
 
 # --- alive

@@ -31,6 +31,8 @@ HINTS: Mapping[str, str] = MappingProxyType(
         "better the host would be after it",
         "takes-gradually:short": "watch unused memory rather than its size, and act before it "
         "reaches the floor; a consumer takes a full interval's growth until the next look",
+        "takes-gradually:no-period": "no statistics period was set, so the guest's report may be "
+        "that of its boot; look at how old the figures are",
         "takes-gradually:jump": "a balloon is moved in steps; give what the next intervals need",
         "takes-gradually:early-end": "the consumer wanted more and did not get it; look at what "
         "was decided in the intervals before its end",

@@ -30,6 +30,8 @@ __all__ = ["judge_reaches_maximum", "judge_releases_gradually", "judge_takes_gra
 # A balloon moves in batches of 256 pages, so it may miss a target by one of these. It also lets
 # 100 MiB pass as a third of 300. Source: Linux, virtio_balloon.c.
 _BATCH_MIB = 1.0
+_STATISTICS = "virDomainMemoryStats"
+_PERIOD = "virDomainSetMemoryStatsPeriod"
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,8 +179,16 @@ def _short(timeline: Timeline, guest: GuestTrack, episode: _Episode, limits: Lim
         else f"{guest.name} always has {figure(floor)} MiB unused while it can grow",
         at_s=start_ns / NS_PER_S,
         where=guest.name,
-        way="short",
+        way=_short_way(timeline),
     )
+
+
+def _short_way(timeline: Timeline) -> str:
+    """Tell a coordinator that saw the guest's boot only, as no statistics period was ever set."""
+    complete = timeline.calls_total == len(timeline.calls)
+    names = {call.procedure for call in timeline.calls}
+    blind = complete and _STATISTICS in names and _PERIOD not in names
+    return "no-period" if blind else "short"
 
 
 def _reach(
@@ -233,7 +243,7 @@ def _grows(
             f"{figure(_mib(start_kib))} MiB",
             at_s=timeline.times_ns[episode.first] / NS_PER_S,
             where=guest.name,
-            way="short",
+            way=_short_way(timeline),
         )
 
 
