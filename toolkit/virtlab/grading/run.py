@@ -30,7 +30,7 @@ from virtlab.subjects.build import INSIDE, BuildResult
 from virtlab.subjects.clock_library import clock_library, preload_environment
 from virtlab.subjects.clock_server import ClockServer
 from virtlab.subjects.launch import Process, ProcessExit, launch
-from virtlab.subjects.sandbox import Folder, Plan, Sandbox, make_work_directory
+from virtlab.subjects.sandbox import Folder, Limits, Plan, Sandbox, make_work_directory
 
 __all__ = ["RunRecord", "record_without_run", "run_program"]
 
@@ -173,6 +173,7 @@ class _Run:
             folders=folders,
             # A program that names no URI means the system's host, as root on a real one gets.
             env={**environment, "LIBVIRT_DEFAULT_URI": "qemu:///system"},
+            limits=Limits(address_space=not program.sanitised()),
         )
         return launch(plan, sandbox, self._selector)
 

@@ -64,6 +64,10 @@ class BuildResult:
     timed_out: bool = False
     duration_s: float = 0.0
 
+    def sanitised(self) -> bool:
+        """Tell whether it was built with AddressSanitizer, whose runtime starts by this name."""
+        return self.program is not None and b"__asan_init" in self.program.read_bytes()
+
 
 def build(
     source: ProgramSource, root: Path, sandbox: Sandbox, *, timeout_s: float = 60.0

@@ -339,8 +339,8 @@ def _holder(sandbox: Sandbox, limits: Limits) -> str:
         _at_most("f", limits.file_kib * 2),  # POSIX counts blocks of 512 bytes
         _at_most("n", limits.open_files),
     ]
-    if sandbox.cgroups is None or not sandbox.cgroups.bounds_memory:
-        # Address space, as nothing else is to hand: sanitizers, which reserve much, do not run.
+    bounded = sandbox.cgroups is not None and sandbox.cgroups.bounds_memory
+    if not bounded and limits.address_space:
         steps.append(_at_most("v", limits.memory_kib))
     if sandbox.cgroups is None or not sandbox.cgroups.bounds_processes:
         # The kernel counts all processes of the user, so those of others come on top.

@@ -67,6 +67,9 @@ class Limits:
     """What one run may use at most."""
 
     memory_kib: int = 1024 * 1024  # of the program and its children together, /tmp included
+    # Without control groups memory is bounded by address space, of which a sanitiser reserves
+    # terabytes that it never touches: such a program runs unbounded there.
+    address_space: bool = True
     processes: int = 128  # threads count too
     cpu_s: int = 900  # a backstop; the watchdog of a run is much stricter
     file_kib: int = 256 * 1024  # largest file
