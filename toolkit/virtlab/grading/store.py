@@ -99,6 +99,7 @@ def write_results(path: Path, *, overwrite: bool = False) -> Iterator[ResultWrit
     """
     check_target(path, overwrite=overwrite)
     path = path.absolute()
+    made_parent = not path.parent.exists()
     with _translated(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         beside = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
@@ -118,6 +119,9 @@ def write_results(path: Path, *, overwrite: bool = False) -> Iterator[ResultWrit
                 raise
     finally:
         shutil.rmtree(beside, ignore_errors=True)
+        if made_parent and not path.exists():
+            with contextlib.suppress(OSError):  # somebody else's results came in between
+                path.parent.rmdir()
 
 
 class ResultWriter:
