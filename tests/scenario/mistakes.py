@@ -686,4 +686,28 @@ MISTAKES: list[tuple[str, str, list[str]]] = [
             "  fix: remove brackets or indentation.",
         ],
     ),
+    (
+        "memory_mib: 8192}",
+        "memory_mib: 8192, swap_mib_s: 100}",
+        [
+            "s.yaml:6: host.swap_mib_s: the host has no swap whose speed could matter.",
+            "  fix: remove swap_mib_s, or give swap_mib.",
+        ],
+    ),
+    (
+        "    running: false",
+        "    swap_mib_s: 100\n    running: false",
+        [
+            "s.yaml:18: guests[2].swap_mib_s: the guest has no swap whose speed could matter.",
+            "  fix: remove swap_mib_s, or give swap_mib.",
+        ],
+    ),
+    (
+        "memory_mib: 8192}",
+        "memory_mib: 8192, balloon: tcg}",
+        [
+            's.yaml:6: host.balloon: "tcg" is not known.',
+            "  fix: use one of: kvm, emulation.",
+        ],
+    ),
 ]

@@ -45,6 +45,10 @@ class HostSpec:
     # What memory statistics show until a statistics period is set: "boot" is the guest's
     # report from its boot, unchanged for ever; "missing" is actual, rss and last_update only.
     stats_before_period: Literal["boot", "missing"] = "boot"
+    # How fast the disk behind the host's swap takes pages; None: swapping slows nobody down.
+    swap_kib_s: int | None = None
+    balloon: Literal["kvm", "emulation"] = "kvm"  # whose rates balloons have
+    balloon_batches: bool = False  # a balloon on its way shows whole batches of 1 MiB only
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +67,10 @@ class GuestSpec:
     idle_noise_max: float = 0.03  # upper bound of a vCPU's idle noise, as a share of one pCPU
     deflate_on_oom: bool = False
     running: bool = True
+    swap_kib: int = 0  # the guest's own swap space
+    swap_kib_s: int = 500 * 1024  # how fast pages are written to it
+    file_reads_kib_s: int = 0  # files read that are not cached: the page cache comes back
+    free_page_reporting: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -80,6 +80,9 @@ def _host(host: HostFile) -> HostSpec:
         mhz=host.mhz,
         cgroup_version=host.cgroup_version,
         stats_before_period=host.stats_before_period,
+        swap_kib_s=None if host.swap_mib_s is None else mib(host.swap_mib_s),
+        balloon=host.balloon,
+        balloon_batches=host.balloon_batches,
     )
 
 
@@ -105,6 +108,10 @@ def _guests(guest: GuestFile) -> Iterator[GuestSpec]:
             idle_noise_max=float(guest.idle_noise_max),
             deflate_on_oom=guest.deflate_on_oom,
             running=guest.running,
+            swap_kib=mib(guest.swap_mib),
+            swap_kib_s=mib(guest.swap_mib_s),
+            file_reads_kib_s=mib(guest.file_reads_mib_s),
+            free_page_reporting=guest.free_page_reporting,
         )
 
 

@@ -59,6 +59,7 @@ def _guest(
     document: Document, path: KeyPath, guest: GuestFile, host: HostFile | None
 ) -> Iterator[Problem]:
     yield from _guest_memory(document, path, guest)
+    yield from _guest_swap(document, path, guest)
     yield from _placement(document, path, guest, host)
     if guest.load is not None and not guest.running:
         what = "a load cannot run in a guest that is shut off."
@@ -89,6 +90,12 @@ def _guest_memory(document: Document, path: KeyPath, guest: GuestFile) -> Iterat
         yield document.problem((*path, "cache_mib"), what, f"set cache_mib to at most {room}.")
 
 
+def _guest_swap(document: Document, path: KeyPath, guest: GuestFile) -> Iterator[Problem]:
+    if "swap_mib_s" in guest.model_fields_set and not guest.swap_mib:
+        what = "the guest has no swap whose speed could matter."
+        yield document.problem((*path, "swap_mib_s"), what, "remove swap_mib_s, or give swap_mib.")
+
+
 def _placement(
     document: Document, path: KeyPath, guest: GuestFile, host: HostFile | None
 ) -> Iterator[Problem]:
@@ -109,6 +116,10 @@ def _host_memory(parts: Parts) -> Iterator[Problem]:
     host = parts.host
     if host is None:
         return
+    if host.swap_mib_s is not None and not host.swap_mib:
+        what = "the host has no swap whose speed could matter."
+        fix = "remove swap_mib_s, or give swap_mib."
+        yield parts.document.problem(("host", "swap_mib_s"), what, fix)
     if host.used_mib >= host.memory_mib:
         what = f"the host uses {host.used_mib} of its {host.memory_mib} MiB itself."
         yield parts.document.problem(("host", "used_mib"), what, "leave memory for guests.")

@@ -249,6 +249,23 @@ class HostFile(FileModel):
         description="memory statistics until a statistics period is set: the report of the "
         "guest's boot for ever, or none",
     )
+    swap_mib_s: PositiveMib | None = Field(
+        default=None,
+        examples=[500],
+        description="what the disk behind the host's swap takes in a second: guests that touch new "
+        "pages wait for it while the host swaps. Left out: swapping slows nobody",
+    )
+    balloon: Literal["kvm", "emulation"] = Field(
+        default="kvm",
+        examples=["emulation"],
+        description="whose rates balloons have; under emulation they are slower, and slower "
+        "still beside a busy vCPU",
+    )
+    balloon_batches: bool = Field(
+        default=False,
+        examples=[True],
+        description="a balloon on its way shows whole batches of 1 MiB only, as virtio's do",
+    )
 
 
 class GuestFile(FileModel):
@@ -309,6 +326,29 @@ class GuestFile(FileModel):
     )
     running: bool = Field(
         default=True, examples=[True], description="false: shut off until an event starts it"
+    )
+    swap_mib: Mib = Field(
+        default=0,
+        examples=[512],
+        description="the guest's own swap space; it is used before its out-of-memory killer comes",
+    )
+    # Measured on Linux with a swap file on a virtual disk: 500 to 620 MiB/s.
+    swap_mib_s: PositiveMib = Field(
+        default=500,
+        examples=[500],
+        description="what the guest's swap takes in a second; a process that grows waits for it",
+    )
+    file_reads_mib_s: Mib = Field(
+        default=0,
+        examples=[10],
+        description="files that the guest reads again, in MiB a second: the page cache comes back "
+        "up to cache_mib where memory is free",
+    )
+    free_page_reporting: bool = Field(
+        default=False,
+        examples=[True],
+        description="the guest reports free pages, and the host takes them back: resident memory "
+        "falls while the balloon's size stays",
     )
     load: LoadFile | None = Field(
         default=None, examples=[{"duty": 0.21}], description="load that runs from time 0 on"

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 from virtlab.model.scenario import GuestSpec
 from virtlab.model.timeline import EventRecord
 from virtlab.model.units import NS_PER_S
+from virtlab.simulator.cpu_law import BUSY
 from virtlab.simulator.engine import EventHandle, Priority
 from virtlab.simulator.guest_memory import GuestMemory
 from virtlab.simulator.vcpu import SimulatedVcpu
@@ -75,7 +76,12 @@ class SimulatedGuest:
             for index, mask in enumerate(spec.affinity)
         ]
         self.memory = GuestMemory(
-            spec, host.host_memory, host.queue, host.emit, lambda: host.balloon_moved(self)
+            spec,
+            host.host_memory,
+            host.queue,
+            host.emit,
+            lambda: host.balloon_moved(self),
+            lambda: any(vcpu.duty >= BUSY and vcpu.powered for vcpu in self.vcpus),
         )
 
     # Life cycle.

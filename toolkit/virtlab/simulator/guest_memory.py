@@ -5,16 +5,18 @@
 Between two events the consumer, the cache and the balloon move at constant rates, so every figure
 is a straight line and is read without changing anything. The rules, each where it is applied:
 
-- what grows takes free memory first, then page cache down to a small rest; the cache does not grow
-  back by itself (what it held would have to be read again);
+- what grows takes free memory first, then page cache down to a small rest, then, with swap space,
+  the guest's idle and oldest pages at the speed of its disk; the cache grows back as fast as
+  files are read again, where the guest reads any;
 - a balloon that finds no page stalls with some MiB free and tries again each 200 ms. It kills
   nothing; but the next allocation in the guest finds nothing either, so that the guest's OOM
   killer ends its biggest process, which is the consumer where there is one;
-- with deflate-on-OOM the balloon gives back what is asked for, and nothing dies;
+- with deflate-on-OOM the balloon gives back what is asked for, 1 MiB a call, and nothing dies. What
+  it holds then counts as available all the time (MemTotal stays); afterwards it takes it again;
 - a stalled guest without a consumer is short of memory for its own daemons as well: after three
   seconds the OOM killer takes one of them;
 - resident memory rises when pages are touched for the first time since they were given, and falls
-  only where the balloon takes pages away.
+  only where the balloon takes pages away, or where the guest reports free pages.
 
 The balloon itself knows no minimum: the floor is the coordinator's duty. Figures were compared with
 a guest under QEMU: 200 MiB in use and a target of 160 stalled with 4 MiB unused, and the next
@@ -31,10 +33,17 @@ from virtlab.model.scenario import GuestSpec
 from virtlab.model.timeline import EventRecord
 from virtlab.model.units import KIB_PER_MIB, NS_PER_S
 from virtlab.model.workload import MemoryGrowth
-from virtlab.simulator.balloon import DEFLATE_KIB_PER_NS, INFLATE_KIB_PER_NS, OUT_OF_PUFF_NS
+from virtlab.simulator.balloon import OUT_OF_PUFF_NS, in_batches, rates_of
 from virtlab.simulator.engine import EventHandle, EventQueue, Priority
+from virtlab.simulator.guest_swap import GuestSwap
 from virtlab.simulator.host_memory import HostMemory
 from virtlab.simulator.memory_report import MemoryReport
+from virtlab.simulator.page_reporting import (
+    REPORT_DELAY_NS,
+    REPORT_FREE_MIN_KIB,
+    REPORT_ORDER_KIB,
+    pass_kib,
+)
 
 __all__ = ["GuestMemory", "MemoryFigures"]
 
@@ -64,6 +73,8 @@ class MemoryFigures:
     rss_kib: int
     minor_faults: int
     major_faults: int
+    swap_in_kib: int
+    swap_out_kib: int
 
 
 @dataclass(slots=True)
@@ -87,8 +98,18 @@ class GuestMemory:
         queue: EventQueue,
         on_event: Callable[[EventRecord], None],
         on_balloon: Callable[[], None],
+        busy: Callable[[], bool] = lambda: False,
     ) -> None:
-        """Take the guest, the host that carries it, and who is told of events and balloon moves."""
+        """Take the guest, the host that carries it, and who is told of events and balloon moves.
+
+        Args:
+            spec: the guest.
+            host: carries it.
+            queue: the host's events.
+            on_event: is told of what happens.
+            on_balloon: is told that the balloon's size was reported.
+            busy: tells whether a vCPU of the guest never sleeps.
+        """
         self.spec = spec
         self.growing = False
         self._host = host
@@ -105,6 +126,15 @@ class GuestMemory:
         self._cache = _Line(0.0)
         self._consumer = _Line(0.0)
         self._rss = _Line(0.0)
+        self._swap = GuestSwap(spec.swap_kib, spec.swap_kib_s)
+        self._swapping = False
+        self._busy = busy
+        self._rates = rates_of(host.balloon)
+        self._batches = host.balloon_batches
+        self._from_kib = 0.0  # where the balloon's present move began
+        self._giving = False  # deflates on OOM
+        self._reporting: EventHandle | None = None  # the next pass of free page reporting
+        self._balloon_fault = False
         self._target_kib = 0
         self._processes_kib = 0
         self._stalled_ns: int | None = None  # since when the balloon finds no page
@@ -128,6 +158,8 @@ class GuestMemory:
         self._consumer = _Line(0.0)
         self._rss = _Line(self._held_kib(0))
         self._touched_kib = 0.0
+        self._swap.reset()
+        self._swapping = self._giving = False
         self._load, self.growing, self._stalled_ns = None, False, None
         self._host.join(self)
         self.report.boot(now_ns)
@@ -140,7 +172,8 @@ class GuestMemory:
         self._powered = False
         self._queue.cancel(self._next)
         self._queue.cancel(self._hold)
-        self._next = self._hold = None
+        self._queue.cancel(self._reporting)
+        self._next = self._hold = self._reporting = None
         self._load, self.growing = None, False
         self._host.leave(self)
         self.report.power_off()
@@ -155,6 +188,13 @@ class GuestMemory:
         self._target_kib = min(kib, self._max_kib)
         self._puff_until_ns = 0
         self._plan(now_ns)
+
+    def hold_balloon(self, now_ns: int, *, stuck: bool) -> None:
+        """Let the balloon stand still whatever is asked of it, or move again."""
+        self._balloon_fault = stuck
+        if self._powered:
+            self._settle(now_ns)
+            self._plan(now_ns)
 
     def set_maximum(self, kib: int) -> None:
         """Set the largest size of the next start."""
@@ -198,10 +238,12 @@ class GuestMemory:
         """Set what traced processes hold, as far as the guest has it to give."""
         self._settle(now_ns)
         room_kib = self._actual.kib - self.spec.kernel_kib - self._processes_kib - _FREE_MIN_KIB
+        room_kib += self._swap.kib
         wanted_kib = min(float(kib), max(room_kib - min(self._cache.kib, _CACHE_REST_KIB), 0.0))
         self._touched_kib += max(wanted_kib - self._consumer.kib, 0.0)
         self._consumer.kib = wanted_kib
         self._cache.kib = min(self._cache.kib, room_kib - wanted_kib)
+        self._swap.trim(self._swappable_kib())
         self._rss.kib = min(max(self._rss.kib, self._held_kib(0)), self._actual.kib)
         self._plan(now_ns)
 
@@ -213,8 +255,16 @@ class GuestMemory:
         actual_kib = int(self._actual.at(span_ns))
         cache_kib = int(self._cache.at(span_ns))
         consumer_kib = int(self._consumer.at(span_ns))
-        available_kib = max(actual_kib - self.spec.kernel_kib, 0)
-        unused_kib = max(available_kib - self._processes_kib - cache_kib - consumer_kib, 0)
+        owned_kib = max(actual_kib - self.spec.kernel_kib, 0)
+        swapped_kib = int(self._swap.at(span_ns))
+        held_kib = self._processes_kib + cache_kib + consumer_kib - swapped_kib
+        unused_kib = max(owned_kib - held_kib, 0)
+        # With deflate-on-OOM what the balloon holds stays in MemTotal and looks used.
+        available_kib = owned_kib
+        if self.spec.deflate_on_oom:
+            available_kib = max(self._max_kib - self.spec.kernel_kib, 0)
+        if self._actual.rate and (self._batches or self._giving):
+            actual_kib = int(in_batches(self._from_kib, actual_kib))
         grown_kib = self._consumer.rate * span_ns if self._consumer.rate > 0.0 else 0.0
         faults = int((self._touched_kib + grown_kib) / _PAGE_KIB)
         idle = (now_ns - self._booted_ns) * _IDLE_FAULTS_PER_S // NS_PER_S
@@ -228,7 +278,9 @@ class GuestMemory:
             consumer_kib=consumer_kib,
             rss_kib=int(self._rss.at(span_ns)),
             minor_faults=_BOOT_FAULTS + faults + idle,
-            major_faults=_BOOT_MAJOR_FAULTS,
+            major_faults=_BOOT_MAJOR_FAULTS + self._swap.read_faults(span_ns),
+            swap_in_kib=self._swap.read_kib(span_ns),
+            swap_out_kib=self._swap.written_kib(span_ns),
         )
 
     def statistics(self, now_ns: int) -> dict[str, int]:
@@ -247,6 +299,18 @@ class GuestMemory:
         """Return how fast that grows, in KiB/ns."""
         return self._rss.rate if self._powered else 0.0
 
+    def touch_rate(self) -> float:
+        """Return how fast it would touch new pages if the host's swap did not slow it."""
+        load = self._load
+        if load is None or not self.growing:
+            return 0.0
+        return load.rate_kib_s * self._speed / NS_PER_S
+
+    def repace(self, now_ns: int) -> None:
+        """Touch pages at the host's new pace."""
+        self._settle(now_ns)
+        self._plan(now_ns)
+
     # Moving on.
 
     def _settle(self, now_ns: int) -> None:
@@ -258,16 +322,20 @@ class GuestMemory:
                 self._touched_kib += self._consumer.rate * span_ns
             for line in (self._actual, self._cache, self._consumer, self._rss):
                 line.kib = line.at(span_ns)
+            self._swap.settle(span_ns)
             self._since_ns = now_ns
 
     def _plan(self, now_ns: int) -> None:
         """Set all rates from the state, and the event at which the first of them must change."""
         self._queue.cancel(self._next)
         self._next = None
+        way = self._actual.rate
         ends = self._set_rates(now_ns)
         if not self._powered:
             return
-        held_rate = self._cache.rate + self._consumer.rate
+        if (way > 0.0) != (self._actual.rate > 0.0) or way == 0.0:
+            self._from_kib = self._actual.kib
+        held_rate = self._cache.rate + self._consumer.rate - self._swap.rate
         ends += self._set_rss_rate(held_rate)
         spans = [kib / rate for kib, rate in ends if rate > 0.0]
         times = [now_ns + max(int(span) + 1, 1) for span in spans]
@@ -275,6 +343,7 @@ class GuestMemory:
             times.append(max(self._puff_until_ns, now_ns + 1))
         if times:
             self._next = self._queue.schedule(min(times), Priority.MEMORY, self._on_event_due)
+        self._plan_reporting(now_ns)
         self._host.changed()
         self.report.balloon(now_ns, moving=self._actual.rate != 0.0)
 
@@ -287,16 +356,29 @@ class GuestMemory:
         """Set the rates; return (KiB to go, KiB/ns) of each thing that will be reached."""
         grow = self._growth_rate()
         balloon = self._balloon_rate(now_ns)
-        need = grow - balloon  # how fast free memory shrinks
         free_kib = self._free_kib()
-        self._cache.rate = 0.0
+        reads = self._read_rate(free_kib)
+        back = self._back_rate(free_kib)
+        need = grow - balloon + reads + back  # how fast free memory shrinks
+        self._cache.rate, self._swap.rate = reads, -back
+        self._giving = False
         ends: list[tuple[float, float]] = []
+        if reads:
+            ends.append((self.spec.cache_kib - self._cache.kib, reads))
+        if back:
+            ends.append((self._processes_swapped_kib(), back))
         if need > 0.0:
             if free_kib > _FREE_MIN_KIB:
                 ends.append((free_kib - _FREE_MIN_KIB, need))
             elif self._cache.kib > _CACHE_REST_KIB:
                 self._cache.rate = -need
                 ends.append((self._cache.kib - _CACHE_REST_KIB, need))
+            elif (room_kib := self._swap.room_kib(self._swappable_kib())) > 1.0:
+                slowed = min(self._swap.speed / need, 1.0)
+                grow, balloon, need = grow * slowed, balloon * slowed, need * slowed
+                self._swap.rate = need
+                ends.append((room_kib, need))
+                self._tell_swapping(now_ns)
             else:
                 return self._exhausted(now_ns, grow, balloon)
         if balloon:
@@ -310,8 +392,9 @@ class GuestMemory:
 
     def _exhausted(self, now_ns: int, grow: float, balloon: float) -> list[tuple[float, float]]:
         """Nothing is free and the cache is gone: stall the balloon, or kill."""
-        if grow > 0.0 and self.spec.deflate_on_oom and self._actual.kib < self._max_kib:
+        if self._can_give(grow):
             # The driver gives back what the allocation asks for, a batch at a time.
+            self._giving = True
             self._actual.rate = self._consumer.rate = grow
             return [(self._max_kib - self._actual.kib, grow)]
         if grow > 0.0:
@@ -330,18 +413,67 @@ class GuestMemory:
         self._puff_until_ns = now_ns + OUT_OF_PUFF_NS
         return []
 
+    def _can_give(self, grow: float) -> bool:
+        if not self.spec.deflate_on_oom or self._balloon_fault:
+            return False
+        return grow > 0.0 and self._actual.kib < self._max_kib
+
     def _growth_rate(self) -> float:
-        load = self._load
-        if load is None or not self.growing:
-            return 0.0
-        return load.rate_kib_s * self._speed / NS_PER_S
+        return self.touch_rate() * self._host.pace
 
     def _balloon_rate(self, now_ns: int) -> float:
+        if self._balloon_fault:
+            return 0.0
         if self._actual.kib < self._target_kib:
-            return DEFLATE_KIB_PER_NS
+            return self._rates.deflate
         if self._actual.kib > self._target_kib and now_ns >= self._puff_until_ns:
-            return -INFLATE_KIB_PER_NS
+            return -(self._rates.inflate_busy if self._busy() else self._rates.inflate)
         return 0.0
+
+    def _read_rate(self, free_kib: float) -> float:
+        """Return how fast files that are read again fill the page cache, into free memory only."""
+        if free_kib > _FREE_MIN_KIB and self._cache.kib < self.spec.cache_kib - 1.0:
+            return self.spec.file_reads_kib_s / NS_PER_S
+        return 0.0
+
+    def _back_rate(self, free_kib: float) -> float:
+        """Return how fast idle processes get back what they have in swap."""
+        if free_kib > _FREE_MIN_KIB and self._processes_swapped_kib() > 1.0:
+            return self._swap.back_rate(_IDLE_FAULTS_PER_S)
+        return 0.0
+
+    def _swappable_kib(self) -> float:
+        return self._consumer.kib + max(self._processes_kib - _PROCESSES_REST_KIB, 0)
+
+    def _processes_swapped_kib(self) -> float:
+        return min(self._swap.kib, max(self._processes_kib - _PROCESSES_REST_KIB, 0))
+
+    def _tell_swapping(self, now_ns: int) -> None:
+        if not self._swapping:
+            self._swapping = True
+            self._tell(now_ns, "guest_swap", "the guest began to swap")
+
+    # Free page reporting.
+
+    def _plan_reporting(self, now_ns: int) -> None:
+        """Have a pass two seconds after a block of free memory is there that was not reported."""
+        if self.spec.free_page_reporting and self._reporting is None and self._unreported_kib():
+            self._reporting = self._queue.schedule(
+                now_ns + REPORT_DELAY_NS, Priority.MEMORY, self._report_pages
+            )
+
+    def _report_pages(self, now_ns: int) -> None:
+        self._reporting = None
+        self._settle(now_ns)
+        reported_kib = pass_kib(self._free_kib(), self._unreported_kib())
+        self._rss.kib -= reported_kib
+        self._plan(now_ns)
+
+    def _unreported_kib(self) -> float:
+        """Return the free memory that the host still holds; none where too little is free."""
+        unreported_kib = self._rss.kib - self._held_kib(0)
+        enough = self._free_kib() >= REPORT_FREE_MIN_KIB + _FREE_MIN_KIB
+        return unreported_kib if enough and unreported_kib >= REPORT_ORDER_KIB else 0.0
 
     def _set_rss_rate(self, held_rate: float) -> list[tuple[float, float]]:
         """Let resident memory follow what is held upwards, and the balloon downwards."""
@@ -370,6 +502,8 @@ class GuestMemory:
             self._actual.kib = max(self._actual.kib, float(self._target_kib))
         if self._cache.rate < 0.0:
             self._cache.kib = max(self._cache.kib, float(_CACHE_REST_KIB))
+        elif self._cache.rate > 0.0:
+            self._cache.kib = min(self._cache.kib, float(self.spec.cache_kib))
         self._rss.kib = min(self._rss.kib, self._actual.kib)
         load = self._load
         if load is None or not self.growing or load.until_kib is None:
@@ -382,7 +516,7 @@ class GuestMemory:
         return self._actual.kib - self._held_kib(0)
 
     def _held_kib(self, span_ns: int) -> float:
-        moving_kib = self._cache.at(span_ns) + self._consumer.at(span_ns)
+        moving_kib = self._cache.at(span_ns) + self._consumer.at(span_ns) - self._swap.at(span_ns)
         return self.spec.kernel_kib + self._processes_kib + moving_kib
 
     # Loads that end.
@@ -406,6 +540,8 @@ class GuestMemory:
         self._hold = None
         self._load, self.growing = None, False
         self._consumer = _Line(0.0)
+        self._swap.trim(self._swappable_kib())
+        self._swapping = False
         self._puff_until_ns = 0
 
     def _kill_consumer(self, now_ns: int) -> None:
@@ -418,6 +554,7 @@ class GuestMemory:
             return False
         freed_kib = (self._processes_kib - _PROCESSES_REST_KIB + 1) // 2
         self._processes_kib -= freed_kib
+        self._swap.trim(self._swappable_kib())
         self._stalled_ns = now_ns
         self._tell(
             now_ns, "oom_kill", "drained: the OOM killer ended a daemon", freed_kib=freed_kib

@@ -4,6 +4,10 @@ A guest costs the host its resident memory (rss), and nothing else. Where free m
 below a small reserve, the host swaps guests out; once swap is full as well it freezes, and with it
 all guests: there is nothing left that it could do without memory. A real kernel would first try
 its own OOM killer; a host on which that runs is lost for its guests too.
+
+Where the host says how fast its swap is, guests that touch new pages while it swaps wait for it:
+each page that comes needs one that goes, so that together they touch no more than it writes, each
+slowed alike. Loops that compute keep their few pages, which are the last to be swapped out.
 """
 
 from __future__ import annotations
@@ -13,6 +17,7 @@ from typing import Final, Protocol
 
 from virtlab.model.scenario import HostSpec
 from virtlab.model.timeline import EventRecord
+from virtlab.model.units import NS_PER_S
 from virtlab.simulator.engine import EventHandle, EventQueue, Priority
 
 __all__ = ["HOST_RESERVE_KIB", "HostMemory", "Resident"]
@@ -33,6 +38,12 @@ class Resident(Protocol):
     def rss_rate(self) -> float:
         """Return how fast that grows, in KiB/ns."""
 
+    def touch_rate(self) -> float:
+        """Return how fast it would touch new pages if nothing slowed it, in KiB/ns."""
+
+    def repace(self, now_ns: int) -> None:
+        """Take on the host's new pace."""
+
 
 class HostMemory:
     """The host's memory in virtual time."""
@@ -43,6 +54,10 @@ class HostMemory:
         """Take the machine, the host's events, and who is told of swapping and freezing."""
         self.frozen = False
         self.stats_before_period = spec.stats_before_period
+        self.balloon = spec.balloon
+        self.balloon_batches = spec.balloon_batches
+        self.pace = 1.0  # of all that touch new pages
+        self._repacing = False
         self.buffers_kib = spec.used_kib // _BUFFERS_SHARE
         self.cached_kib = spec.used_kib // _CACHED_SHARE
         self._spec = spec
@@ -91,6 +106,8 @@ class HostMemory:
             return
         held_kib = self.held_kib()
         self._judge(held_kib)
+        if self._spec.swap_kib_s is not None and self._due_pace() != self.pace:
+            self._plan_pace()
         rate = sum(resident.rss_rate() for resident in self._residents)
         if rate <= 0.0 or self.frozen:
             return
@@ -99,6 +116,24 @@ class HostMemory:
         self._crossing = self._queue.schedule(
             self._queue.now_ns + left_ns, Priority.MEMORY, lambda _now: self.changed()
         )
+
+    def _due_pace(self) -> float:
+        """Return the pace at which swap keeps up with all that is touched."""
+        wanted = sum(resident.touch_rate() for resident in self._residents)
+        speed = (self._spec.swap_kib_s or 0) / NS_PER_S
+        return speed / wanted if self._swapped and wanted > speed else 1.0
+
+    def _plan_pace(self) -> None:
+        """Have it set at the end of this step: a guest is just working out its rates."""
+        if not self._repacing:
+            self._repacing = True
+            self._queue.schedule(self._queue.now_ns, Priority.MEMORY, self._set_pace)
+
+    def _set_pace(self, now_ns: int) -> None:
+        self._repacing = False
+        self.pace = self._due_pace()
+        for resident in list(self._residents):
+            resident.repace(now_ns)
 
     def _judge(self, held_kib: int) -> None:
         over_kib = held_kib - self.pool_kib

@@ -88,8 +88,8 @@ class MemoryReport:
         shown["last_update"] = EPOCH_S + self._reported_ns // NS_PER_S if report else 0
         if report is not None:
             shown |= {
-                "swap_in": 0,
-                "swap_out": 0,
+                "swap_in": report.swap_in_kib,
+                "swap_out": report.swap_out_kib,
                 "major_fault": report.major_faults,
                 "minor_fault": report.minor_faults,
                 "unused": report.unused_kib,
