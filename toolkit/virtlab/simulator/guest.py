@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from dataclasses import replace
 from enum import IntEnum
 from random import Random
 from typing import TYPE_CHECKING, Final
@@ -41,48 +42,28 @@ class GuestState(IntEnum):
 # virDomainRunningReason, virDomainPausedReason, virDomainShutoffReason, virDomainCrashedReason
 _BOOTED, _UNPAUSED = 1, 5
 _BY_USER = 1
-_SHUT_DOWN, _DESTROYED = 1, 2
+_NEVER_RAN, _SHUT_DOWN, _DESTROYED = 0, 1, 2
 _PANICKED = 1
 
 
 class SimulatedGuest:
     """One guest; every action takes place at the host's now."""
 
-    def __init__(self, host: SimulatedHost, spec: GuestSpec, first_vcpu: int, seed: int) -> None:
+    def __init__(self, host: SimulatedHost, spec: GuestSpec, seed: int) -> None:
         """Define a guest that is shut off; `start` boots it."""
         self.spec = spec
         self.name = spec.name
         self.uuid = uuid.uuid5(_NAMESPACE, spec.name).bytes
         self.id = -1
         self.state = GuestState.SHUTOFF
-        self.reason = _SHUT_DOWN
+        self.reason = _NEVER_RAN
         self._host = host
         self._ending: EventHandle | None = None
-        everywhere = range(host.spec.pcpus)
-        self.vcpus = [
-            SimulatedVcpu(
-                spec.name,
-                index,
-                first_vcpu + index,
-                frozenset(
-                    everywhere if spec.affinity[index] is None else spec.affinity[index] or ()
-                ),
-                host.spec.pcpus,
-                host.queue,
-                # A text seeds a stream of its own, whatever PYTHONHASHSEED is.
-                Random(f"{seed} noise {spec.name} {index}"),
-                spec.idle_noise_max,
-            )
-            for index, mask in enumerate(spec.affinity)
-        ]
-        self.memory = GuestMemory(
-            spec,
-            host.host_memory,
-            host.queue,
-            host.emit,
-            lambda: host.balloon_moved(self),
-            lambda: any(vcpu.duty >= BUSY and vcpu.powered for vcpu in self.vcpus),
-        )
+        self._seed = seed
+        # All that it ever had; those beyond its present number rest, with their counters.
+        self.all_vcpus: list[SimulatedVcpu] = []
+        self.vcpus: list[SimulatedVcpu] = []
+        self._equip(spec)
 
     # Life cycle.
 
@@ -134,6 +115,59 @@ class SimulatedGuest:
     def reset(self) -> None:
         """Restart its machine without asking its system."""
         self.reboot()
+
+    # Its description.
+
+    def redefine(self, spec: GuestSpec) -> None:
+        """Become another machine of the same name, while it is shut off."""
+        assert self.id < 0
+        self.spec = spec
+        self._equip(spec)
+
+    def rename(self, name: str) -> None:
+        """Take another name, while it is shut off; `SimulatedHost.rename` keeps the books."""
+        self.name = name
+        self.spec = replace(self.spec, name=name)
+        for vcpu in self.all_vcpus:
+            vcpu.name = name
+        self.memory = self._memory_of(self.spec)
+
+    def _equip(self, spec: GuestSpec) -> None:
+        """Provide the vCPUs and the memory that a description asks for."""
+        everywhere = frozenset(range(self._host.spec.pcpus))
+        for index in range(len(self.all_vcpus), spec.vcpus):
+            affinity = spec.affinity[index]
+            self.all_vcpus.append(
+                SimulatedVcpu(
+                    spec.name,
+                    index,
+                    self._host.fresh_vcpu(),
+                    everywhere if affinity is None else frozenset(affinity),
+                    self._host.spec.pcpus,
+                    self._host.queue,
+                    # A text seeds a stream of its own, whatever PYTHONHASHSEED is.
+                    Random(f"{self._seed} noise {spec.name} {index}"),
+                    spec.idle_noise_max,
+                )
+            )
+        for vcpu in self.all_vcpus[: spec.vcpus]:
+            affinity = spec.affinity[vcpu.index]
+            mask = everywhere if affinity is None else frozenset(affinity)
+            if mask != vcpu.mask:
+                self._host.scheduler.set_mask(vcpu, mask)
+        self.vcpus = self.all_vcpus[: spec.vcpus]
+        self.memory = self._memory_of(spec)
+
+    def _memory_of(self, spec: GuestSpec) -> GuestMemory:
+        host = self._host
+        return GuestMemory(
+            spec,
+            host.host_memory,
+            host.queue,
+            host.emit,
+            lambda: host.balloon_moved(self),
+            lambda: any(vcpu.duty >= BUSY and vcpu.powered for vcpu in self.vcpus),
+        )
 
     # CPU.
 

@@ -14,6 +14,7 @@ from typing import Final, Literal
 
 from virtlab.model.scenario import (
     Event,
+    GuestSpec,
     LoseGuest,
     PinVcpu,
     Scenario,
@@ -75,8 +76,13 @@ class SimulatedHost:
         self.scheduler.on_batch_done = self._batch_done
         self.host_memory = HostMemory(self.spec, self.queue, self.emit)
         self._last_id = 0
+        self._last_vcpu = 0
+        self._seed = seed
         self._traces: dict[str, list[EventHandle]] = {}
-        self.guests: Mapping[str, SimulatedGuest] = self._define(scenario, seed)
+        self._guests: dict[str, SimulatedGuest] = {}
+        self.guests: Mapping[str, SimulatedGuest] = self._guests
+        for spec in scenario.guests:
+            self.define(spec)
         for guest in self.guests.values():
             if guest.spec.running:
                 guest.start()
@@ -119,7 +125,39 @@ class SimulatedHost:
             swap_used_kib=memory.swap_used_kib,
         )
 
+    # Guests that come and go.
+
+    def define(self, spec: GuestSpec, uuid: bytes | None = None) -> SimulatedGuest:
+        """Take in a guest that is shut off; its name must be free.
+
+        Its uuid follows from its name where none is given.
+        """
+        assert spec.name not in self._guests
+        guest = SimulatedGuest(self, spec, self._seed)
+        if uuid is not None:
+            guest.uuid = uuid
+        self._guests[spec.name] = guest
+        return guest
+
+    def forget(self, guest: SimulatedGuest) -> None:
+        """Let a guest that is shut off go for ever; its name is free again."""
+        assert guest.id < 0
+        del self._guests[guest.name]
+
+    def rename(self, guest: SimulatedGuest, name: str) -> None:
+        """Give a guest that is shut off another name, which must be free."""
+        assert guest.id < 0
+        assert name not in self._guests
+        del self._guests[guest.name]
+        guest.rename(name)
+        self._guests[name] = guest
+
     # What guests and memory tell the host.
+
+    def fresh_vcpu(self) -> int:
+        """Return a number that no vCPU had before; it settles choices among equals."""
+        self._last_vcpu += 1
+        return self._last_vcpu - 1
 
     def fresh_id(self) -> int:
         """Return a domain id that was never used before."""
@@ -149,16 +187,10 @@ class SimulatedHost:
 
     # The scenario's events.
 
-    def _define(self, scenario: Scenario, seed: int) -> dict[str, SimulatedGuest]:
-        guests: dict[str, SimulatedGuest] = {}
-        number = 0
-        for spec in scenario.guests:
-            guests[spec.name] = SimulatedGuest(self, spec, number, seed)
-            number += spec.vcpus
-        return guests
-
     def _happen(self, event: Event, now_ns: int) -> None:
-        guest = self.guests[event.guest]
+        guest = self.guests.get(event.guest)
+        if guest is None:
+            return  # a client undefined it, or gave it another name
         running = guest.id >= 0
         if isinstance(event, PinVcpu):
             guest.pin(event.vcpu, frozenset(event.pcpus))

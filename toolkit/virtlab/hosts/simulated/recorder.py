@@ -48,6 +48,8 @@ class Recorder:
     ) -> None:
         """Take over the host's `on_event`; build it before the host moves.
 
+        Its guests are those of the scenario; what a client defines later is not recorded.
+
         Args:
             host: the host to move and to watch.
             scenario: what it runs.
@@ -102,19 +104,20 @@ class Recorder:
     def pinned(self, guest: str, vcpu: int, pcpus: frozenset[int], effective: bool) -> None:
         """Note an affinity that the program set, at the host's now."""
         now_ns = self._host.now_ns
-        if now_ns <= self._end_ns:
+        if now_ns <= self._end_ns and (guest, vcpu) in self._masks:
             self._masks[guest, vcpu] = pcpus
             self._add_pin(now_ns, guest, vcpu, pcpus, effective, "program")
 
     def memory_set(self, guest: str, target_kib: int) -> None:
         """Note a balloon target that the program set, at the host's now."""
         now_ns = self._host.now_ns
-        if now_ns <= self._end_ns:
+        if now_ns <= self._end_ns and (guest, 0) in self._masks:
             self._memory_calls.append(MemoryCall(now_ns, guest, target_kib, "program"))
 
     def event(self, record: EventRecord) -> None:
         """Note something that happened to the host or to a guest."""
-        if record.time_ns <= self._end_ns:
+        known = record.guest is None or (record.guest, 0) in self._masks
+        if known and record.time_ns <= self._end_ns:
             self._events.append(record)
 
     def call(self, call: Call, error: str | None, time_ns: int) -> None:
@@ -218,7 +221,8 @@ class _GuestColumns:
             )
         else:
             self._memory.append((0, 0, 0, 0, 0))
-        for rows, vcpu in zip(self._vcpus, guest.vcpus, strict=True):
+        vcpus = guest.all_vcpus[: len(self._vcpus)]  # a client may have changed their number
+        for rows, vcpu in zip(self._vcpus, vcpus, strict=True):
             rows.append((vcpu.run_ns(), vcpu.delay_ns(), vcpu.pcpu if running else -1, vcpu.loaded))
 
     def track(self) -> GuestTrack:
