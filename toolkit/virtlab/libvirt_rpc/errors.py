@@ -42,6 +42,7 @@ __all__ = [
     "read_only",
     "rpc_error",
     "system_error",
+    "xml_error",
 ]
 
 
@@ -52,26 +53,49 @@ class ErrorCode(IntEnum):
     NO_SUPPORT = 3
     INVALID_ARG = 8
     OPERATION_FAILED = 9
+    NO_TARGET = 20
+    NO_NAME = 21
+    XML_ERROR = 27
     OPERATION_DENIED = 29
+    XML_DETAIL = 35
     SYSTEM_ERROR = 38
     RPC = 39
     NO_DOMAIN = 42
+    NO_NETWORK = 43
+    NO_STORAGE_POOL = 49
+    NO_STORAGE_VOL = 50
+    NO_NODE_DEVICE = 53
     OPERATION_INVALID = 55
+    NO_INTERFACE = 57
+    NO_NWFILTER = 62
+    NO_SECRET = 66
     CONFIG_UNSUPPORTED = 67
     OPERATION_TIMEOUT = 68
+    NO_DOMAIN_SNAPSHOT = 72
     ARGUMENT_UNSUPPORTED = 74
+    NO_DOMAIN_METADATA = 80
+    OVERFLOW = 82
     OPERATION_UNSUPPORTED = 84
+    XML_INVALID_SCHEMA = 92
+    NO_DOMAIN_CHECKPOINT = 103
 
 
 class ErrorDomain(IntEnum):
     """Which part of the host complains (virErrorDomain)."""
 
     NONE = 0
+    XML = 5
     RPC = 7
     QEMU = 10
     TEST = 12
     REMOTE = 13
+    STORAGE = 18
+    NETWORK = 19
     DOMAIN = 20  # the configuration of guests
+    NODE_DEVICE = 22
+    INTERFACE = 26
+    SECRET = 30
+    NWFILTER = 33
     CGROUP = 54
 
 
@@ -80,15 +104,29 @@ _TEMPLATES = {
     ErrorCode.NO_SUPPORT: "this function is not supported by the connection driver: %s",
     ErrorCode.INVALID_ARG: "invalid argument: %s",
     ErrorCode.OPERATION_FAILED: "operation failed: %s",
+    ErrorCode.XML_ERROR: "XML error: %s",
     ErrorCode.OPERATION_DENIED: "operation forbidden: %s",
+    ErrorCode.XML_DETAIL: "%s",
     ErrorCode.SYSTEM_ERROR: "%s",
     ErrorCode.RPC: "%s",
     ErrorCode.NO_DOMAIN: "Domain not found: %s",
+    ErrorCode.NO_NETWORK: "Network not found: %s",
+    ErrorCode.NO_STORAGE_POOL: "Storage pool not found: %s",
+    ErrorCode.NO_STORAGE_VOL: "Storage volume not found: %s",
+    ErrorCode.NO_NODE_DEVICE: "Node device not found: %s",
     ErrorCode.OPERATION_INVALID: "Requested operation is not valid: %s",
+    ErrorCode.NO_INTERFACE: "Interface not found: %s",
+    ErrorCode.NO_NWFILTER: "Network filter not found: %s",
+    ErrorCode.NO_SECRET: "Secret not found: %s",
     ErrorCode.CONFIG_UNSUPPORTED: "unsupported configuration: %s",
     ErrorCode.OPERATION_TIMEOUT: "Timed out during operation: %s",
+    ErrorCode.NO_DOMAIN_SNAPSHOT: "Domain snapshot not found: %s",
     ErrorCode.ARGUMENT_UNSUPPORTED: "argument unsupported: %s",
+    ErrorCode.NO_DOMAIN_METADATA: "metadata not found: %s",
+    ErrorCode.OVERFLOW: "numerical overflow: %s",
     ErrorCode.OPERATION_UNSUPPORTED: "Operation not supported: %s",
+    ErrorCode.XML_INVALID_SCHEMA: "XML document failed to validate against schema: %s",
+    ErrorCode.NO_DOMAIN_CHECKPOINT: "Domain checkpoint not found: %s",
 }
 
 _LEVEL_ERROR = 2
@@ -120,7 +158,8 @@ class ProtocolError(Exception):
 class LibvirtError(Exception):
     """A refused call, as the program under test will see it.
 
-    `str1` is the template of the message and `str2` the detail put into it.
+    `str1` is the template of the message and `str2` the detail put into it; `int1` is the errno of
+    a system error, and both numbers are 0 where libvirt's own check of an argument complains.
     """
 
     def __init__(
@@ -130,6 +169,9 @@ class LibvirtError(Exception):
         message: str,
         str1: str | None = None,
         str2: str | None = None,
+        *,
+        int1: int = -1,
+        int2: int = -1,
     ) -> None:
         message = message[:_TEXT_MAX]
         super().__init__(message)
@@ -138,6 +180,8 @@ class LibvirtError(Exception):
         self.message = message
         self.str1 = str1 and str1[:_TEXT_MAX]
         self.str2 = str2 and str2[:_TEXT_MAX]
+        self.int1 = int1
+        self.int2 = int2
 
     @classmethod
     def of(cls, code: ErrorCode, detail: str, domain: int = ErrorDomain.QEMU) -> LibvirtError:
@@ -153,13 +197,21 @@ class LibvirtError(Exception):
             DecodeError: the payload is no error.
         """
         wire = decode_all(_decoder(), data)
-        return cls(wire.code, wire.domain, wire.message or "", wire.str1, wire.str2)
+        return cls(
+            wire.code,
+            wire.domain,
+            wire.message or "",
+            wire.str1,
+            wire.str2,
+            int1=wire.int1,
+            int2=wire.int2,
+        )
 
     def to_wire(self) -> bytes:
         """Return the payload of the error's reply."""
         values: tuple[Any, ...] = (
             *(self.code, self.domain, self.message, _LEVEL_ERROR, None),
-            *(self.str1, self.str2, None, -1, -1, None),
+            *(self.str1, self.str2, None, self.int1, self.int2, None),
         )
         return _encoder()(values)
 
@@ -200,9 +252,15 @@ def read_only(function: str, domain: int = ErrorDomain.DOMAIN) -> LibvirtError:
     return LibvirtError.of(ErrorCode.OPERATION_DENIED, detail, domain)
 
 
-def system_error(detail: str, domain: int = ErrorDomain.QEMU) -> LibvirtError:
-    """Return error 38."""
-    return LibvirtError.of(ErrorCode.SYSTEM_ERROR, detail, domain)
+def system_error(detail: str, domain: int = ErrorDomain.QEMU, *, number: int = -1) -> LibvirtError:
+    """Return error 38; `number` is the system's own, such as ENOENT."""
+    template = _TEMPLATES[ErrorCode.SYSTEM_ERROR]
+    return LibvirtError(ErrorCode.SYSTEM_ERROR, domain, detail, template, detail, int1=number)
+
+
+def xml_error(detail: str, domain: int = ErrorDomain.DOMAIN) -> LibvirtError:
+    """Return error 27: a description says what it may not."""
+    return LibvirtError.of(ErrorCode.XML_ERROR, detail, domain)
 
 
 def rpc_error(detail: str) -> LibvirtError:

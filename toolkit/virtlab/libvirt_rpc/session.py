@@ -162,6 +162,7 @@ class ServerConnection:
 
     def _refuse_foreign(self, item: Packet) -> Call:
         """Refuse a call that is none of the table's."""
+        procedure = unknown_procedure(item.procedure)
         if item.program != packet.REMOTE_PROGRAM or item.version != packet.VERSION:
             error = errors.rpc_error(f"Cannot find program {item.program} version {item.version}")
         elif item.type != packet.CALL:
@@ -169,8 +170,7 @@ class ServerConnection:
         elif item.status != packet.STATUS_OK:
             error = errors.rpc_error(f"Unexpected message status {item.status}")
         else:
-            error = errors.no_support(f"procedure {item.procedure}")
-        procedure = unknown_procedure(item.procedure)
+            error = errors.no_support(procedure.function)
         return self._refuse(
             Call(procedure, (), item.serial, error, program=item.program, version=item.version)
         )

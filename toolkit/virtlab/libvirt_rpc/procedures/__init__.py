@@ -2,8 +2,20 @@
 
 from __future__ import annotations
 
-from virtlab.libvirt_rpc.procedures import connection, cpu, events, guests, memory, statistics
+from virtlab.libvirt_rpc.procedures import (
+    connection,
+    cpu,
+    definitions,
+    details,
+    events,
+    guests,
+    host,
+    memory,
+    resources,
+    statistics,
+)
 from virtlab.libvirt_rpc.procedures.declaration import EventMessage, Procedure
+from virtlab.libvirt_rpc.procedures.unserved import FUNCTIONS
 
 __all__ = ["BY_NAME", "BY_NUMBER", "MESSAGES_BY_NAME", "MESSAGES_BY_NUMBER", "unknown_procedure"]
 
@@ -13,6 +25,10 @@ _PROCEDURES = (
     *cpu.PROCEDURES,
     *memory.PROCEDURES,
     *statistics.PROCEDURES,
+    *definitions.PROCEDURES,
+    *details.PROCEDURES,
+    *host.PROCEDURES,
+    *resources.PROCEDURES,
     *events.PROCEDURES,
 )
 
@@ -21,9 +37,11 @@ BY_NAME: dict[str, Procedure] = {item.name: item for item in _PROCEDURES}
 MESSAGES_BY_NUMBER: dict[int, EventMessage] = {item.number: item for item in events.MESSAGES}
 MESSAGES_BY_NAME: dict[str, EventMessage] = {item.name: item for item in events.MESSAGES}
 
+assert not BY_NUMBER.keys() & FUNCTIONS.keys(), "a declared procedure is called unserved"
 assert len(BY_NUMBER) == len(BY_NAME) == len(_PROCEDURES), "a number or name is declared twice"
 
 
 def unknown_procedure(number: int) -> Procedure:
     """Return a stand-in for a procedure that is not declared, so that its call can be told."""
-    return Procedure(number, f"PROCEDURE_{number}", f"procedure {number}")
+    function = FUNCTIONS.get(number, f"procedure {number}")
+    return Procedure(number, f"PROCEDURE_{number}", function)

@@ -6,7 +6,7 @@ from virtlab.libvirt_rpc.procedures.declaration import EventMessage, Procedure
 from virtlab.libvirt_rpc.structs import fields
 from virtlab.libvirt_rpc.typed import Params
 from virtlab.libvirt_rpc.values import DOMAIN
-from virtlab.libvirt_rpc.xdr import I32, U64, Optional
+from virtlab.libvirt_rpc.xdr import I32, U64, Optional, String
 
 __all__ = ["MESSAGES", "PROCEDURES"]
 
@@ -74,7 +74,16 @@ MESSAGES = (
         state=I32,
         reason=I32,
     ),
+    EventMessage(
+        379,
+        "DOMAIN_EVENT_CALLBACK_METADATA_CHANGE",
+        callbackID=I32,
+        dom=DOMAIN,
+        type=I32,
+        nsuri=Optional(String()),
+    ),
     EventMessage(107, "DOMAIN_EVENT_LIFECYCLE", dom=DOMAIN, event=I32, detail=I32),
+    EventMessage(169, "DOMAIN_EVENT_REBOOT", dom=DOMAIN),
     EventMessage(276, "DOMAIN_EVENT_BALLOON_CHANGE", dom=DOMAIN, actual=U64),
     EventMessage(362, "CONNECT_EVENT_CONNECTION_CLOSED", reason=I32),
 )
