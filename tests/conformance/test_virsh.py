@@ -83,7 +83,7 @@ def test_node_commands_describe_the_scenarios_host(virsh: Virsh) -> None:
     assert info["Memory size"] == "6291456 KiB"
     assert virsh("hostname") == "virtlab"
     assert virsh("uri").startswith("qemu+unix:///system?socket=")
-    assert virsh("maxvcpus") == "16"
+    assert virsh("maxvcpus") == "255"
     assert "Running against daemon: 9.0.0" in virsh("version", "--daemon")
     assert "Running hypervisor: QEMU 7.2.22" in virsh("version")
     nodecpumap = dict(re.split(r":\s+", line) for line in virsh("nodecpumap").splitlines())
@@ -197,10 +197,13 @@ def test_domstats_gives_every_group_of_a_running_guest(lab: Any, virsh: Virsh) -
     assert stopped == [
         "Domain:",
         "'aos_off'",
-        "state.state=5",
-        *[word for word in stopped if word.startswith("state.reason=")],
-        "balloon.maximum=2097152",
-        "vcpu.maximum=1",
+        *("state.state=5", "state.reason=0"),
+        *("balloon.current=524288", "balloon.maximum=2097152"),
+        *("vcpu.current=1", "vcpu.maximum=1"),
+        *("block.count=1", "block.0.name=vda"),
+        "block.0.path=/var/lib/libvirt/images/aos_off.qcow2",
+        *("block.0.allocation=1073741824", "block.0.capacity=10737418240"),
+        "block.0.physical=1073741824",
     ]
     assert virsh("domstats", "--cpu-total", "--list-running").count("Domain:") == 3
 
@@ -360,9 +363,121 @@ def test_emulatorpin_keeps_what_it_was_given(virsh: Virsh) -> None:
     assert virsh("emulatorpin", "aos_vm1").split() == ["1-2"]
 
 
+def test_schedinfo_weighs_the_running_guest_and_stores_for_the_next_start(virsh: Virsh) -> None:
+    def shares(*words: str) -> str:
+        shown = virsh("schedinfo", "aos_vm1", *words)
+        return dict(re.split(r"\s*:\s+", line) for line in shown.splitlines())["cpu_shares"]
+
+    virsh("schedinfo", "aos_vm1", "--live", "--set", "cpu_shares=2048")
+    virsh("schedinfo", "aos_vm1", "--config", "--set", "cpu_shares=512")
+
+    assert (shares(), shares("--config")) == ("2048", "512")
+    virsh("destroy", "aos_vm1")
+    virsh("start", "aos_vm1")
+    assert shares() == "512"
+
+
+def test_cgroup_versions_differ_in_default_and_bounds(make_lab: Any, build: Any) -> None:
+    new = make_lab(build.scenario(cgroup_version=2))
+    old = make_lab(build.scenario(cgroup_version=1))
+
+    def cpu_shares(lab: Any, value: str = "") -> str:
+        words = ("--set", f"cpu_shares={value}") if value else ()
+        done = _run(lab.uri, "schedinfo", "aos_vm1", *words)
+        found = re.search(r"cpu_shares\s*: (\d+)", done.stdout)
+        return found.group(1) if found and done.returncode == 0 else done.stderr
+
+    assert (cpu_shares(old), cpu_shares(new)) == ("1024", "100")
+    assert (cpu_shares(old, "20000"), cpu_shares(new, "200")) == ("20000", "200")
+    for lab in (old, new):
+        assert "shares '1' must be in range [2, 262144]" in cpu_shares(lab, "1")
+    assert "cpu.weight': Numerical result out of range" in cpu_shares(new, "20000")
+
+
+def test_memtune_numatune_and_blkiotune_keep_what_they_were_given(
+    virsh: Virsh, refused: Virsh
+) -> None:
+    assert re.findall(r"(\w+)\s*: unlimited", virsh("memtune", "aos_vm1")) == [
+        "hard_limit",
+        "soft_limit",
+        "swap_hard_limit",
+    ]
+
+    virsh("memtune", "aos_vm1", "--hard-limit", "3145728")
+    virsh("blkiotune", "aos_vm1", "--weight", "500")
+    virsh("numatune", "aos_vm1", "--nodeset", "0", "--config")
+
+    assert "hard_limit     : 3145728" in virsh("memtune", "aos_vm1")
+    assert "must be lower than or equal to swap_hard_limit" in refused(
+        "memtune", "aos_vm1", "--swap-hard-limit", "5"
+    )
+    assert "weight         : 500" in virsh("blkiotune", "aos_vm1")
+    assert "numa_nodeset   : 0" in virsh("numatune", "aos_vm1", "--config")
+    assert ET.fromstring(virsh("dumpxml", "aos_vm1")).findtext("memtune/hard_limit") == "3145728"
+
+
+def test_a_host_without_networks_pools_and_devices_says_so(virsh: Virsh, refused: Virsh) -> None:
+    for words in (
+        ("net-list", "--all"),
+        ("pool-list", "--all"),
+        ("iface-list", "--all"),
+        ("nwfilter-list",),
+        ("nwfilter-binding-list",),
+        ("secret-list",),
+        ("nodedev-list",),
+        ("snapshot-list", "aos_vm1"),
+        ("checkpoint-list", "aos_vm1"),
+        ("domifaddr", "aos_vm1"),
+        ("domblkerror", "aos_vm1"),
+    ):
+        assert virsh(*words) in ("", "No errors found"), words
+    assert "Network not found: no network with matching name 'default'" in refused(
+        "net-info", "default"
+    ) or "failed to get network 'default'" in refused("net-info", "default")
+
+
+def test_host_commands_of_tools_are_answered(virsh: Virsh, refused: Virsh) -> None:
+    assert "qemu64" in virsh("cpu-models", "x86_64").split()
+    assert ET.fromstring(virsh("domcapabilities")).findtext("domain") == "kvm"
+    assert "shm_pages_to_scan 100" in virsh("node-memory-tune").replace("\t", " ")
+    assert virsh("freepages", "--all").splitlines()[0] == "Node 0:"
+    assert "Host SMBIOS information is not available" in refused("sysinfo")
+
+
+def test_a_stopped_guests_vcpus_change_for_its_next_start(virsh: Virsh, refused: Virsh) -> None:
+    virsh("setvcpus", "aos_off", "4", "--maximum", "--config")
+    virsh("setvcpus", "aos_off", "3", "--config")
+    virsh("start", "aos_off")
+
+    assert [line.split() for line in virsh("vcpucount", "aos_off").splitlines()] == [
+        ["maximum", "config", "4"],
+        ["maximum", "live", "4"],
+        ["current", "config", "3"],
+        ["current", "live", "3"],
+    ]
+    assert virsh("vcpuinfo", "aos_off").count("VCPU:") == 3
+    assert "failed to find appropriate hotpluggable vcpus" in refused("setvcpus", "aos_off", "4")
+    assert "greater than max allowable vcpus for the live domain: 9 > 4" in refused(
+        "setvcpus", "aos_off", "9"
+    )
+
+
+def test_questions_that_only_an_agent_could_answer_are_refused(refused: Virsh) -> None:
+    for words in (
+        ("domtime", "aos_vm1"),
+        ("domhostname", "aos_vm1", "--source", "agent"),
+        ("domfsinfo", "aos_vm1"),
+        ("guestinfo", "aos_vm1"),
+        ("domfstrim", "aos_vm1"),
+        ("shutdown", "aos_vm1", "--mode", "agent"),
+        ("set-user-password", "aos_vm1", "root", "secret"),
+    ):
+        assert "argument unsupported: QEMU guest agent is not configured" in refused(*words), words
+
+
 def test_unknown_guests_and_procedures_are_refused_in_libvirts_words(refused: Virsh) -> None:
     assert refused("dominfo", "nobody") == "error: failed to get domain 'nobody'"
-    assert "this function is not supported by the connection driver" in refused(
+    assert "this function is not supported by the connection driver: virDomainSave" in refused(
         "save", "aos_vm1", "/nowhere"
     )
 

@@ -6,6 +6,12 @@ import uuid as uuids
 
 from virtlab.hosts.simulated.driver import refusals
 from virtlab.hosts.simulated.driver.descriptions import capabilities_xml
+from virtlab.hosts.simulated.driver.machines import (
+    CPU_MODELS,
+    HOST_ARCHITECTURE,
+    OTHER_ARCHITECTURES,
+    domain_capabilities_xml,
+)
 from virtlab.hosts.simulated.driver.state import DriverState
 from virtlab.libvirt_rpc import errors
 
@@ -22,7 +28,7 @@ _AUTH_NONE = 0
 # virDrvFeature: string parameters, keepalive, event callbacks with filter, close callback.
 _FEATURES = frozenset({9, 10, 14, 15})
 # qemuConnectGetMaxVcpus: 16 where no type is given or QEMU emulates; KVM allows for more.
-_MAX_VCPUS = {"": 16, "qemu": 16, "kvm": 255}
+_MAX_VCPUS = {None: 16, "qemu": 16, "kvm": 255}
 
 _HOST_NAMESPACE = uuids.UUID("f8ff4c4f-6b6c-4c5b-9d5c-0d7f3f1c5a10")
 
@@ -79,7 +85,7 @@ class ConnectionHandlers:
 
     def connect_get_max_vcpus(self, kind: str | None) -> tuple[int]:
         """Return how many vCPUs a domain may have."""
-        count = _MAX_VCPUS.get((kind or "").lower())
+        count = _MAX_VCPUS.get(None if kind is None else kind.lower())
         if count is None:
             raise errors.invalid_argument(f"unknown type '{kind}'")
         return (count,)
@@ -87,6 +93,33 @@ class ConnectionHandlers:
     def connect_get_capabilities(self) -> tuple[str]:
         """Return the host's capabilities as XML."""
         return (self._capabilities,)
+
+    def connect_get_sysinfo(self, flags: int) -> tuple[str]:
+        """Refuse: a simulated machine has no firmware that could tell of it."""
+        refusals.check_flags(flags, 0, "qemuConnectGetSysinfo")
+        raise errors.config_unsupported("Host SMBIOS information is not available")
+
+    def connect_get_cpu_model_names(
+        self, arch: str, need_results: int, flags: int
+    ) -> tuple[list[str], int]:
+        """Return the names of the CPU models that libvirt knows for an architecture."""
+        refusals.check_flags(flags, 0, "qemuConnectGetCPUModelNames")
+        if arch not in OTHER_ARCHITECTURES and arch != HOST_ARCHITECTURE:
+            raise errors.invalid_argument(f"cannot find architecture {arch}")
+        models = list(CPU_MODELS) if arch == HOST_ARCHITECTURE else []
+        return (models if need_results else [], len(models))
+
+    def connect_get_domain_capabilities(
+        self,
+        emulator: str | None,
+        arch: str | None,
+        machine: str | None,
+        kind: str | None,
+        flags: int,
+    ) -> tuple[str]:
+        """Return what a domain on this host may have, as XML."""
+        refusals.check_flags(flags, 0, "qemuConnectGetDomainCapabilities")
+        return (domain_capabilities_xml(emulator, arch, machine, kind),)
 
     def connect_register_close_callback(self) -> tuple[()]:
         """Promise a message before the server closes; it never closes before its client."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from virtlab.hosts.simulated.driver import refusals
 from virtlab.hosts.simulated.driver.events import EventHub, tunable
-from virtlab.hosts.simulated.driver.state import CONFIG, LIVE, DriverState
+from virtlab.hosts.simulated.driver.state import CONFIG, LIVE, STRING_OKAY, DriverState
 from virtlab.hosts.simulated.driver.values import (
     cpu_map,
     format_cpu_list,
@@ -22,6 +22,8 @@ __all__ = ["CpuHandlers"]
 _VCPU_RUNNING = 1
 _VCPU_MAXIMUM = 4
 _VCPU_GUEST = 8
+_VCPU_HOTPLUGGABLE = 16
+_GUEST_VCPUS_MAX = 255
 
 _TOTAL_FIELDS = 3  # cpu_time user_time system_time
 _PER_CPU_FIELDS = 2  # cpu_time vcpu_time
@@ -55,22 +57,24 @@ class CpuHandlers:
         self, dom: DomainHandle, vcpu: int, cpumap: bytes, flags: int
     ) -> tuple[()]:
         """Bind a vCPU, of the running domain, of the stored one, or of both."""
-        if flags & ~(LIVE | CONFIG):
-            raise refusals.unsupported_flags(flags & ~(LIVE | CONFIG), "qemuDomainPinVcpuFlags")
+        refusals.check_flags(flags, LIVE | CONFIG, "qemuDomainPinVcpuFlags")
         guest = self._state.guest(dom)
         live, config = self._state.impact(guest, flags)
-        if vcpu >= len(guest.vcpus):
-            kind = "live" if live else "persistent"
-            raise errors.invalid_argument(
-                f"vcpu {vcpu} is out of range of {kind} cpu count {len(guest.vcpus)}"
-            )
+        stored = self._state.config(guest)
+        for meant, kind, most, count in (
+            (live, "live", len(guest.vcpus), len(guest.vcpus)),
+            (config, "persistent", stored.vcpus_max, stored.vcpus),
+        ):
+            if meant and vcpu >= most:
+                raise errors.invalid_argument(
+                    f"vcpu {vcpu} is out of range of {kind} cpu count {count}"
+                )
         pcpus = self._pinnable(cpumap)
         if live:
             effective = guest.pin(vcpu, pcpus)
             self._state.observer.pinned(guest.name, vcpu, pcpus, effective)
             self._events.emit(tunable(guest, f"cputune.vcpupin{vcpu}", format_cpu_list(pcpus)))
         if config:
-            stored = self._state.config(guest)
             stored.masks[vcpu] = pcpus
             stored.bound.add(vcpu)
         return ()
@@ -79,37 +83,93 @@ class CpuHandlers:
         self, dom: DomainHandle, ncpumaps: int, maplen: int, flags: int
     ) -> tuple[bytes, int]:
         """Return the masks of the first vCPUs."""
+        function = "GetVcpuPinInfo"
+        refusals.one_impact(flags, f"virDomain{function}")
+        refusals.check_flags(flags, LIVE | CONFIG, f"qemuDomain{function}")
         guest = self._state.guest(dom)
         live, _ = self._state.impact(guest, flags)
-        masks = ([vcpu.mask for vcpu in guest.vcpus] if live else self._state.config(guest).masks)[
+        masks = ([vcpu.mask for vcpu in guest.vcpus] if live else self._stored_masks(guest))[
             : max(ncpumaps, 0)
         ]
         return (b"".join(cpu_map(mask, max(maplen, 0)) for mask in masks), len(masks))
 
     def domain_get_vcpus_flags(self, dom: DomainHandle, flags: int) -> tuple[int]:
-        """Return how many vCPUs the domain has; the largest number is the same."""
+        """Return how many vCPUs the domain has, or may have."""
+        refusals.one_impact(flags, "virDomainGetVcpusFlags")
+        known = LIVE | CONFIG | _VCPU_MAXIMUM | _VCPU_GUEST
+        refusals.check_flags(flags, known, "qemuDomainGetVcpusFlags")
         guest = self._state.guest(dom)
+        live, _ = self._state.impact(guest, flags)
+        stored = self._state.config(guest)
         if flags & _VCPU_GUEST:
-            raise errors.argument_unsupported("QEMU guest agent is not configured")
-        self._state.impact(guest, flags)
-        return (guest.spec.vcpus,)
+            if live:
+                raise refusals.no_agent()
+            raise errors.invalid_argument(
+                "vCPU count provided by the guest agent can only be requested for live domains"
+            )
+        if flags & _VCPU_MAXIMUM:
+            return (stored.live_vcpus_max if live else stored.vcpus_max,)
+        return (guest.spec.vcpus if live else stored.vcpus,)
+
+    def domain_set_vcpus(self, dom: DomainHandle, nvcpus: int) -> tuple[()]:
+        """Change the number of vCPUs of a running domain."""
+        refusals.check_nonzero(nvcpus, "nvcpus", "virDomainSetVcpus")
+        return self.domain_set_vcpus_flags(dom, nvcpus, LIVE)
 
     def domain_set_vcpus_flags(self, dom: DomainHandle, nvcpus: int, flags: int) -> tuple[()]:
-        """Refuse any number of vCPUs but the present one."""
+        """Change the number of vCPUs, or the largest number, of the next start.
+
+        The vCPUs of a running domain cannot be plugged, as those that a real host starts a
+        domain with cannot be unplugged.
+        """
+        refusals.check_nonzero(nvcpus, "nvcpus", "virDomainSetVcpusFlags")
+        known = LIVE | CONFIG | _VCPU_MAXIMUM | _VCPU_GUEST | _VCPU_HOTPLUGGABLE
+        refusals.check_flags(flags, known, "qemuDomainSetVcpusFlags")
         guest = self._state.guest(dom)
-        self._state.impact(guest, flags)
-        if nvcpus > guest.spec.vcpus:
-            raise errors.invalid_argument(
-                "requested vcpus is greater than max allowable vcpus for the live domain: "
-                f"{nvcpus} > {guest.spec.vcpus}"
+        live, config = self._state.impact(guest, flags)
+        if flags & _VCPU_GUEST:
+            raise refusals.no_agent() if live else refusals.driver_invalid("domain is not running")
+        if flags & _VCPU_MAXIMUM:
+            self._set_most_vcpus(guest, nvcpus, live)
+            return ()
+        stored = self._state.config(guest)
+        for meant, kind, most in (
+            (live, "live", stored.live_vcpus_max),
+            (config, "persistent", stored.vcpus_max),
+        ):
+            if meant and nvcpus > most:
+                raise errors.invalid_argument(
+                    "requested vcpus is greater than max allowable vcpus for the "
+                    f"{kind} domain: {nvcpus} > {most}"
+                )
+        if live and nvcpus != guest.spec.vcpus:
+            raise errors.config_unsupported(
+                "failed to find appropriate hotpluggable vcpus to reach the desired target "
+                "vcpu count"
             )
-        if nvcpus != guest.spec.vcpus:
-            raise errors.operation_unsupported("vCPUs of the simulated host cannot be unplugged")
+        if config:
+            stored.vcpus = nvcpus
+            if guest.id < 0:
+                self._state.apply(guest)
         return ()
+
+    def _set_most_vcpus(self, guest: SimulatedGuest, most: int, live: bool) -> None:
+        if live:
+            raise errors.invalid_argument("maximum vcpu count of a live domain can't be modified")
+        if most > _GUEST_VCPUS_MAX:
+            raise errors.config_unsupported(
+                f"Maximum CPUs greater than specified machine type limit {_GUEST_VCPUS_MAX}"
+            )
+        stored = self._state.config(guest)
+        stored.masks += [self._state.all_pcpus] * (most - len(stored.masks))
+        stored.vcpus_max = most
+        stored.vcpus = min(stored.vcpus, most)
+        if guest.id < 0:
+            self._state.apply(guest)
 
     def domain_get_max_vcpus(self, dom: DomainHandle) -> tuple[int]:
         """Return the largest number of vCPUs of a running domain."""
-        return (self._state.running(dom).spec.vcpus,)
+        return (self._state.config(self._state.running(dom)).live_vcpus_max,)
 
     def domain_get_cpu_stats(
         self, dom: DomainHandle, nparams: int, start_cpu: int, ncpus: int, flags: int
@@ -118,6 +178,7 @@ class CpuHandlers:
 
         A question without room is one for the number of pCPUs (no CPUs) or of fields.
         """
+        refusals.check_flags(flags, STRING_OKAY, "qemuDomainGetCPUStats")
         guest = self._state.running(dom)
         if start_cpu == _TOTAL:
             if nparams == 0:
@@ -158,6 +219,10 @@ class CpuHandlers:
                 Param("vcpu_time", ParamType.ULLONG, vcpu_ns),
             ][:per_cpu]
         return (params, per_cpu)
+
+    def _stored_masks(self, guest: SimulatedGuest) -> list[frozenset[int]]:
+        stored = self._state.config(guest)
+        return stored.masks[: stored.vcpus]
 
     def _pinnable(self, cpumap: bytes) -> frozenset[int]:
         """Return the pCPUs of a map; those that the host lacks are left out without a word."""

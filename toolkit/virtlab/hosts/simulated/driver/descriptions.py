@@ -3,16 +3,63 @@
 from __future__ import annotations
 
 import uuid as uuids
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
+from dataclasses import dataclass
 from xml.etree import ElementTree as ET
 
+from virtlab.hosts.simulated.driver.domain_tree import child, put_text, remove
+from virtlab.hosts.simulated.driver.machines import EMULATOR, HOST_ARCHITECTURE, MACHINES
 from virtlab.hosts.simulated.driver.values import format_cpu_list
 from virtlab.model.scenario import GuestSpec, HostSpec
 
-__all__ = ["HOST_ARCHITECTURE", "HOST_CPU_MODEL", "capabilities_xml", "domain_xml"]
+__all__ = [
+    "DISK",
+    "HOST_CPU_MODEL",
+    "DomainFigures",
+    "capabilities_xml",
+    "disk_path",
+    "domain_xml",
+    "guest_template",
+]
 
-HOST_ARCHITECTURE = "x86_64"
 HOST_CPU_MODEL = "virtlab"
+DISK = "vda"
+
+# Scheduler parameters, and how cputune calls them.
+_CPU_TUNE = {
+    "cpu_shares": "shares",
+    "vcpu_period": "period",
+    "vcpu_quota": "quota",
+    "global_period": "global_period",
+    "global_quota": "global_quota",
+    "emulator_period": "emulator_period",
+    "emulator_quota": "emulator_quota",
+    "iothread_period": "iothread_period",
+    "iothread_quota": "iothread_quota",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class DomainFigures:
+    """What of a description a host changes by itself or at a client's call."""
+
+    name: str
+    uuid: bytes
+    id: int  # -1: a description without one, of a domain that is stopped or asked as inactive
+    current_kib: int  # the balloon's size
+    max_kib: int
+    vcpus: int
+    vcpus_max: int
+    masks: Sequence[frozenset[int] | None]  # for each vCPU; None where it may use all
+    emulator_mask: frozenset[int] | None
+    scheduler: Mapping[str, int]  # parameters that were set
+    memory_limits: Mapping[str, int]  # KiB
+    stats_period_s: int  # 0 where none is set
+    vnets: Sequence[str]  # the host's ends of the interfaces, while it runs
+    title: str
+    note: str
+    metadata: Sequence[ET.Element]
 
 
 def capabilities_xml(host: HostSpec, host_uuid: bytes) -> str:
@@ -25,10 +72,12 @@ def capabilities_xml(host: HostSpec, host_uuid: bytes) -> str:
     _text(cpu, "model", HOST_CPU_MODEL)
     ET.SubElement(cpu, "topology", sockets="1", dies="1", cores=str(host.pcpus), threads="1")
     ET.SubElement(cpu, "pages", unit="KiB", size="4")
+    ET.SubElement(cpu, "pages", unit="KiB", size="2048")
     cells = ET.SubElement(ET.SubElement(machine, "topology"), "cells", num="1")
     cell = ET.SubElement(cells, "cell", id="0")
     _text(cell, "memory", str(host.memory_kib), unit="KiB")
     _text(cell, "pages", str(host.memory_kib // 4), unit="KiB", size="4")
+    _text(cell, "pages", "0", unit="KiB", size="2048")
     ET.SubElement(ET.SubElement(cell, "distances"), "sibling", id="0", value="10")
     cpus = ET.SubElement(cell, "cpus", num=str(host.pcpus))
     for number in range(host.pcpus):
@@ -41,99 +90,128 @@ def capabilities_xml(host: HostSpec, host_uuid: bytes) -> str:
             core_id=str(number),
             siblings=str(number),
         )
+    security = ET.SubElement(machine, "secmodel")
+    _text(security, "model", "none")
+    _text(security, "doi", "0")
+    _add_guest(root)
+    return _document(root)
+
+
+def _add_guest(root: ET.Element) -> None:
+    """Say what machines guests may be."""
     guest = ET.SubElement(root, "guest")
     _text(guest, "os_type", "hvm")
     arch = ET.SubElement(guest, "arch", name=HOST_ARCHITECTURE)
     _text(arch, "wordsize", "64")
-    _text(arch, "emulator", "/usr/bin/qemu-system-x86_64")
+    _text(arch, "emulator", EMULATOR)
+    for alias, name in (("pc", "pc-i440fx-7.2"), ("q35", "pc-q35-7.2")):
+        most = str(MACHINES[name])
+        _text(arch, "machine", name, maxCpus=most)
+        _text(arch, "machine", alias, canonical=name, maxCpus=most)
     ET.SubElement(arch, "domain", type="qemu")
     ET.SubElement(arch, "domain", type="kvm")
+    features = ET.SubElement(guest, "features")
+    ET.SubElement(features, "acpi", default="on", toggle="yes")
+    ET.SubElement(features, "apic", default="on", toggle="no")
+
+
+def domain_xml(template: ET.Element, figures: DomainFigures) -> str:
+    """Return a domain's description: its template with the figures that hold now."""
+    root = deepcopy(template)
+    if figures.id >= 0:
+        root.set("id", str(figures.id))
+    put_text(root, "name", figures.name)
+    put_text(root, "uuid", str(uuids.UUID(bytes=figures.uuid)))
+    _write_notes(root, figures)
+    put_text(root, "memory", str(figures.max_kib), unit="KiB")
+    put_text(root, "currentMemory", str(figures.current_kib), unit="KiB")
+    vcpu = put_text(root, "vcpu", str(figures.vcpus_max), placement="static")
+    vcpu.attrib.pop("current", None)
+    vcpu.attrib.pop("cpuset", None)
+    if figures.vcpus != figures.vcpus_max:
+        vcpu.set("current", str(figures.vcpus))
+    _write_limits(root, figures)
+    _write_devices(child(root, "devices"), figures)
     return _document(root)
 
 
-def domain_xml(
-    spec: GuestSpec,
-    *,
-    uuid: bytes,
-    domain_id: int,
-    current_kib: int,
-    max_kib: int,
-    masks: Sequence[frozenset[int] | None],
-    stats_period_s: int,
-) -> str:
-    """Return a domain's description.
+def _write_notes(root: ET.Element, figures: DomainFigures) -> None:
+    for tag, text in (("title", figures.title), ("description", figures.note)):
+        if text:
+            put_text(root, tag, text)
+        else:
+            remove(root, tag)
+    remove(root, "metadata")
+    if figures.metadata:
+        child(root, "metadata").extend(deepcopy(element) for element in figures.metadata)
 
-    Args:
-        spec: the guest.
-        uuid: its 16 bytes.
-        domain_id: its id, or -1 for a description without one (stopped, or asked as inactive).
-        current_kib: the balloon's size.
-        max_kib: the largest size.
-        masks: for each vCPU the pCPUs that it is bound to, or None where it may use all.
-        stats_period_s: the balloon's statistics period, 0 where none is set.
-    """
-    root = ET.Element("domain", type="kvm")
-    if domain_id >= 0:
-        root.set("id", str(domain_id))
-    _text(root, "name", spec.name)
-    _text(root, "uuid", str(uuids.UUID(bytes=uuid)))
-    _text(root, "memory", str(max_kib), unit="KiB")
-    _text(root, "currentMemory", str(current_kib), unit="KiB")
-    _text(root, "vcpu", str(spec.vcpus), placement="static")
-    bound = [(number, mask) for number, mask in enumerate(masks) if mask is not None]
-    if bound:
-        tune = ET.SubElement(root, "cputune")
-        for number, mask in bound:
+
+def _write_limits(root: ET.Element, figures: DomainFigures) -> None:
+    remove(root, "memtune")
+    for limit, kib in figures.memory_limits.items():
+        _text(child(root, "memtune"), limit, str(kib), unit="KiB")
+    remove(root, "cputune")
+    for parameter, tag in _CPU_TUNE.items():
+        if parameter in figures.scheduler:
+            _text(child(root, "cputune"), tag, str(figures.scheduler[parameter]))
+    for number, mask in enumerate(figures.masks):
+        if mask is not None:
+            tune = child(root, "cputune")
             ET.SubElement(tune, "vcpupin", vcpu=str(number), cpuset=format_cpu_list(mask))
-    os_element = ET.SubElement(root, "os")
+    if figures.emulator_mask is not None:
+        tune = child(root, "cputune")
+        ET.SubElement(tune, "emulatorpin", cpuset=format_cpu_list(figures.emulator_mask))
+
+
+def _write_devices(devices: ET.Element, figures: DomainFigures) -> None:
+    for interface, vnet in zip(devices.findall("interface"), figures.vnets, strict=False):
+        target = interface.find("target")
+        if target is None:
+            target = ET.Element("target")
+            # After the source, as libvirt writes it.
+            interface.insert(min(2, len(interface)), target)
+        target.set("dev", vnet)
+    balloon = devices.find("memballoon")
+    if balloon is not None:
+        remove(balloon, "stats")
+        if figures.stats_period_s > 0:
+            ET.SubElement(balloon, "stats", period=str(figures.stats_period_s))
+
+
+def guest_template(spec: GuestSpec, uuid: bytes) -> ET.Element:
+    """Return the description of a scenario's guest, without the figures that change."""
+    root = ET.Element("domain", type="kvm")
+    os_element = child(root, "os")
     _text(os_element, "type", "hvm", arch=HOST_ARCHITECTURE, machine="pc-q35-7.2")
     ET.SubElement(os_element, "boot", dev="hd")
-    features = ET.SubElement(root, "features")
+    features = child(root, "features")
     ET.SubElement(features, "acpi")
     ET.SubElement(features, "apic")
-    ET.SubElement(root, "cpu", mode="host-passthrough", check="none", migratable="on")
-    ET.SubElement(root, "clock", offset="utc")
+    child(root, "cpu").attrib.update(mode="host-passthrough", check="none", migratable="on")
+    child(root, "clock").set("offset", "utc")
     for event, action in (("poweroff", "destroy"), ("reboot", "restart"), ("crash", "destroy")):
-        _text(root, f"on_{event}", action)
-    _devices(root, spec, uuid, domain_id, stats_period_s)
-    return _document(root)
-
-
-def _devices(
-    root: ET.Element, spec: GuestSpec, uuid: bytes, domain_id: int, stats_period_s: int
-) -> None:
-    devices = ET.SubElement(root, "devices")
-    _text(devices, "emulator", "/usr/bin/qemu-system-x86_64")
+        put_text(root, f"on_{event}", action)
+    devices = child(root, "devices")
+    _text(devices, "emulator", EMULATOR)
     disk = ET.SubElement(devices, "disk", type="file", device="disk")
     ET.SubElement(disk, "driver", name="qemu", type="qcow2")
-    ET.SubElement(disk, "source", file=disk_path(spec))
+    ET.SubElement(disk, "source", file=disk_path(spec.name))
     ET.SubElement(disk, "target", dev=DISK, bus="virtio")
     interface = ET.SubElement(devices, "interface", type="network")
     # QEMU's own prefix, then bytes of the uuid: as stable as the guest's name.
     address = ":".join(f"{byte:02x}" for byte in (0x52, 0x54, 0x00, *uuid[:3]))
     ET.SubElement(interface, "mac", address=address)
     ET.SubElement(interface, "source", network="default")
-    if domain_id >= 0:  # the host's end exists only while the guest runs
-        ET.SubElement(interface, "target", dev=interface_name(domain_id))
     ET.SubElement(interface, "model", type="virtio")
     balloon = ET.SubElement(devices, "memballoon", model="virtio")
     if spec.deflate_on_oom:
         balloon.set("autodeflate", "on")
-    if stats_period_s > 0:
-        ET.SubElement(balloon, "stats", period=str(stats_period_s))
+    return root
 
 
-DISK = "vda"
-
-
-def disk_path(spec: GuestSpec) -> str:
-    """Return the path of a guest's disk image, which is a name only."""
-    return f"/var/lib/libvirt/images/{spec.name}.qcow2"
-
-
-def interface_name(domain_id: int) -> str:
-    """Return the host's end of a running guest's interface."""
-    return f"vnet{domain_id - 1}"
+def disk_path(name: str) -> str:
+    """Return the path of a scenario guest's disk image, which is a name only."""
+    return f"/var/lib/libvirt/images/{name}.qcow2"
 
 
 def _text(parent: ET.Element, tag: str, text: str, **attributes: str) -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from virtlab.hosts.simulated.driver import refusals
-from virtlab.hosts.simulated.driver.descriptions import domain_xml
-from virtlab.hosts.simulated.driver.state import DriverState, handle_of
+from virtlab.hosts.simulated.driver.config import template_of
+from virtlab.hosts.simulated.driver.descriptions import DomainFigures, domain_xml
+from virtlab.hosts.simulated.driver.state import DomainConfig, DriverState, handle_of
 from virtlab.hosts.simulated.driver.values import in_ticks
 from virtlab.libvirt_rpc import errors
 from virtlab.libvirt_rpc.values import DomainHandle
@@ -25,15 +26,13 @@ class DomainHandlers:
 
     def __init__(self, state: DriverState) -> None:
         self._state = state
-        self._guests = tuple(state.host.guests.values())
 
     def connect_list_all_domains(
         self, need_results: int, flags: int
     ) -> tuple[list[DomainHandle], int]:
         """Return the domains that pass the filter, running ones by id first."""
-        if flags & ~_LIST_FLAGS:
-            raise refusals.unsupported_flags(flags & ~_LIST_FLAGS, "qemuConnectListAllDomains")
-        passes = list_filter(flags)
+        refusals.check_flags(flags, _LIST_FLAGS, "qemuConnectListAllDomains")
+        passes = list_filter(self._state, flags)
         chosen = [handle_of(guest) for guest in self._ordered() if passes(guest)]
         return (chosen if need_results else [], len(chosen))
 
@@ -55,10 +54,13 @@ class DomainHandlers:
 
     def domain_lookup_by_id(self, domain_id: int) -> tuple[DomainHandle]:
         """Return the running domain with an id."""
-        for guest in self._guests:
-            if guest.id == domain_id >= 0:
-                return (handle_of(guest),)
-        raise errors.no_domain_with_id(domain_id)
+        if domain_id < 0:
+            function = "virDomainLookupByID"
+            raise refusals.bad_argument(function, "id", f"id in {function} must be zero or greater")
+        guest = self._state.by_id.get(domain_id)
+        if guest is None:
+            raise errors.no_domain_with_id(domain_id)
+        return (handle_of(guest),)
 
     def domain_lookup_by_name(self, name: str) -> tuple[DomainHandle]:
         """Return the domain with a name."""
@@ -80,7 +82,7 @@ class DomainHandlers:
         spec = guest.spec
         if guest.id < 0:
             config = self._state.config(guest)
-            return (guest.state, config.max_memory_kib, config.memory_kib, spec.vcpus, 0)
+            return (guest.state, config.max_memory_kib, config.memory_kib, config.vcpus, 0)
         now_ns = self._state.host.now_ns
         return (
             guest.state,
@@ -92,30 +94,41 @@ class DomainHandlers:
 
     def domain_get_state(self, dom: DomainHandle, flags: int) -> tuple[int, int]:
         """Return the state and the reason for it."""
+        refusals.check_flags(flags, 0, "qemuDomainGetState")
         guest = self._state.guest(dom)
         return (guest.state, guest.reason)
 
     def domain_get_xml_desc(self, dom: DomainHandle, flags: int) -> tuple[str]:
         """Return the description, of the running domain or of its next start."""
-        if flags & ~_XML_FLAGS:
-            raise refusals.unsupported_flags(flags & ~_XML_FLAGS, "qemuDomainGetXMLDesc")
+        refusals.check_flags(flags, _XML_FLAGS, "qemuDomainGetXMLDesc")
         guest = self._state.guest(dom)
         config = self._state.config(guest)
-        live = guest.id >= 0 and not flags & _XML_INACTIVE
+        live = guest.id >= 0 and not (flags & _XML_INACTIVE and config.persistent)
+        settings = config.now if live else config.stored
         masks = [vcpu.mask for vcpu in guest.vcpus] if live else config.masks
         everything = self._state.all_pcpus
-        xml = domain_xml(
-            guest.spec,
+        figures = DomainFigures(
+            name=guest.name,
             uuid=guest.uuid,
-            domain_id=guest.id if live else -1,
+            id=guest.id if live else -1,
             current_kib=(
                 guest.memory.info_kib(self._state.host.now_ns) if live else config.memory_kib
             ),
             max_kib=config.live_max_memory_kib if live else config.max_memory_kib,
+            vcpus=guest.spec.vcpus if live else config.vcpus,
+            vcpus_max=config.live_vcpus_max if live else config.vcpus_max,
             masks=[None if mask == everything else mask for mask in masks],
+            emulator_mask=settings.emulator_mask,
+            scheduler=settings.scheduler,
+            memory_limits=settings.memory_limits,
             stats_period_s=config.stats_period_s,
+            vnets=config.vnets if live else (),
+            title=settings.title,
+            note=settings.note,
+            metadata=list(settings.metadata.values()),
         )
-        return (xml,)
+        template = template_of(settings, guest.spec, guest.uuid)
+        return (domain_xml(template, figures),)
 
     def domain_get_os_type(self, dom: DomainHandle) -> tuple[str]:
         """Return the kind of machine: fully virtualised."""
@@ -123,18 +136,16 @@ class DomainHandlers:
         return ("hvm",)
 
     def domain_get_autostart(self, dom: DomainHandle) -> tuple[int]:
-        """Return whether the domain starts with the host: none does."""
-        self._state.guest(dom)
-        return (0,)
+        """Return whether the domain starts with the host."""
+        return (int(self._state.config(self._state.guest(dom)).autostart),)
 
     def domain_is_active(self, dom: DomainHandle) -> tuple[int]:
         """Return whether the domain runs."""
         return (int(self._state.guest(dom).id >= 0),)
 
     def domain_is_persistent(self, dom: DomainHandle) -> tuple[int]:
-        """Return whether the domain outlives its end: each does."""
-        self._state.guest(dom)
-        return (1,)
+        """Return whether the domain outlives its end."""
+        return (int(self._state.config(self._state.guest(dom)).persistent),)
 
     def domain_is_updated(self, dom: DomainHandle) -> tuple[int]:
         """Return whether the stored description was changed while running: not tracked."""
@@ -143,33 +154,38 @@ class DomainHandlers:
 
     def domain_has_managed_save_image(self, dom: DomainHandle, flags: int) -> tuple[int]:
         """Return whether a saved state exists: never."""
+        refusals.check_flags(flags, 0, "qemuDomainHasManagedSaveImage")
         self._state.guest(dom)
         return (0,)
 
     def _ordered(self) -> list[SimulatedGuest]:
         """Return the running guests by id, then the others in the scenario's order."""
-        return sorted(self._guests, key=lambda guest: (guest.id < 0, guest.id))
+        guests = self._state.host.guests.values()
+        return sorted(guests, key=lambda guest: (guest.id < 0, guest.id))
 
     def _ids(self) -> list[int]:
-        return sorted(guest.id for guest in self._guests if guest.id >= 0)
+        return sorted(self._state.by_id)
 
     def _stopped(self) -> list[str]:
-        return [guest.name for guest in self._guests if guest.id < 0]
+        return [guest.name for guest in self._state.host.guests.values() if guest.id < 0]
 
 
-def list_filter(flags: int) -> Callable[[SimulatedGuest], bool]:
+def list_filter(state: DriverState, flags: int) -> Callable[[SimulatedGuest], bool]:
     """Return the test that a domain has to pass: groups of bits are ANDed, bits in one ORed."""
     groups = [group for mask in _FILTER_GROUPS if (group := flags & mask)]
-    return lambda guest: all(_traits(guest) & group for group in groups)
+    return lambda guest: all(_traits(guest, state.config(guest)) & group for group in groups)
 
 
 # Activity, persistence, state, managed save, autostart, snapshots, checkpoints.
 _FILTER_GROUPS = (0x3, 0xC, 0xF0, 0x300, 0xC00, 0x3000, 0xC000)
-# Persistent; without a saved state, autostart, snapshots or checkpoints.
-_COMMON_TRAITS = 0x4 | 0x200 | 0x800 | 0x2000 | 0x8000
+# Without a saved state, snapshots or checkpoints.
+_COMMON_TRAITS = 0x200 | 0x2000 | 0x8000
 _STATE_TRAITS = {GuestState.RUNNING: 0x10, GuestState.PAUSED: 0x20, GuestState.SHUTOFF: 0x40}
 
 
-def _traits(guest: SimulatedGuest) -> int:
+def _traits(guest: SimulatedGuest, config: DomainConfig) -> int:
     activity = 0x1 if guest.id >= 0 else 0x2
-    return _COMMON_TRAITS | activity | _STATE_TRAITS.get(guest.state, 0x80)
+    persistence = 0x4 if config.persistent else 0x8
+    start = 0x400 if config.autostart else 0x800
+    state = _STATE_TRAITS.get(guest.state, 0x80)
+    return _COMMON_TRAITS | activity | persistence | start | state

@@ -7,6 +7,8 @@ from typing import Any
 
 from virtlab.hosts.simulated.driver.connection import ConnectionHandlers
 from virtlab.hosts.simulated.driver.cpu import CpuHandlers
+from virtlab.hosts.simulated.driver.definitions import DefinitionHandlers
+from virtlab.hosts.simulated.driver.details import DetailHandlers
 from virtlab.hosts.simulated.driver.devices import DeviceHandlers
 from virtlab.hosts.simulated.driver.domains import DomainHandlers
 from virtlab.hosts.simulated.driver.events import (
@@ -16,8 +18,11 @@ from virtlab.hosts.simulated.driver.events import (
     lifecycle_events,
 )
 from virtlab.hosts.simulated.driver.lifecycle import LifecycleHandlers
+from virtlab.hosts.simulated.driver.limits import LimitHandlers
 from virtlab.hosts.simulated.driver.memory import MemoryHandlers
 from virtlab.hosts.simulated.driver.node import NodeHandlers
+from virtlab.hosts.simulated.driver.notes import NoteHandlers
+from virtlab.hosts.simulated.driver.resources import ResourceHandlers
 from virtlab.hosts.simulated.driver.state import DriverState, Observer, SilentObserver
 from virtlab.hosts.simulated.driver.statistics import StatisticsHandlers
 from virtlab.hosts.simulated.driver.tuning import TuningHandlers
@@ -27,6 +32,12 @@ __all__ = ["Handler", "SimulatedDriver"]
 
 # Takes a procedure's arguments in their order on the wire, returns its results in theirs.
 Handler = Callable[..., Any]
+
+# What procedures are about, by the first words of their names.
+_SUBJECTS = (
+    *("auth_", "connect_", "domain_", "node_"),
+    *("network_", "storage_", "interface_", "secret_", "nwfilter_"),
+)
 
 _STOPS = frozenset({"stopped", "destroyed", "crashed"})
 
@@ -46,16 +57,23 @@ class SimulatedDriver:
         """
         self.events = EventHub()
         self._state = DriverState(host, observer or SilentObserver())
+        self._tuning = TuningHandlers(self._state, self.events)
+        lifecycle = LifecycleHandlers(self._state, self.events, self._tuning)
         self.handlers: Mapping[str, Handler] = _methods(
             ConnectionHandlers(self._state),
             NodeHandlers(self._state),
             DomainHandlers(self._state),
             CpuHandlers(self._state, self.events),
-            TuningHandlers(self._state, self.events),
+            self._tuning,
+            LimitHandlers(self._state),
             MemoryHandlers(self._state),
             StatisticsHandlers(self._state),
-            LifecycleHandlers(self._state, self.events),
+            lifecycle,
+            DefinitionHandlers(self._state, self.events, lifecycle),
+            NoteHandlers(self._state, self.events),
             DeviceHandlers(self._state),
+            DetailHandlers(self._state),
+            ResourceHandlers(),
         )
         host.on_balloon = self._balloon_moved
         host.on_lifecycle = self._life_changed
@@ -71,6 +89,7 @@ class SimulatedDriver:
     def _life_changed(self, guest: SimulatedGuest, what: str) -> None:
         if what == "started":
             self._state.started(guest)
+            self._tuning.started(guest)
         elif what in _STOPS:
             self._state.stopped(guest)
         for event in lifecycle_events(guest, what):
@@ -82,5 +101,5 @@ def _methods(*groups: object) -> dict[str, Handler]:
         name.upper(): getattr(group, name)
         for group in groups
         for name in dir(type(group))
-        if name.startswith(("auth_", "connect_", "domain_", "node_"))
+        if name.startswith(_SUBJECTS)
     }

@@ -20,9 +20,12 @@ __all__ = [
     "EventHub",
     "Subscriptions",
     "balloon_changed",
+    "lifecycle",
     "lifecycle_events",
+    "metadata_changed",
     "rebooted",
     "tunable",
+    "tunables",
 ]
 
 # virDomainEventID
@@ -30,6 +33,7 @@ _LIFECYCLE = 0
 _REBOOT = 1
 _BALLOON_CHANGE = 13
 _TUNABLE = 17
+_METADATA_CHANGE = 23
 
 # The messages of clients that registered with a callback id, and of very old ones without.
 _MESSAGES = {
@@ -37,9 +41,11 @@ _MESSAGES = {
     _REBOOT: "DOMAIN_EVENT_CALLBACK_REBOOT",
     _BALLOON_CHANGE: "DOMAIN_EVENT_CALLBACK_BALLOON_CHANGE",
     _TUNABLE: "DOMAIN_EVENT_CALLBACK_TUNABLE",
+    _METADATA_CHANGE: "DOMAIN_EVENT_CALLBACK_METADATA_CHANGE",
 }
 _OLD_MESSAGES = {
     _LIFECYCLE: "DOMAIN_EVENT_LIFECYCLE",
+    _REBOOT: "DOMAIN_EVENT_REBOOT",
     _BALLOON_CHANGE: "DOMAIN_EVENT_BALLOON_CHANGE",
 }
 
@@ -158,5 +164,20 @@ def rebooted(guest: SimulatedGuest) -> DomainEvent:
 
 
 def tunable(guest: SimulatedGuest, field: str, value: str) -> DomainEvent:
-    """Return the event of a changed tunable."""
-    return DomainEvent(_TUNABLE, handle_of(guest), ([Param(field, ParamType.STRING, value)],))
+    """Return the event of a changed tunable that is a text."""
+    return tunables(guest, [Param(field, ParamType.STRING, value)])
+
+
+def tunables(guest: SimulatedGuest, params: list[Param]) -> DomainEvent:
+    """Return the event of tunables that were changed by one call."""
+    return DomainEvent(_TUNABLE, handle_of(guest), (params,))
+
+
+def lifecycle(dom: DomainHandle, event: int, detail: int) -> DomainEvent:
+    """Return a life-cycle event that the simulator does not know of, such as DEFINED."""
+    return DomainEvent(_LIFECYCLE, dom, (event, detail))
+
+
+def metadata_changed(guest: SimulatedGuest, kind: int, uri: str | None) -> DomainEvent:
+    """Return the event of a changed title, description or element of metadata."""
+    return DomainEvent(_METADATA_CHANGE, handle_of(guest), (kind, uri))

@@ -42,17 +42,19 @@ class MemoryHandlers:
 
     def domain_set_memory(self, dom: DomainHandle, memory: int) -> tuple[()]:
         """Set the balloon's target of a running domain."""
+        refusals.check_nonzero(memory, "memory", "virDomainSetMemory")
         return self.domain_set_memory_flags(dom, memory, LIVE)
 
     def domain_set_max_memory(self, dom: DomainHandle, memory: int) -> tuple[()]:
         """Set the largest size of a stopped domain."""
+        refusals.check_nonzero(memory, "memory", "virDomainSetMaxMemory")
         return self.domain_set_memory_flags(dom, memory, _MAXIMUM)
 
     def domain_set_memory_flags(self, dom: DomainHandle, memory: int, flags: int) -> tuple[()]:
         """Set the balloon's target, or the largest size, now or for the next start."""
+        refusals.check_nonzero(memory, "memory", "virDomainSetMemoryFlags")
         known = LIVE | CONFIG | _MAXIMUM
-        if flags & ~known:
-            raise refusals.unsupported_flags(flags & ~known, "qemuDomainSetMemoryFlags")
+        refusals.check_flags(flags, known, "qemuDomainSetMemoryFlags")
         guest = self._state.guest(dom)
         live, config = self._state.impact(guest, flags)
         stored = self._state.config(guest)
@@ -81,6 +83,7 @@ class MemoryHandlers:
         self, dom: DomainHandle, max_stats: int, flags: int
     ) -> tuple[list[tuple[int, int]]]:
         """Return what the guest last reported, and what the host sees of it."""
+        refusals.check_flags(flags, 0, "qemuDomainMemoryStats")
         guest = self._state.running(dom)
         statistics = guest.memory.statistics(self._state.host.now_ns)
         stats = [(tag, statistics[name]) for name, tag in MEMORY_TAGS.items() if name in statistics]
@@ -90,14 +93,13 @@ class MemoryHandlers:
         self, dom: DomainHandle, period: int, flags: int
     ) -> tuple[()]:
         """Have the guest report every so many seconds, or no more."""
-        if flags & ~(LIVE | CONFIG):
-            raise refusals.unsupported_flags(
-                flags & ~(LIVE | CONFIG), "qemuDomainSetMemoryStatsPeriod"
-            )
+        function = "virDomainSetMemoryStatsPeriod"
+        if period < 0:
+            message = f"period in {function} must be zero or greater"
+            raise refusals.bad_argument(function, "period", message)
+        refusals.check_flags(flags, LIVE | CONFIG, "qemuDomainSetMemoryStatsPeriod")
         guest = self._state.guest(dom)
         live, _ = self._state.impact(guest, flags)
-        if period < 0:
-            raise errors.invalid_argument("unable to set balloon driver collection period")
         if live:
             guest.set_stats_period(period)
         self._state.config(guest).stats_period_s = period

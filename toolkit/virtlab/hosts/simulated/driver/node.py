@@ -3,14 +3,36 @@
 from __future__ import annotations
 
 from virtlab.hosts.simulated.driver import refusals
-from virtlab.hosts.simulated.driver.descriptions import HOST_ARCHITECTURE
+from virtlab.hosts.simulated.driver.machines import HOST_ARCHITECTURE
 from virtlab.hosts.simulated.driver.state import DriverState
 from virtlab.hosts.simulated.driver.values import cpu_map, in_ticks
+from virtlab.libvirt_rpc import errors
+from virtlab.libvirt_rpc.errors import ErrorDomain
+from virtlab.libvirt_rpc.typed import Param, ParamType
 
 __all__ = ["NodeHandlers"]
 
 _BYTES_PER_KIB = 1024
 _ALL = -1  # cpuNum or cellNum of the whole host
+
+# Sizes of pages that an x86 machine has, in KiB; all memory here is in ordinary ones.
+_PAGE_KIB = 4
+_HUGE_PAGE_KIB = 2048
+
+# Kernel same-page merging of a host on which it was never switched on: Linux's defaults.
+_MEMORY_PARAMETERS = (
+    Param("shm_pages_to_scan", ParamType.UINT, 100),
+    Param("shm_sleep_millisecs", ParamType.UINT, 20),
+    Param("shm_pages_shared", ParamType.ULLONG, 0),
+    Param("shm_pages_sharing", ParamType.ULLONG, 0),
+    Param("shm_pages_unshared", ParamType.ULLONG, 0),
+    Param("shm_pages_volatile", ParamType.ULLONG, 0),
+    Param("shm_full_scans", ParamType.ULLONG, 0),
+    Param("shm_merge_across_nodes", ParamType.UINT, 1),
+)
+
+# virSecurityModel of a host with neither SELinux nor AppArmor: C texts with their closing zeros.
+_NO_MODEL = (list(b"none\0"), list(b"0\0"))
 
 Fields = list[tuple[str, int]]
 
@@ -37,6 +59,8 @@ class NodeHandlers:
 
     def node_get_cpu_stats(self, number: int, nparams: int, flags: int) -> tuple[Fields, int]:
         """Return time since boot by kind, of one pCPU or of all, in the kernel's ticks."""
+        if number < _ALL:
+            raise refusals.only_minus_one("cpuNum", "virNodeGetCPUStats")
         if number != _ALL and not 0 <= number < self._spec.pcpus:
             raise refusals.bad_node_cpu()
         numbers = range(self._spec.pcpus) if number == _ALL else (number,)
@@ -51,6 +75,8 @@ class NodeHandlers:
 
     def node_get_memory_stats(self, nparams: int, cell: int, flags: int) -> tuple[Fields, int]:
         """Return the host's memory, or that of its one NUMA cell."""
+        if cell < _ALL:
+            raise refusals.only_minus_one("cellNum", "virNodeGetMemoryStats")
         if cell not in (_ALL, 0):
             raise refusals.bad_cell()
         memory = self._host.memory()
@@ -69,3 +95,25 @@ class NodeHandlers:
             raise refusals.start_cell_out_of_range(start)
         free = self._host.memory().free_kib * _BYTES_PER_KIB
         return ([free] if maxcells > 0 else [],)
+
+    def node_get_free_pages(
+        self, pages: list[int], start: int, count: int, flags: int
+    ) -> tuple[list[int]]:
+        """Return how many pages of each size are free, cell by cell."""
+        refusals.check_flags(flags, 0, "qemuNodeGetFreePages")
+        if start > 0:
+            raise refusals.start_cell_out_of_range(start)
+        free = {_PAGE_KIB: self._host.memory().free_kib // _PAGE_KIB, _HUGE_PAGE_KIB: 0}
+        for size in pages:
+            if size not in free:
+                detail = f"page size {size} is not available on node {max(start, 0)}"
+                raise errors.operation_failed(detail, ErrorDomain.NONE)
+        return ([free[size] for size in pages] if count else [],)
+
+    def node_get_memory_parameters(self, nparams: int, flags: int) -> tuple[list[Param], int]:
+        """Return how the host merges equal pages: not at all."""
+        return (list(_MEMORY_PARAMETERS[: max(nparams, 0)]), len(_MEMORY_PARAMETERS))
+
+    def node_get_security_model(self) -> tuple[list[int], list[int]]:
+        """Return the security model: none."""
+        return _NO_MODEL

@@ -9,22 +9,31 @@ from virtlab.libvirt_rpc.errors import (
     ErrorCode,
     ErrorDomain,
     LibvirtError,
+    argument_unsupported,
     internal_error,
     operation_invalid,
     operation_unsupported,
 )
 
 __all__ = [
+    "bad_argument",
     "bad_cell",
     "bad_node_cpu",
+    "check_flags",
+    "check_nonzero",
     "driver_invalid",
+    "no_agent",
     "no_connection",
+    "no_metadata",
     "no_per_pcpu_times",
+    "one_impact",
+    "only_minus_one",
     "start_cell_out_of_range",
-    "unsupported_flags",
+    "transient",
 ]
 
 _NO_CONNECT = 5
+_LIVE_AND_CONFIG = 3  # virDomainModificationImpact
 
 
 def no_connection(name: str) -> LibvirtError:
@@ -38,32 +47,94 @@ def driver_invalid(detail: str) -> LibvirtError:
     return operation_invalid(detail, ErrorDomain.QEMU)
 
 
+def transient() -> LibvirtError:
+    """Return error 55 of a change to the stored description of a domain that has none."""
+    return operation_invalid("transient domains do not have any persistent config")
+
+
+def no_agent() -> LibvirtError:
+    """Return error 74 of a call that only a guest's agent could answer."""
+    return argument_unsupported("QEMU guest agent is not configured")
+
+
+def no_metadata() -> LibvirtError:
+    """Return error 80 of a note that a domain does not carry."""
+    detail = "Requested metadata element is not present"
+    return LibvirtError.of(ErrorCode.NO_DOMAIN_METADATA, detail, ErrorDomain.DOMAIN)
+
+
 def no_per_pcpu_times() -> LibvirtError:
     """Return error 84 of CPU statistics per pCPU on a host with cgroup v2."""
     detail = "operation 'getCpuacctPercpuUsage' not supported for backend 'cgroup V2'"
     return operation_unsupported(detail, ErrorDomain.CGROUP)
 
 
-def unsupported_flags(flags: int, function: str) -> LibvirtError:
-    """Return error 8 as libvirt's flag check gives it: template and detail are bare names."""
-    message = f"unsupported flags (0x{flags:x}) in function {function}"
-    return LibvirtError(ErrorCode.INVALID_ARG, ErrorDomain.QEMU, message, function, "flags")
+def bad_argument(
+    function: str, argument: str, message: str, domain: int = ErrorDomain.DOMAIN
+) -> LibvirtError:
+    """Return error 8 as libvirt's own checks of arguments give it.
+
+    Unlike other errors it has bare names for template and detail, and zeros for numbers.
+    """
+    return LibvirtError(ErrorCode.INVALID_ARG, domain, message, function, argument, int1=0, int2=0)
+
+
+def check_flags(flags: int, known: int, function: str) -> None:
+    """Refuse bits that a function of the QEMU driver does not know.
+
+    Raises:
+        LibvirtError: there are some.
+    """
+    if unknown := flags & ~known:
+        message = f"unsupported flags (0x{unknown:x}) in function {function}"
+        raise bad_argument(function, "flags", message, ErrorDomain.QEMU)
+
+
+def one_impact(flags: int, function: str) -> None:
+    """Refuse a question about the running and the stored domain at once.
+
+    Raises:
+        LibvirtError: both bits are set.
+    """
+    if flags & _LIVE_AND_CONFIG == _LIVE_AND_CONFIG:
+        message = (
+            "Flags 'VIR_DOMAIN_AFFECT_LIVE' and 'VIR_DOMAIN_AFFECT_CONFIG' are mutually exclusive"
+        )
+        raise bad_argument(function, "ctl", message)
+
+
+def check_nonzero(value: int, argument: str, function: str) -> None:
+    """Refuse a zero.
+
+    Raises:
+        LibvirtError: it is one.
+    """
+    if value == 0:
+        raise bad_argument(function, argument, f"{argument} in {function} must not be zero")
+
+
+def only_minus_one(argument: str, function: str) -> LibvirtError:
+    """Return error 8 of a negative number that is not the one which means all.
+
+    The memory statistics' check names the wrong argument in its detail, as real hosts do.
+    """
+    message = f"{argument} in {function} only accepts -1 as a negative value"
+    return bad_argument(function, "cpuNum", message)
 
 
 def bad_node_cpu() -> LibvirtError:
     """Return error 8 of node statistics for a pCPU that is not there."""
     function = "virHostCPUGetStatsLinux"
-    message = f"Invalid cpuNum in {function}"
-    return LibvirtError(ErrorCode.INVALID_ARG, ErrorDomain.NONE, message, function, "cpuNum")
+    return bad_argument(function, "cpuNum", f"Invalid cpuNum in {function}", ErrorDomain.NONE)
 
 
-def bad_cell() -> LibvirtError:
+def bad_cell(last: int = 0) -> LibvirtError:
     """Return error 8 of memory statistics for a NUMA cell that is not there."""
     function = "virHostMemGetStats"
-    message = f"cellNum in {function} must be less than or equal to 0"
-    return LibvirtError(ErrorCode.INVALID_ARG, ErrorDomain.NONE, message, function, "cellNum")
+    message = f"cellNum in {function} must be less than or equal to {last}"
+    return bad_argument(function, "cellNum", message, ErrorDomain.NONE)
 
 
-def start_cell_out_of_range(cell: int) -> LibvirtError:
+def start_cell_out_of_range(cell: int, last: int = 0) -> LibvirtError:
     """Return error 1 of a question for the free memory of cells that are not there."""
-    return internal_error(f"start cell {cell} out of range (0-0)", ErrorDomain.NONE)
+    return internal_error(f"start cell {cell} out of range (0-{last})", ErrorDomain.NONE)

@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Protocol
 
+from virtlab.hosts.simulated.driver import refusals
+from virtlab.hosts.simulated.driver.config import (
+    Disk,
+    DomainConfig,
+    config_of_definition,
+    config_of_guest,
+)
+from virtlab.hosts.simulated.driver.definition import Definition
 from virtlab.libvirt_rpc import errors
 from virtlab.libvirt_rpc.values import DomainHandle
 from virtlab.model.scenario import GuestSpec
+from virtlab.model.units import mib
 from virtlab.simulator.host import SimulatedGuest, SimulatedHost
 
 __all__ = [
     "CONFIG",
     "LIVE",
+    "STRING_OKAY",
     "DomainConfig",
     "DriverState",
     "Observer",
@@ -23,6 +34,13 @@ __all__ = [
 # virDomainModificationImpact
 LIVE = 1
 CONFIG = 2
+# virTypedParameterFlags: the client takes texts among parameters.
+STRING_OKAY = 4
+
+# What a guest that a client defines holds, unless it is too small for that: a scenario's defaults.
+_KERNEL_KIB = mib(64)
+_PROCESSES_KIB = mib(88)
+_CACHE_KIB = mib(170)
 
 
 class Observer(Protocol):
@@ -45,19 +63,6 @@ class SilentObserver:
         """Do nothing."""
 
 
-@dataclass(slots=True)
-class DomainConfig:
-    """What holds from a domain's next start on."""
-
-    masks: list[frozenset[int]]
-    memory_kib: int
-    max_memory_kib: int
-    live_max_memory_kib: int  # of the running domain, as it was at its start
-    stats_period_s: int = 0  # of the running domain, or of the next start
-    # vCPUs whose stored mask a client set; the others are left as the scenario has them.
-    bound: set[int] = field(default_factory=set)
-
-
 class DriverState:
     """The host behind the handlers, with its domains by uuid.
 
@@ -70,9 +75,17 @@ class DriverState:
         self.observer = observer
         self.all_pcpus = frozenset(range(host.spec.pcpus))
         self.by_uuid = {guest.uuid: guest for guest in host.guests.values()}
+        self.by_id: dict[int, SimulatedGuest] = {}
+        self._vnets = 0
         self.configs = {
-            guest.uuid: _config_of(guest.spec, self.all_pcpus) for guest in host.guests.values()
+            guest.uuid: config_of_guest(guest.spec, self.all_pcpus)
+            for guest in host.guests.values()
         }
+        for guest in sorted(host.guests.values(), key=lambda guest: guest.id):
+            if guest.id >= 0:
+                self._note_start(guest)
+
+    # Domains behind handles.
 
     def guest(self, dom: DomainHandle) -> SimulatedGuest:
         """Return the guest behind a handle.
@@ -105,11 +118,20 @@ class DriverState:
         config = self.configs[guest.uuid]
         return config.live_max_memory_kib if guest.id >= 0 else config.max_memory_kib
 
+    def disks(self, guest: SimulatedGuest) -> Sequence[Disk]:
+        """Return the guest's disks."""
+        return self.configs[guest.uuid].now.disks
+
+    def vnets(self, guest: SimulatedGuest) -> Sequence[str]:
+        """Return the host's ends of a running guest's interfaces."""
+        return self.configs[guest.uuid].vnets
+
     def impact(self, guest: SimulatedGuest, flags: int) -> tuple[bool, bool]:
         """Return whether flags of current, live and config mean the running guest, the stored one.
 
         Raises:
-            LibvirtError: the running one is meant and the guest does not run.
+            LibvirtError: the running one is meant and the guest does not run, or the stored one
+                of a guest that is forgotten when it stops.
         """
         live, config = bool(flags & LIVE), bool(flags & CONFIG)
         if not live and not config:
@@ -117,34 +139,110 @@ class DriverState:
             config = not live
         if live and guest.id < 0:
             raise errors.not_running()
+        if config and not self.configs[guest.uuid].persistent:
+            raise refusals.transient()
         return live, config
 
+    # Domains that come and go.
+
+    def define(self, definition: Definition, *, persistent: bool) -> SimulatedGuest:
+        """Take a new domain in, stopped.
+
+        The caller has made sure that neither its name nor its uuid is taken.
+        """
+        config = config_of_definition(definition, self.all_pcpus)
+        config.persistent = persistent
+        spec = self._spec_of(definition.name, config)
+        guest = self.host.define(spec, definition.uuid)
+        self.by_uuid[guest.uuid] = guest
+        self.configs[guest.uuid] = config
+        return guest
+
+    def redefine(self, guest: SimulatedGuest, definition: Definition) -> None:
+        """Give a domain another description, from its next start on."""
+        config = self.configs[guest.uuid]
+        fresh = config_of_definition(definition, self.all_pcpus)
+        fresh.autostart = config.autostart
+        if guest.id >= 0:
+            fresh.live, fresh.live_id, fresh.vnets = config.live, config.live_id, config.vnets
+            fresh.live_max_memory_kib = config.live_max_memory_kib
+            fresh.live_vcpus_max = config.live_vcpus_max
+            self.configs[guest.uuid] = fresh
+            return
+        self.configs[guest.uuid] = fresh
+        guest.redefine(self._spec_of(guest.name, fresh))
+
+    def forget(self, guest: SimulatedGuest) -> None:
+        """Let a stopped domain go for ever."""
+        del self.by_uuid[guest.uuid]
+        del self.configs[guest.uuid]
+        self.host.forget(guest)
+
+    # What the simulator tells.
+
     def stopped(self, guest: SimulatedGuest) -> None:
-        """Let a stopped guest take over the largest size stored for it."""
+        """Let a stopped guest take over what is stored for its next start, or forget it."""
         config = self.config(guest)
+        self.by_id.pop(config.live_id, None)
+        config.live, config.live_id, config.vnets = None, -1, ()
+        config.live_vcpus_max = config.vcpus_max
+        if not config.persistent:
+            self.forget(guest)
+            return
+        self.apply(guest)
+
+    def apply(self, guest: SimulatedGuest) -> None:
+        """Give a stopped guest the size and the vCPUs that are stored for it."""
+        config = self.config(guest)
+        if config.stored.template is not None:
+            guest.redefine(self._spec_of(guest.name, config))
+        elif config.vcpus != guest.spec.vcpus:  # the scenario's guest, otherwise as it was
+            affinity = tuple(self._affinity(mask) for mask in config.masks[: config.vcpus])
+            guest.redefine(replace(guest.spec, vcpus=config.vcpus, affinity=affinity))
         guest.set_max_memory(config.max_memory_kib)
 
     def started(self, guest: SimulatedGuest) -> None:
         """Let a started guest take over what was stored for its next start."""
         config = self.config(guest)
+        self._note_start(guest)
         config.live_max_memory_kib = config.max_memory_kib
+        config.live_vcpus_max = config.vcpus_max
         for number in sorted(config.bound):
-            guest.pin(number, config.masks[number])
+            if number < len(guest.vcpus):
+                guest.pin(number, config.masks[number])
         if config.memory_kib != guest.spec.memory_kib:
             guest.set_memory(config.memory_kib)
         if config.stats_period_s:
             guest.set_stats_period(config.stats_period_s)
 
+    def _note_start(self, guest: SimulatedGuest) -> None:
+        config = self.config(guest)
+        self.by_id[guest.id] = guest
+        config.live_id = guest.id
+        config.live = config.stored.copy()
+        first, self._vnets = self._vnets, self._vnets + config.stored.interfaces
+        config.vnets = tuple(f"vnet{number}" for number in range(first, self._vnets))
+
+    def _spec_of(self, name: str, config: DomainConfig) -> GuestSpec:
+        """Return the guest that a description asks for, with an ordinary system in it."""
+        size = config.memory_kib
+        kernel = min(_KERNEL_KIB, size // 4)
+        return GuestSpec(
+            name=name,
+            vcpus=config.vcpus,
+            memory_kib=size,
+            max_memory_kib=config.max_memory_kib,
+            affinity=tuple(self._affinity(mask) for mask in config.masks[: config.vcpus]),
+            kernel_kib=kernel,
+            processes_kib=min(_PROCESSES_KIB, size // 4),
+            cache_kib=min(_CACHE_KIB, size // 4),
+            deflate_on_oom=config.deflate_on_oom,
+        )
+
+    def _affinity(self, mask: frozenset[int]) -> tuple[int, ...] | None:
+        return None if mask == self.all_pcpus else tuple(sorted(mask & self.all_pcpus)) or None
+
 
 def handle_of(guest: SimulatedGuest) -> DomainHandle:
     """Return the handle of a guest as it is now."""
     return DomainHandle(guest.name, guest.uuid, guest.id)
-
-
-def _config_of(spec: GuestSpec, all_pcpus: frozenset[int]) -> DomainConfig:
-    return DomainConfig(
-        masks=[all_pcpus if mask is None else frozenset(mask) for mask in spec.affinity],
-        memory_kib=spec.memory_kib,
-        max_memory_kib=spec.max_memory_kib,
-        live_max_memory_kib=spec.max_memory_kib,
-    )

@@ -6,12 +6,13 @@ number of vCPUs and whether it runs. One template for each is kept and filled wi
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from virtlab.hosts.simulated.driver import refusals
-from virtlab.hosts.simulated.driver.descriptions import DISK, disk_path, interface_name
+from virtlab.hosts.simulated.driver.config import Disk
+from virtlab.hosts.simulated.driver.devices import DISK_BYTES, DISK_USED_BYTES
 from virtlab.hosts.simulated.driver.domains import list_filter
-from virtlab.hosts.simulated.driver.state import DriverState, handle_of
+from virtlab.hosts.simulated.driver.state import DomainConfig, DriverState, handle_of
 from virtlab.hosts.simulated.driver.values import in_ticks
 from virtlab.libvirt_rpc import errors
 from virtlab.libvirt_rpc.typed import ParamType, StatsLayout
@@ -27,6 +28,7 @@ __all__ = ["StatisticsHandlers"]
 _STATE, _CPU, _BALLOON, _VCPU, _INTERFACE, _BLOCK = 1, 2, 4, 8, 16, 32
 _SERVED = _STATE | _CPU | _BALLOON | _VCPU | _INTERFACE | _BLOCK
 _KNOWN = 0x7FF
+_KNOWN_STOPPED = _KNOWN & ~(128 | 512 | 1024)  # QEMU itself would have to tell of these
 
 # virConnectGetAllDomainStatsFlags
 _ENFORCE = 1 << 31
@@ -55,29 +57,21 @@ _BALLOON_FIELDS = (
     ("balloon.rss", "rss"),
 )
 _NET_COUNTERS = tuple(
-    f"net.0.{way}.{what}" for way in ("rx", "tx") for what in ("bytes", "pkts", "errs", "drop")
+    f"{way}.{what}" for way in ("rx", "tx") for what in ("bytes", "pkts", "errs", "drop")
 )
-_BLOCK_COUNTERS = tuple(
-    f"block.0.{what}"
-    for what in (
-        "rd.reqs",
-        "rd.bytes",
-        "rd.times",
-        "wr.reqs",
-        "wr.bytes",
-        "wr.times",
-        "fl.reqs",
-        "fl.times",
-    )
+_BLOCK_COUNTERS = (
+    *("rd.reqs", "rd.bytes", "rd.times"),
+    *("wr.reqs", "wr.bytes", "wr.times"),
+    *("fl.reqs", "fl.times"),
 )
-_BLOCK_SIZES = ("block.0.allocation", "block.0.capacity", "block.0.physical")
-_DISK_BYTES = 10 << 30
-_DISK_USED_BYTES = 1 << 30
+_BLOCK_SIZES = ("allocation", "capacity", "physical")
 _NET_VALUES = (0,) * len(_NET_COUNTERS)
-_BLOCK_VALUES = (0,) * len(_BLOCK_COUNTERS) + (_DISK_USED_BYTES, _DISK_BYTES, _DISK_USED_BYTES)
+_BLOCK_VALUES = (0,) * len(_BLOCK_COUNTERS)
+_BLOCK_SIZE_VALUES = (DISK_USED_BYTES, DISK_BYTES, DISK_USED_BYTES)
 
-# Groups, vCPUs, running, names of the memory statistics there are.
-_LayoutKey = tuple[int, int, bool, tuple[str, ...]]
+# Groups, vCPUs, running, names of the memory statistics there are, number of interfaces, and for
+# each disk whether something lies in it.
+_LayoutKey = tuple[int, int, bool, tuple[str, ...], int, tuple[bool, ...]]
 
 
 class StatisticsHandlers:
@@ -94,24 +88,22 @@ class StatisticsHandlers:
         self, doms: list[DomainHandle], stats: int, flags: int
     ) -> tuple[list[Encoded]]:
         """Return the statistics of the domains given, or of all that pass the filter."""
-        unknown = flags & ~(_ENFORCE | _BACKING | _NOWAIT | _LIST_FILTERS)
-        if unknown:
-            raise refusals.unsupported_flags(unknown, "qemuConnectGetAllDomainStats")
-        if flags & _ENFORCE and stats & ~_KNOWN:
-            raise errors.argument_unsupported(
-                f"Stats types bits 0x{stats & ~_KNOWN:x} are not supported by this daemon"
-            )
+        known = _ENFORCE | _BACKING | _NOWAIT | _LIST_FILTERS
+        refusals.check_flags(flags, known, "qemuConnectGetAllDomainStats")
         groups = (stats or _SERVED) & _SERVED
         if doms:
             by_uuid = self._state.by_uuid
             guests = [by_uuid[dom.uuid] for dom in doms if dom.uuid in by_uuid]
         else:
-            passes = list_filter(flags & _LIST_FILTERS)
+            passes = list_filter(self._state, flags & _LIST_FILTERS)
             guests = [guest for guest in self._ordered() if passes(guest)]
+        if flags & _ENFORCE:
+            _enforce(stats, guests)
         return ([self._record(guest, groups) for guest in guests],)
 
     def _record(self, guest: SimulatedGuest, groups: int) -> Encoded:
         running = guest.id >= 0
+        config = self._state.config(guest)
         values: list[int | str] = []
         memory_names: tuple[str, ...] = ()
         if groups & _STATE:
@@ -122,35 +114,82 @@ class StatisticsHandlers:
             if running:
                 now_ns = self._state.host.now_ns
                 statistics = guest.memory.statistics(now_ns)
-                values += (guest.memory.info_kib(now_ns), self._state.max_kib(guest))
+                values += (guest.memory.info_kib(now_ns), config.live_max_memory_kib)
                 memory_names = tuple(statistics)
                 values += [statistics[name] for _, name in _BALLOON_FIELDS if name in statistics]
             else:
-                values.append(self._state.max_kib(guest))
+                values += (config.memory_kib, config.max_memory_kib)
         if groups & _VCPU:
-            self._add_vcpus(guest, values, running)
+            self._add_vcpus(guest, config, values, running)
+        nets: Sequence[str] = ()
         if running and groups & _INTERFACE:
-            values += (1, interface_name(guest.id), *_NET_VALUES)
-        if running and groups & _BLOCK:
-            values += (1, DISK, disk_path(guest.spec), *_BLOCK_VALUES)
-        key = (groups, guest.spec.vcpus, running, memory_names)
+            nets = config.vnets
+            values.append(len(nets))
+            for name in nets:
+                values += (name, *_NET_VALUES)
+        disks: Sequence[Disk] = ()
+        if groups & _BLOCK:
+            disks = config.now.disks
+            self._add_disks(disks, values, running)
+        key = (
+            groups,
+            guest.spec.vcpus,
+            running,
+            memory_names,
+            len(nets),
+            tuple([path != "" for _, path in disks]),
+        )
         layout = self._layouts.get(key)
         if layout is None:
             layout = self._layouts[key] = _layout(*key)
         return layout.record(handle_of(guest), values)
 
     @staticmethod
-    def _add_vcpus(guest: SimulatedGuest, values: list[int | str], running: bool) -> None:
+    def _add_disks(disks: Sequence[Disk], values: list[int | str], running: bool) -> None:
+        values.append(len(disks))
+        for name, path in disks:
+            values.append(name)
+            if path:
+                values.append(path)
+            if running:
+                values += _BLOCK_VALUES
+            if path:
+                values += _BLOCK_SIZE_VALUES
+
+    @staticmethod
+    def _add_vcpus(
+        guest: SimulatedGuest, config: DomainConfig, values: list[int | str], running: bool
+    ) -> None:
         if not running:
-            values.append(guest.spec.vcpus)
+            values += (config.vcpus, config.vcpus_max)
             return
-        values += (guest.spec.vcpus, guest.spec.vcpus)
+        values += (guest.spec.vcpus, config.live_vcpus_max)
         for vcpu in guest.vcpus:
             # Linux keeps no wait time where schedstats are off, as they are by default.
             values += (_VCPU_RUNNING, in_ticks(vcpu.run_ns()), 0, vcpu.delay_ns(), vcpu.halted)
 
 
-def _layout(groups: int, vcpus: int, running: bool, memory_names: tuple[str, ...]) -> StatsLayout:
+def _enforce(stats: int, guests: Sequence[SimulatedGuest]) -> None:
+    """Refuse groups that there is a guest without.
+
+    Raises:
+        LibvirtError: there is such a group.
+    """
+    for guest in guests:
+        if missing := stats & ~(_KNOWN if guest.id >= 0 else _KNOWN_STOPPED):
+            raise errors.argument_unsupported(
+                f"Stats types bits 0x{missing:x} are not supported by this daemon or QEMU"
+            )
+
+
+def _layout(
+    groups: int,
+    vcpus: int,
+    running: bool,
+    memory_names: tuple[str, ...],
+    nets: int,
+    disks: tuple[bool, ...],
+) -> StatsLayout:
     """Return the template of a domain's record; fields stand in the order of `_record`."""
     fields: list[tuple[str, ParamType]] = []
     if groups & _STATE:
@@ -158,14 +197,10 @@ def _layout(groups: int, vcpus: int, running: bool, memory_names: tuple[str, ...
     if running and groups & _CPU:
         fields += [("cpu.time", _ULL), ("cpu.user", _ULL), ("cpu.system", _ULL)]
     if groups & _BALLOON:
-        if running:
-            fields.append(("balloon.current", _ULL))
-        fields.append(("balloon.maximum", _ULL))
+        fields += [("balloon.current", _ULL), ("balloon.maximum", _ULL)]
         fields += [(field, _ULL) for field, name in _BALLOON_FIELDS if name in memory_names]
     if groups & _VCPU:
-        if running:
-            fields.append(("vcpu.current", _UINT))
-        fields.append(("vcpu.maximum", _UINT))
+        fields += [("vcpu.current", _UINT), ("vcpu.maximum", _UINT)]
         for number in range(vcpus if running else 0):
             fields += [
                 (f"vcpu.{number}.state", _INT),
@@ -175,9 +210,19 @@ def _layout(groups: int, vcpus: int, running: bool, memory_names: tuple[str, ...
                 (f"vcpu.{number}.halted", _BOOL),
             ]
     if running and groups & _INTERFACE:
-        fields += [("net.count", _UINT), ("net.0.name", _STR)]
-        fields += [(field, _ULL) for field in _NET_COUNTERS]
-    if running and groups & _BLOCK:
-        fields += [("block.count", _UINT), ("block.0.name", _STR), ("block.0.path", _STR)]
-        fields += [(field, _ULL) for field in (*_BLOCK_COUNTERS, *_BLOCK_SIZES)]
+        fields.append(("net.count", _UINT))
+        for number in range(nets):
+            fields.append((f"net.{number}.name", _STR))
+            fields += [(f"net.{number}.{field}", _ULL) for field in _NET_COUNTERS]
+    if groups & _BLOCK:
+        fields.append(("block.count", _UINT))
+        for number, filled in enumerate(disks):
+            disk = f"block.{number}"
+            fields.append((f"{disk}.name", _STR))
+            if filled:
+                fields.append((f"{disk}.path", _STR))
+            if running:
+                fields += [(f"{disk}.{field}", _ULL) for field in _BLOCK_COUNTERS]
+            if filled:
+                fields += [(f"{disk}.{field}", _ULL) for field in _BLOCK_SIZES]
     return StatsLayout(fields)

@@ -1,16 +1,26 @@
 """Handlers of scheduler parameters and of the emulator's affinity.
 
-`cpu_shares` is the weight of a guest's vCPUs. The simulated host has no quotas, so that other
-parameters are refused unless they say what holds anyway. The emulator's threads load no pCPU in
-particular: their affinity is kept and shown, without effect.
+`cpu_shares` is the weight of a guest's vCPUs. The simulated host has no quotas, so that limits of a
+running domain are refused, as is its start with some; a limit of none is taken. The emulator's
+threads load no pCPU in particular: their affinity is kept and shown, without effect.
+
+cgroup versions differ in what a share is: v1's default is 1024, v2's is 100. libvirt 9.0 checks
+both against v1's bounds, 2 to 262144, and leaves it to the kernel to refuse a weight of more than
+10000 under v2. A stored share is only checked when the domain starts.
+
+Source: libvirt 9.0.0, a libvirtd asked and vircgroupv2.c; the kernel's cgroup-v2 document.
 """
 
 from __future__ import annotations
 
-from virtlab.hosts.simulated.driver.events import EventHub, tunable
-from virtlab.hosts.simulated.driver.state import CONFIG, LIVE, DriverState
+from typing import Final
+
+from virtlab.hosts.simulated.driver import refusals
+from virtlab.hosts.simulated.driver.events import EventHub, tunable, tunables
+from virtlab.hosts.simulated.driver.state import CONFIG, LIVE, STRING_OKAY, DriverState
 from virtlab.hosts.simulated.driver.values import cpu_map, format_cpu_list, pcpus_of_map
 from virtlab.libvirt_rpc import errors
+from virtlab.libvirt_rpc.errors import ErrorDomain, LibvirtError
 from virtlab.libvirt_rpc.typed import Param, ParamType
 from virtlab.libvirt_rpc.values import DomainHandle
 from virtlab.simulator.cpu_law import EQUAL_WEIGHT
@@ -18,8 +28,19 @@ from virtlab.simulator.host import SimulatedGuest
 
 __all__ = ["TuningHandlers"]
 
-_PERIOD_US = 100_000
-_NO_QUOTA = -1
+# Each parameter with its type, and the value of a running domain that none was set for.
+_LIMITS: Final = {
+    f"{who}_{what}": value
+    for who in ("vcpu", "emulator", "global", "iothread")
+    for what, value in (("period", 100_000), ("quota", -1))
+}
+_PERIODS_US: Final = (1_000, 1_000_000)
+_QUOTAS_US: Final = (1_000, 17_592_186_044_415)
+_SHARES: Final = "cpu_shares"
+_SHARES_MIN: Final = 2
+_SHARES_MAX: Final = 262_144
+_WEIGHT_MAX: Final = 10_000  # of cgroup v2's cpu.weight
+_ERANGE: Final = 34
 
 
 class TuningHandlers:
@@ -28,24 +49,14 @@ class TuningHandlers:
     def __init__(self, state: DriverState, events: EventHub) -> None:
         self._state = state
         self._events = events
-        # cgroup v1 calls the default share 1024 (kernel: 2 to 262144), v2 100 (1 to 10000).
         old = state.host.spec.cgroup_version == 1
         self._default_shares = 1024 if old else 100
-        self._shares_bounds = (2, 262_144) if old else (1, 10_000)
-        self._fixed = [
-            parameter
-            for who in ("vcpu", "emulator", "global", "iothread")
-            for parameter in (
-                Param(f"{who}_period", ParamType.ULLONG, _PERIOD_US),
-                Param(f"{who}_quota", ParamType.LLONG, _NO_QUOTA),
-            )
-        ]
-        self._emulator_masks: dict[bytes, frozenset[int]] = {}
+        self._shares_max = _SHARES_MAX if old else _WEIGHT_MAX
 
     def domain_get_scheduler_type(self, dom: DomainHandle) -> tuple[str, int]:
         """Return the scheduler's name, and how many parameters it has."""
         self._state.guest(dom)
-        return ("posix", 1 + len(self._fixed))
+        return ("posix", 1 + len(_LIMITS))
 
     def domain_get_scheduler_parameters(
         self, dom: DomainHandle, nparams: int
@@ -57,9 +68,14 @@ class TuningHandlers:
         self, dom: DomainHandle, nparams: int, flags: int
     ) -> tuple[list[Param]]:
         """Return the scheduler's parameters, of the running or of the stored domain."""
+        function = "GetSchedulerParametersFlags"
+        refusals.one_impact(flags, f"virDomain{function}")
+        refusals.check_flags(flags, LIVE | CONFIG | STRING_OKAY, f"qemuDomain{function}")
         guest = self._state.guest(dom)
-        self._state.impact(guest, flags & (LIVE | CONFIG))
-        return (self._parameters(guest)[: max(nparams, 0)],)
+        live, _ = self._state.impact(guest, flags & (LIVE | CONFIG))
+        found = self._live_values(guest) if live else self._stored_values(guest)
+        params = [Param(name, _type_of(name), value) for name, value in found.items()]
+        return (params[: max(nparams, 0)],)
 
     def domain_set_scheduler_parameters(self, dom: DomainHandle, params: list[Param]) -> tuple[()]:
         """Set the guest's weight; quotas are refused."""
@@ -68,53 +84,137 @@ class TuningHandlers:
     def domain_set_scheduler_parameters_flags(
         self, dom: DomainHandle, params: list[Param], flags: int
     ) -> tuple[()]:
-        """Set the guest's weight; quotas are refused."""
+        """Set the guest's weight; quotas of a running domain are refused."""
+        function = "qemuDomainSetSchedulerParametersFlags"
+        refusals.check_flags(flags, LIVE | CONFIG, function)
         guest = self._state.guest(dom)
-        self._state.impact(guest, flags & (LIVE | CONFIG))
-        fixed = {parameter.field: parameter.value for parameter in self._fixed}
-        shares = None
-        for parameter in params:
-            if parameter.field == "cpu_shares":
-                shares = self._checked_shares(parameter.value)
-            elif parameter.field not in fixed:
-                raise errors.invalid_argument(f"parameter '{parameter.field}' not supported")
-            elif parameter.value != fixed[parameter.field]:
-                raise errors.operation_unsupported(
-                    f"{parameter.field} of the simulated host is always "
-                    f"{fixed[parameter.field]}: its guests have no quota"
-                )
-        if shares is not None:
-            guest.set_weight(EQUAL_WEIGHT * shares // self._default_shares)
-            self._events.emit(tunable(guest, "cputune.cpu_shares", str(shares)))
+        live, config = self._state.impact(guest, flags)
+        values = {parameter.field: _checked(parameter) for parameter in params}
+        stored = self._state.config(guest)
+        if live:
+            for name, value in values.items():
+                self._check_live(guest, name, value)
+            stored.now.scheduler.update(values)
+            if _SHARES in values:
+                guest.set_weight(EQUAL_WEIGHT * values[_SHARES] // self._default_shares)
+            changed = [
+                Param(f"cputune.{name}", _type_of(name), value) for name, value in values.items()
+            ]
+            self._events.emit(tunables(guest, changed))
+        if config:
+            stored.stored.scheduler.update(values)
         return ()
 
-    def _parameters(self, guest: SimulatedGuest) -> list[Param]:
-        shares = guest.weight * self._default_shares // EQUAL_WEIGHT
-        return [Param("cpu_shares", ParamType.ULLONG, shares), *self._fixed]
+    def check_start(self, guest: SimulatedGuest) -> None:
+        """Refuse the start of a domain whose stored parameters the host cannot keep.
 
-    def _checked_shares(self, value: object) -> int:
-        least, most = self._shares_bounds
-        if not isinstance(value, int) or not least <= value <= most:
-            raise errors.invalid_argument(f"shares '{value}' must be in range [{least}, {most}]")
-        return value
+        Raises:
+            LibvirtError: there is such a parameter.
+        """
+        for name, value in self._state.config(guest).stored.scheduler.items():
+            if name != _SHARES:
+                _check_effect(name, value)
+            elif value and not _SHARES_MIN <= value <= _SHARES_MAX:
+                raise errors.config_unsupported(
+                    f"Value of cputune 'shares' must be in range [{_SHARES_MIN}, {_SHARES_MAX}]",
+                    ErrorDomain.DOMAIN,
+                )
+            elif value > self._shares_max:
+                raise _kernel_refuses(guest)
+
+    def started(self, guest: SimulatedGuest) -> None:
+        """Give a started domain the weight that is stored for it."""
+        shares = self._state.config(guest).stored.scheduler.get(_SHARES) or self._default_shares
+        guest.set_weight(EQUAL_WEIGHT * shares // self._default_shares)
 
     def domain_pin_emulator(self, dom: DomainHandle, cpumap: bytes, flags: int) -> tuple[()]:
         """Keep the emulator's affinity."""
+        refusals.check_flags(flags, LIVE | CONFIG, "qemuDomainPinEmulator")
         guest = self._state.guest(dom)
-        live, _ = self._state.impact(guest, flags)
+        live, config = self._state.impact(guest, flags)
         pcpus = pcpus_of_map(cpumap, self._state.host.spec.pcpus)
         if not pcpus:
             raise errors.invalid_argument("Empty cpu list for pinning")
-        self._emulator_masks[guest.uuid] = pcpus
+        settings = self._state.config(guest)
         if live:
+            settings.now.emulator_mask = pcpus
             self._events.emit(tunable(guest, "cputune.emulatorpin", format_cpu_list(pcpus)))
+        if config:
+            settings.stored.emulator_mask = pcpus
         return ()
 
     def domain_get_emulator_pin_info(
         self, dom: DomainHandle, maplen: int, flags: int
     ) -> tuple[bytes, int]:
         """Return the emulator's affinity."""
+        function = "GetEmulatorPinInfo"
+        refusals.one_impact(flags, f"virDomain{function}")
+        refusals.check_flags(flags, LIVE | CONFIG, f"qemuDomain{function}")
         guest = self._state.guest(dom)
-        self._state.impact(guest, flags)
-        mask = self._emulator_masks.get(guest.uuid, self._state.all_pcpus)
-        return (cpu_map(mask, max(maplen, 0)), 1)
+        live, _ = self._state.impact(guest, flags)
+        config = self._state.config(guest)
+        mask = (config.now if live else config.stored).emulator_mask
+        return (cpu_map(mask or self._state.all_pcpus, max(maplen, 0)), 1)
+
+    def _live_values(self, guest: SimulatedGuest) -> dict[str, int]:
+        # What was set is shown as it was set, also where the weight is rounded.
+        shares = self._state.config(guest).now.scheduler.get(_SHARES) or (
+            guest.weight * self._default_shares // EQUAL_WEIGHT
+        )
+        return {_SHARES: shares, **_LIMITS}
+
+    def _stored_values(self, guest: SimulatedGuest) -> dict[str, int]:
+        """Return what is stored; what was never set is 0."""
+        stored = self._state.config(guest).stored.scheduler
+        return {name: stored.get(name, 0) for name in (_SHARES, *_LIMITS)}
+
+    def _check_live(self, guest: SimulatedGuest, name: str, value: int) -> None:
+        if name != _SHARES:
+            _check_effect(name, value)
+        elif not _SHARES_MIN <= value <= _SHARES_MAX:
+            detail = f"shares '{value}' must be in range [{_SHARES_MIN}, {_SHARES_MAX}]"
+            raise errors.invalid_argument(detail, ErrorDomain.CGROUP)
+        elif value > self._shares_max:
+            raise _kernel_refuses(guest)
+
+
+def _type_of(name: str) -> ParamType:
+    return ParamType.LLONG if name.endswith("quota") else ParamType.ULLONG
+
+
+def _checked(parameter: Param) -> int:
+    """Return a parameter's value, if libvirt would take it."""
+    name, value = parameter.field, parameter.value
+    if name not in _LIMITS and name != _SHARES:
+        raise errors.invalid_argument(f"parameter '{name}' not supported", ErrorDomain.NONE)
+    if not isinstance(value, int):
+        raise errors.invalid_argument(
+            f"invalid type '{ParamType(parameter.type).name.lower()}' for parameter '{name}'",
+            ErrorDomain.NONE,
+        )
+    if name == _SHARES:
+        return value
+    least, most = _PERIODS_US if name.endswith("period") else _QUOTAS_US
+    # Nothing, and less than that, mean no limit.
+    if value > 0 and not least <= value <= most:
+        raise errors.invalid_argument(f"value of '{name}' is out of range [{least}, {most}]")
+    return value
+
+
+def _kernel_refuses(guest: SimulatedGuest) -> LibvirtError:
+    """Return error 38 of a weight that libvirt takes and the kernel's cgroup v2 does not."""
+    scope = f"machine-qemu\\x2d{guest.id}\\x2d{guest.name}.scope"
+    return errors.system_error(
+        f"Unable to write to '/sys/fs/cgroup/machine.slice/{scope}/libvirt/cpu.weight': "
+        "Numerical result out of range",
+        ErrorDomain.CGROUP,
+        number=_ERANGE,
+    )
+
+
+def _check_effect(name: str, value: int) -> None:
+    """Refuse a limit that the simulated host would not keep."""
+    if name.endswith("quota") and value > 0:
+        raise errors.operation_unsupported(
+            f"{name} of the simulated host is always {_LIMITS[name]}: its guests have no quota"
+        )

@@ -1,0 +1,141 @@
+"""What holds for a domain: of its present run, and from its next start on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from xml.etree import ElementTree as ET
+
+from virtlab.hosts.simulated.driver.definition import Definition
+from virtlab.hosts.simulated.driver.descriptions import DISK, disk_path, guest_template
+from virtlab.model.scenario import GuestSpec
+
+__all__ = [
+    "Disk",
+    "DomainConfig",
+    "Settings",
+    "config_of_definition",
+    "config_of_guest",
+    "template_of",
+]
+
+# (target, path); the path is empty where nothing lies in the drive.
+Disk = tuple[str, str]
+
+
+@dataclass(slots=True)
+class Settings:
+    """Limits and notes, of which a running domain has its own copy until it stops."""
+
+    scheduler: dict[str, int] = field(default_factory=dict)  # only what was set
+    memory_limits: dict[str, int] = field(default_factory=dict)  # KiB
+    emulator_mask: frozenset[int] | None = None
+    blkio_weight: int = 0
+    numa: dict[str, int | str] = field(default_factory=dict)
+    title: str = ""
+    note: str = ""
+    metadata: dict[str, ET.Element] = field(default_factory=dict)  # by the namespace's name
+    template: ET.Element | None = None  # of the description; None: that of a scenario's guest
+    disks: Sequence[Disk] = ()
+    interfaces: int = 0
+
+    def copy(self) -> Settings:
+        """Return settings that change by themselves."""
+        return replace(
+            self,
+            scheduler=dict(self.scheduler),
+            memory_limits=dict(self.memory_limits),
+            numa=dict(self.numa),
+            metadata=dict(self.metadata),
+        )
+
+
+@dataclass(slots=True)
+class DomainConfig:
+    """What holds from a domain's next start on, and the settings of its present run."""
+
+    masks: list[frozenset[int]]
+    memory_kib: int
+    max_memory_kib: int
+    live_max_memory_kib: int  # of the running domain, as it was at its start
+    vcpus: int
+    vcpus_max: int
+    live_vcpus_max: int
+    stored: Settings
+    live: Settings | None = None  # while it runs
+    live_id: int = -1
+    stats_period_s: int = 0  # of the running domain, or of the next start
+    deflate_on_oom: bool = False
+    persistent: bool = True
+    autostart: bool = False
+    # vCPUs whose stored mask a client set; the others are left as the scenario has them.
+    bound: set[int] = field(default_factory=set)
+    vnets: Sequence[str] = ()  # the host's ends of the interfaces, while it runs
+
+    @property
+    def now(self) -> Settings:
+        """Return the settings of the present run, or of the next one where it is stopped."""
+        return self.stored if self.live is None else self.live
+
+
+def config_of_guest(spec: GuestSpec, all_pcpus: frozenset[int]) -> DomainConfig:
+    """Return what a scenario says of a guest: one disk, one interface."""
+    return DomainConfig(
+        masks=[all_pcpus if mask is None else frozenset(mask) for mask in spec.affinity],
+        memory_kib=spec.memory_kib,
+        max_memory_kib=spec.max_memory_kib,
+        live_max_memory_kib=spec.max_memory_kib,
+        vcpus=spec.vcpus,
+        vcpus_max=spec.vcpus,
+        live_vcpus_max=spec.vcpus,
+        stored=Settings(disks=((DISK, disk_path(spec.name)),), interfaces=1),
+        deflate_on_oom=spec.deflate_on_oom,
+    )
+
+
+def config_of_definition(definition: Definition, all_pcpus: frozenset[int]) -> DomainConfig:
+    """Return what a client's description says of a domain."""
+    devices = definition.text.find("devices")
+    assert devices is not None  # every definition has them
+    return DomainConfig(
+        masks=[all_pcpus if mask is None else mask for mask in definition.masks],
+        memory_kib=definition.memory_kib,
+        max_memory_kib=definition.max_memory_kib,
+        live_max_memory_kib=definition.max_memory_kib,
+        vcpus=definition.vcpus,
+        vcpus_max=definition.vcpus_max,
+        live_vcpus_max=definition.vcpus_max,
+        stored=Settings(
+            scheduler=dict(definition.scheduler),
+            memory_limits=dict(definition.memory_limits),
+            emulator_mask=definition.emulator_mask,
+            title=definition.text.findtext("title", ""),
+            note=definition.text.findtext("description", ""),
+            metadata=_metadata(definition.text),
+            template=definition.text,
+            disks=tuple(_disk(disk) for disk in devices.findall("disk")),
+            interfaces=len(devices.findall("interface")),
+        ),
+        stats_period_s=definition.stats_period_s,
+        deflate_on_oom=definition.deflate_on_oom,
+    )
+
+
+def template_of(settings: Settings, spec: GuestSpec, uuid: bytes) -> ET.Element:
+    """Return the template of a domain's description."""
+    return guest_template(spec, uuid) if settings.template is None else settings.template
+
+
+def _disk(disk: ET.Element) -> Disk:
+    source, target = disk.find("source"), disk.find("target")
+    path = "" if source is None else next(iter(source.attrib.values()), "")
+    return ("" if target is None else target.get("dev", ""), path)
+
+
+def _metadata(root: ET.Element) -> dict[str, ET.Element]:
+    found = {}
+    for element in root.findall("metadata/*"):
+        for name, uri in element.attrib.items():
+            if name == "xmlns" or name.startswith("xmlns:"):
+                found[uri] = element
+    return found

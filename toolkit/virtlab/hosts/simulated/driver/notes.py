@@ -1,0 +1,116 @@
+"""Handlers of what is written about a domain: title, description, elements of metadata."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from xml.etree import ElementTree as ET
+
+from virtlab.hosts.simulated.driver import refusals, safe_xml
+from virtlab.hosts.simulated.driver.config import Settings
+from virtlab.hosts.simulated.driver.events import EventHub, metadata_changed
+from virtlab.hosts.simulated.driver.state import CONFIG, LIVE, DriverState
+from virtlab.libvirt_rpc import errors
+from virtlab.libvirt_rpc.errors import ErrorDomain
+from virtlab.libvirt_rpc.values import DomainHandle
+
+__all__ = ["NoteHandlers"]
+
+# virDomainMetadataType
+_DESCRIPTION, _TITLE, _ELEMENT = 0, 1, 2
+
+
+class NoteHandlers:
+    """Keeps notes about domains."""
+
+    def __init__(self, state: DriverState, events: EventHub) -> None:
+        self._state = state
+        self._events = events
+
+    def domain_get_metadata(
+        self, dom: DomainHandle, kind: int, uri: str | None, flags: int
+    ) -> tuple[str]:
+        """Return a note, of the running or of the stored domain."""
+        function = "virDomainGetMetadata"
+        refusals.one_impact(flags, function)
+        if kind == _ELEMENT and uri is None:
+            raise _no_null(function, "uri")
+        guest = self._state.guest(dom)
+        live, _ = self._state.impact(guest, flags)
+        config = self._state.config(guest)
+        settings = config.now if live else config.stored
+        if kind in (_DESCRIPTION, _TITLE):
+            text = settings.note if kind == _DESCRIPTION else settings.title
+        elif kind == _ELEMENT:
+            element = settings.metadata.get(uri or "")
+            text = "" if element is None else _without_prefix(element)
+        else:
+            raise _unknown_kind(kind)
+        if not text:
+            raise refusals.no_metadata()
+        return (text,)
+
+    def domain_set_metadata(
+        self,
+        dom: DomainHandle,
+        kind: int,
+        metadata: str | None,
+        key: str | None,
+        uri: str | None,
+        flags: int,
+    ) -> tuple[()]:
+        """Write a note, or take it away where there is no text."""
+        function = "virDomainSetMetadata"
+        if kind == _TITLE and metadata is not None and "\n" in metadata:
+            message = "metadata title can't contain newlines"
+            raise refusals.bad_argument(function, "metadata", message)
+        if kind == _ELEMENT and uri is None:
+            raise _no_null(function, "uri")
+        if kind == _ELEMENT and metadata is not None and key is None:
+            raise _no_null(function, "key")
+        refusals.check_flags(flags, LIVE | CONFIG, "qemuDomainSetMetadata")
+        guest = self._state.guest(dom)
+        live, stored = self._state.impact(guest, flags)
+        config = self._state.config(guest)
+        if live:
+            _write(config.now, kind, metadata, key or "", uri or "")
+        if stored:
+            _write(config.stored, kind, metadata, key or "", uri or "")
+        self._events.emit(metadata_changed(guest, kind, uri))
+        return ()
+
+
+def _write(settings: Settings, kind: int, metadata: str | None, key: str, uri: str) -> None:
+    if kind == _DESCRIPTION:
+        settings.note = metadata or ""
+    elif kind == _TITLE:
+        settings.title = metadata or ""
+    elif kind != _ELEMENT:
+        raise _unknown_kind(kind)
+    elif metadata is None:
+        settings.metadata.pop(uri, None)
+    else:
+        element = safe_xml.parse(metadata, None, "metadata_xml")
+        for part in element.iter():
+            if ":" not in part.tag:
+                part.tag = f"{key}:{part.tag}"
+        element.set(f"xmlns:{key}", uri)
+        settings.metadata[uri] = element
+
+
+def _without_prefix(element: ET.Element) -> str:
+    """Return an element as the client gave it, without the namespace that it was given."""
+    shown = deepcopy(element)
+    shown.tail = None
+    for part in shown.iter():
+        part.tag = part.tag.rpartition(":")[2]
+        for name in [name for name in part.attrib if name.partition(":")[0] == "xmlns"]:
+            del part.attrib[name]
+    return ET.tostring(shown, encoding="unicode")
+
+
+def _no_null(function: str, argument: str) -> errors.LibvirtError:
+    return refusals.bad_argument(function, argument, f"{argument} in {function} must not be NULL")
+
+
+def _unknown_kind(kind: int) -> errors.LibvirtError:
+    return errors.invalid_argument(f"unknown metadata type '{kind}'", ErrorDomain.DOMAIN)
