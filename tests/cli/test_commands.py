@@ -74,3 +74,19 @@ def test_a_served_host_answers_and_stops_cleanly(tmp_path: Path) -> None:
     assert set(listed.stdout.split()) == {"aos_vm1", "aos_vm2", "aos_vm3", "aos_vm4"}
     assert server.returncode == 0
     assert not list(sockets.iterdir())
+
+
+def test_given_a_full_disk_behind_stdout_then_that_is_said_and_is_not_our_bug() -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [VIRTLAB, "scenarios", "list"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+    assert done.returncode == 4
+    assert "No space left on device" in done.stderr
+    assert "Traceback" not in done.stderr

@@ -149,9 +149,11 @@ def run(
         # Loaded while the compiler is at work.
         from virtlab.grading.single import run_single
         from virtlab.reports.monitor import monitor_text
-        from virtlab.reports.terminal import run_text
+        from virtlab.reports.terminal import load_page_parts, run_text
         from virtlab.scenario import find_scenario
 
+        if not as_json:
+            load_page_parts()
         described = find_scenario(scenario)
         verdict = run_single(
             described,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import sys
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -26,6 +27,8 @@ __all__ = ["Preparation", "copy_place", "likely_kind"]
 
 _PROGRAM = re.compile(rb"^program:\s*(\w+)", re.MULTILINE)
 _HEAD_BYTES = 65_536
+# How long one thread may keep the interpreter while another wants it (Python's own: 5 ms).
+_SWITCH_S = 0.0005
 
 
 def copy_place(path: Path, work: Path) -> Path:
@@ -62,6 +65,7 @@ class Preparation:
         self._path = path
         self._work = make_work_directory()
         self._pool = ThreadPoolExecutor(1)
+        self._patience_s = sys.getswitchinterval()
         self._begun: dict[ProgramKind, Future[BuildResult]] = {}
         try:
             submission = open_submission(path, copy_place(path, self._work))
@@ -102,8 +106,12 @@ class Preparation:
 
     def _begin(self, kind: ProgramKind, found: Mapping[ProgramKind, ProgramSource]) -> None:
         if kind in found:
+            # The build mostly waits for the compiler: it must not wait long for its turn as well,
+            # each time, while modules are loaded beside it.
+            sys.setswitchinterval(_SWITCH_S)
             self._begun[kind] = self._pool.submit(build, found[kind], self.root, self.sandbox)
 
     def _close(self) -> None:
         self._pool.shutdown(wait=True, cancel_futures=True)
+        sys.setswitchinterval(self._patience_s)
         shutil.rmtree(self._work, ignore_errors=True)

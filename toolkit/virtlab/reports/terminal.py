@@ -17,7 +17,7 @@ if TYPE_CHECKING:  # rich is slow to import, and only a page needs it
     from rich.console import Console, RenderableType
     from rich.table import Table
 
-__all__ = ["run_text", "verdict_text"]
+__all__ = ["load_page_parts", "run_text", "verdict_text"]
 
 _SYMBOLS: Mapping[str, str] = {"met": "✓", "lost": "✗", "not run": "–", "narrow": "!"}
 _PLAIN_SYMBOLS: Mapping[str, str] = {"met": "+", "lost": "x", "not run": "-", "narrow": "!"}
@@ -27,6 +27,15 @@ _STYLES: Mapping[str, str] = {
     "not run": "yellow",
     "narrow": "yellow",
 }
+
+
+def load_page_parts() -> None:
+    """Import what drawing a page needs: for callers that wait for something else just now."""
+    import rich.box
+    import rich.console
+    import rich.markup
+    import rich.padding
+    import rich.table  # noqa: F401
 
 
 def verdict_text(
