@@ -134,7 +134,7 @@ class SimulatedGuest:
 
     def _equip(self, spec: GuestSpec) -> None:
         """Provide the vCPUs and the memory that a description asks for."""
-        everywhere = frozenset(range(self._host.spec.pcpus))
+        everywhere = self._host.everywhere
         for index in range(len(self.all_vcpus), spec.vcpus):
             affinity = spec.affinity[index]
             self.all_vcpus.append(

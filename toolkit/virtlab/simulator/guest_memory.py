@@ -315,6 +315,7 @@ class GuestMemory:
 
     def _settle(self, now_ns: int) -> None:
         """Write down where the lines have led, before their rates change."""
+        self._host.moves(self)
         span_ns = now_ns - self._since_ns
         if span_ns:
             self.report.settle(now_ns)
@@ -344,7 +345,7 @@ class GuestMemory:
         if times:
             self._next = self._queue.schedule(min(times), Priority.MEMORY, self._on_event_due)
         self._plan_reporting(now_ns)
-        self._host.changed()
+        self._host.changed(self)
         self.report.balloon(now_ns, moving=self._actual.rate != 0.0)
 
     def _on_event_due(self, now_ns: int) -> None:

@@ -66,6 +66,7 @@ class SimulatedHost:
     def __init__(self, scenario: Scenario, *, seed: int | None = None) -> None:
         """Set the host up at time 0, running guests booted, before any event of the scenario."""
         self.spec = scenario.host
+        self.everywhere = frozenset(range(self.spec.pcpus))  # one mask, shared by all vCPUs
         self.on_event: Callable[[EventRecord], None] | None = None
         self.on_balloon: Callable[[SimulatedGuest], None] | None = None
         self.on_lifecycle: Callable[[SimulatedGuest, str], None] | None = None

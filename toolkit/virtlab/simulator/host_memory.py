@@ -63,7 +63,13 @@ class HostMemory:
         self._spec = spec
         self._queue = queue
         self._on_event = on_event
-        self._residents: list[Resident] = []
+        # In the order in which they came. Those that hold what they hold are summed up once; the
+        # others are asked anew each time, so that a look costs what moves and not what is there.
+        self._residents: dict[Resident, int] = {}
+        self._last = 0
+        self._still: dict[Resident, int] = {}
+        self._still_kib = 0
+        self._moving: dict[Resident, int] = {}
         self._swapped = False
         self._crossing: EventHandle | None = None
 
@@ -86,20 +92,33 @@ class HostMemory:
     def held_kib(self) -> int:
         """Return what the guests hold, resident or swapped out."""
         now_ns = self._queue.now_ns
-        return sum(resident.rss_at(now_ns) for resident in self._residents)
+        return self._still_kib + sum([resident.rss_at(now_ns) for resident in self._moving])
 
     def join(self, resident: Resident) -> None:
         """Take in a guest that boots."""
-        self._residents.append(resident)
+        self._last += 1
+        self._residents[resident] = self._moving[resident] = self._last
         self.changed()
 
     def leave(self, resident: Resident) -> None:
         """Get back all that a guest held."""
-        self._residents.remove(resident)
+        self.moves(resident)
+        del self._residents[resident]
+        del self._moving[resident]
         self.changed()
 
-    def changed(self) -> None:
+    def moves(self, resident: Resident) -> None:
+        """Take note that what a guest holds is about to change; `changed` ends that."""
+        if resident in self._still:
+            self._still_kib -= self._still.pop(resident)
+            self._moving[resident] = self._residents[resident]
+
+    def changed(self, resident: Resident | None = None) -> None:
         """Look again at when memory, or swap, will be used up; a guest's rate has changed."""
+        if resident is not None and resident in self._moving and resident.rss_rate() == 0.0:
+            del self._moving[resident]
+            held_kib = self._still[resident] = resident.rss_at(self._queue.now_ns)
+            self._still_kib += held_kib
         self._queue.cancel(self._crossing)
         self._crossing = None
         if self.frozen:
@@ -108,7 +127,9 @@ class HostMemory:
         self._judge(held_kib)
         if self._spec.swap_kib_s is not None and self._due_pace() != self.pace:
             self._plan_pace()
-        rate = sum(resident.rss_rate() for resident in self._residents)
+        # In their order, as sums of floats depend on it.
+        moving = sorted(self._moving, key=self._moving.__getitem__)
+        rate = sum([resident.rss_rate() for resident in moving])
         if rate <= 0.0 or self.frozen:
             return
         limit_kib = self.pool_kib + (self._spec.swap_kib if self._swapped else 0)
@@ -119,9 +140,11 @@ class HostMemory:
 
     def _due_pace(self) -> float:
         """Return the pace at which swap keeps up with all that is touched."""
+        if not self._swapped:
+            return 1.0
         wanted = sum(resident.touch_rate() for resident in self._residents)
         speed = (self._spec.swap_kib_s or 0) / NS_PER_S
-        return speed / wanted if self._swapped and wanted > speed else 1.0
+        return speed / wanted if wanted > speed else 1.0
 
     def _plan_pace(self) -> None:
         """Have it set at the end of this step: a guest is just working out its rates."""

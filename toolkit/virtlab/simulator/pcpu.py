@@ -33,7 +33,7 @@ class Pcpu:
 
     def busy_ns(self) -> int:
         """Return how long it was busy, cumulative."""
-        return self._busy_ns + sum([vcpu.live_ns() for vcpu in self.residents])
+        return self._busy_ns + sum([vcpu.here_ns() for vcpu in self.residents])
 
     def add(self, vcpu: SimulatedVcpu) -> None:
         """Seat a vCPU here."""
@@ -42,13 +42,14 @@ class Pcpu:
 
     def remove(self, vcpu: SimulatedVcpu, now_ns: int) -> None:
         """Take a vCPU off, and keep the time that it ran here."""
-        self._busy_ns += vcpu.settle(now_ns)
+        self._busy_ns += vcpu.leave(now_ns)
         self.residents.remove(vcpu)
         self.wanted_ppm -= vcpu.wanted_ppm
 
     def settle(self, now_ns: int) -> None:
         """Write down the time that everybody ran."""
-        self._busy_ns += sum([vcpu.settle(now_ns) for vcpu in self.residents])
+        for vcpu in self.residents:
+            vcpu.settle(now_ns)
 
     def apply_law(self, *, stopped: bool) -> None:
         """Work out the residents' shares; a frozen host gives none."""

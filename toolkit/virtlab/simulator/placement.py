@@ -16,7 +16,9 @@ finds another one idle with that chance, and does not wait.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable, Sequence
+from heapq import heapify, heappop, heappush
 from random import Random
 from typing import Final
 
@@ -32,6 +34,8 @@ REBALANCE_NS: Final = 400 * NS_PER_MS
 # Of an unpinned loop, each second: chosen, as where it sat was not measured.
 _WANDER_CHANCE: Final = 0.6
 _FULL_PPM: Final = 1_000_000
+# From here down 1 - chance is 1.0 in a float, however many more factors follow.
+_NO_CHANCE: Final = 2.0**-54
 
 Move = Callable[[SimulatedVcpu, int], None]
 
@@ -43,15 +47,19 @@ def emptiest(pcpus: Sequence[Pcpu], permitted: Sequence[int]) -> int:
 
 def even_out(pcpus: Sequence[Pcpu], move: Move) -> None:
     """Move vCPUs off overfull pCPUs; where nothing gets better, let them take turns."""
+    if max([pcpu.wanted_ppm for pcpu in pcpus]) <= _FULL_PPM:
+        return
+    ranking = _Ranking(pcpus)
     for _ in pcpus:
-        fullest = max(pcpus, key=lambda p: (p.wanted_ppm, -p.index))
+        fullest = ranking.fullest()
         if fullest.wanted_ppm <= _FULL_PPM:
             return
-        choice = _next_to_leave(pcpus, fullest)
+        choice = _next_to_leave(pcpus, fullest, ranking)
         if choice is None:
             return
         vcpu, target, gap_ppm = choice
         move(vcpu, target)
+        ranking.changed(fullest.index, target)
         if vcpu.wanted_ppm == gap_ppm:
             return  # only a turn taken: more would be turns of the same two
 
@@ -61,8 +69,9 @@ def wander(pcpus: Sequence[Pcpu], free: Sequence[SimulatedVcpu], rng: Random, mo
     for vcpu in free:
         if vcpu.duty >= BUSY or rng.random() >= _WANDER_CHANCE:
             continue
-        others = [pcpu for pcpu in vcpu.permitted if pcpu != vcpu.pcpu]
-        target = others[rng.randrange(len(others))]
+        permitted = vcpu.permitted
+        drawn = rng.randrange(len(permitted) - 1)  # of the others, in their order
+        target = permitted[drawn + (drawn >= bisect_left(permitted, vcpu.pcpu))]
         fuller_ppm = pcpus[target].wanted_ppm - pcpus[vcpu.pcpu].wanted_ppm
         if fuller_ppm < vcpu.wanted_ppm:
             move(vcpu, target)
@@ -73,17 +82,70 @@ def idle_chance(pcpus: Sequence[Pcpu], permitted: Sequence[int], own: int) -> fl
     all_busy = 1.0
     for index in permitted:
         if index != own:
-            all_busy *= min(pcpus[index].used, 1.0)
+            used = pcpus[index].used
+            if used < 1.0:
+                all_busy *= used
+                if all_busy < _NO_CHANCE:
+                    break
     return 1.0 - all_busy
 
 
-def _next_to_leave(pcpus: Sequence[Pcpu], fullest: Pcpu) -> tuple[SimulatedVcpu, int, int] | None:
+class _Ranking:
+    """Who is fullest and who is emptiest, kept while vCPUs move; a move costs a few heap steps."""
+
+    def __init__(self, pcpus: Sequence[Pcpu]) -> None:
+        self._pcpus = pcpus
+        self._fullest = [(-pcpu.wanted_ppm, pcpu.index) for pcpu in pcpus]
+        heapify(self._fullest)
+        # By permitted pCPUs, which vCPUs of one mask share; an entry that is out of date stays.
+        self._emptiest: dict[tuple[int, ...], list[tuple[int, int, int]]] = {}
+
+    def fullest(self) -> Pcpu:
+        """Return the pCPU that is wanted most, then comes first."""
+        heap, pcpus = self._fullest, self._pcpus
+        while -heap[0][0] != pcpus[heap[0][1]].wanted_ppm:
+            heappop(heap)
+        return pcpus[heap[0][1]]
+
+    def emptiest(self, permitted: tuple[int, ...]) -> int:
+        """Return the same as the function of that name."""
+        pcpus = self._pcpus
+        heap = self._emptiest.get(permitted)
+        if heap is None:
+            heap = self._emptiest[permitted] = [_fill(pcpus[index]) for index in permitted]
+            heapify(heap)
+        while heap[0] != _fill(pcpus[heap[0][2]]):
+            heappop(heap)
+        return heap[0][2]
+
+    def changed(self, *indices: int) -> None:
+        """Take note of pCPUs whose vCPUs changed."""
+        for index in indices:
+            pcpu = self._pcpus[index]
+            heappush(self._fullest, (-pcpu.wanted_ppm, index))
+            for permitted, heap in self._emptiest.items():
+                at = bisect_left(permitted, index)
+                if at < len(permitted) and permitted[at] == index:
+                    heappush(heap, _fill(pcpu))
+
+
+def _fill(pcpu: Pcpu) -> tuple[int, int, int]:
+    return (pcpu.wanted_ppm, len(pcpu.residents), pcpu.index)
+
+
+def _next_to_leave(
+    pcpus: Sequence[Pcpu], fullest: Pcpu, ranking: _Ranking
+) -> tuple[SimulatedVcpu, int, int] | None:
     """Return who leaves, whereto and across which gap: who moved longest ago goes first."""
     best: tuple[int, int, SimulatedVcpu, int, int] | None = None
+    targets: dict[int, int] = {}  # by the mask's identity: vCPUs of one mask share it
     for vcpu in fullest.residents:
         if vcpu.duty <= 0.0 or len(vcpu.permitted) < 2:
             continue
-        target = emptiest(pcpus, vcpu.permitted)
+        known = targets.get(id(vcpu.permitted))
+        if known is None:
+            known = targets[id(vcpu.permitted)] = ranking.emptiest(vcpu.permitted)
+        target = known
         gap_ppm = fullest.wanted_ppm - pcpus[target].wanted_ppm
         if target != fullest.index and vcpu.wanted_ppm <= gap_ppm:
             choice = (vcpu.moved_ns, vcpu.key, vcpu, target, gap_ppm)

@@ -18,7 +18,7 @@ from virtlab.simulator.engine import EventQueue, Priority
 from virtlab.simulator.noise import demand_of
 from virtlab.simulator.pcpu import Pcpu, by_key
 from virtlab.simulator.placement import REBALANCE_NS, emptiest, even_out, idle_chance, wander
-from virtlab.simulator.vcpu import MOVE_COST_NS, SimulatedVcpu
+from virtlab.simulator.vcpu import MOVE_COST_NS, SimulatedVcpu, in_order
 
 __all__ = ["CpuScheduler"]
 
@@ -65,7 +65,6 @@ class CpuScheduler:
                 continue
             self._unseat(vcpu)
             vcpu.powered = False
-            vcpu.halted = True
             self._queue.cancel(vcpu.batch_event)
             vcpu.batch_event = None
             del self._vcpus[bisect_left(self._vcpus, vcpu.key, key=by_key)]
@@ -75,7 +74,7 @@ class CpuScheduler:
         if mask == vcpu.mask:
             return False
         vcpu.mask = mask
-        vcpu.permitted = tuple(sorted(mask))
+        vcpu.permitted = in_order(mask)
         vcpu.note_roaming()
         if not vcpu.powered:
             if vcpu.pcpu not in mask:
@@ -153,20 +152,20 @@ class CpuScheduler:
                     self.on_wait(vcpu)
             if vcpu.batch:
                 self._time_batch(vcpu, now_ns)
-            vcpu.halted = run + wait < 0.5  # what it was doing at a moment taken at random
 
     def _roaming_shares(self, pcpu: Pcpu) -> Shares:
         """Return the law's shares, with less waiting for those that may wake up elsewhere."""
-        chances: dict[tuple[int, ...], float] = {}
+        chances: dict[int, float] = {}  # by the identity of a mask's tuple, which is shared
         saved = []
         for vcpu, (_, wait) in zip(pcpu.residents, pcpu.law, strict=True):
             if not vcpu.roams or wait <= 0.0:
                 saved.append(0.0)
                 continue
             mask = vcpu.permitted
-            if mask not in chances:
-                chances[mask] = idle_chance(self.pcpus, mask, pcpu.index)
-            saved.append(vcpu.demand * wait * chances[mask])
+            chance = chances.get(id(mask))
+            if chance is None:
+                chance = chances[id(mask)] = idle_chance(self.pcpus, mask, pcpu.index)
+            saved.append(vcpu.demand * wait * chance)
         wanted = sum(saved)
         if wanted <= 0.0:
             return pcpu.law
@@ -202,7 +201,6 @@ class CpuScheduler:
     def _unseat(self, vcpu: SimulatedVcpu) -> None:
         pcpu = self.pcpus[vcpu.pcpu]
         pcpu.remove(vcpu, self._queue.now_ns)
-        vcpu.run_rate = vcpu.wait_rate = 0.0
         self._mark(pcpu)
 
     def _move(self, vcpu: SimulatedVcpu, target: int) -> None:

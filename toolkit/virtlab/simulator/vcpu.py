@@ -6,6 +6,8 @@ its counters are exact products of rate and time, so that looking at them change
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from virtlab.model.units import NS_PER_MS
@@ -15,7 +17,7 @@ from virtlab.simulator.engine import EventHandle, EventQueue
 if TYPE_CHECKING:
     from random import Random
 
-__all__ = ["MOVE_COST_NS", "SimulatedVcpu"]
+__all__ = ["MOVE_COST_NS", "SimulatedVcpu", "in_order"]
 
 # Cache-light code lost at most 2 % of a second's work at 100 moves a second, so 0.2 ms a move; the
 # kernel's sysctl_sched_migration_cost of 0.5 ms is its guess for code with some working set. It is
@@ -24,14 +26,22 @@ __all__ = ["MOVE_COST_NS", "SimulatedVcpu"]
 MOVE_COST_NS = NS_PER_MS // 5
 
 
+@lru_cache(maxsize=4096)
+def in_order(mask: frozenset[int]) -> tuple[int, ...]:
+    """Return a mask's pCPUs in order; vCPUs of one mask share the tuple."""
+    return tuple(sorted(mask))
+
+
 class SimulatedVcpu:
     """One vCPU of a guest; `run_ns` and `delay_ns` are the truth at the host's now."""
 
     __slots__ = (
         "_delay_ns",
-        "_per_pcpu_ns",
+        "_left_ns",
+        "_pcpus",
         "_queue",
         "_run_ns",
+        "_seated_run_ns",
         "_since_ns",
         "batch",
         "batch_event",
@@ -39,7 +49,6 @@ class SimulatedVcpu:
         "demand",
         "duty",
         "growing",
-        "halted",
         "index",
         "key",
         "mask",
@@ -66,13 +75,12 @@ class SimulatedVcpu:
         self.index = index
         self.key = number  # settles every choice among equals
         self.mask = mask
-        self.permitted = tuple(sorted(mask))
-        self.pcpu = min(mask)
+        self.permitted = in_order(mask)
+        self.pcpu = self.permitted[0]
         self.weight = EQUAL_WEIGHT
         self.noise = noise  # this vCPU's own stream of random numbers
         self.noise_max = noise_max
         self.powered = False  # its guest runs and is not paused
-        self.halted = True
         self.duty = 0.0  # what its load wants; 0 for an idle vCPU
         self.wanted_ppm = 0  # the same in millionths: sums of it are exact
         self.roams = False  # a loop that sleeps and may wake up on another pCPU
@@ -84,7 +92,9 @@ class SimulatedVcpu:
         self.moved_ns = 0
         self.run_rate = 0.0
         self.wait_rate = 0.0
-        self._per_pcpu_ns = [0] * pcpus
+        self._pcpus = pcpus
+        self._left_ns: dict[int, int] = {}  # what it ran on each pCPU before it left that
+        self._seated_run_ns = 0  # what it had run when it came to its present one
         self._queue = queue
         self._run_ns = 0
         self._delay_ns = 0
@@ -100,10 +110,17 @@ class SimulatedVcpu:
         self.roams = len(self.permitted) > 1 and 0.0 < self.duty < BUSY
 
     @property
-    def time_per_pcpu_ns(self) -> list[int]:
+    def halted(self) -> bool:
+        """Tell what it was doing at a moment taken at random: sleeping, or not."""
+        return self.run_rate + self.wait_rate < 0.5
+
+    @property
+    def time_per_pcpu_ns(self) -> Sequence[int]:
         """Return the time that it ran on each pCPU, cumulative."""
-        times_ns = list(self._per_pcpu_ns)
-        times_ns[self.pcpu] += self.live_ns()
+        times_ns = [0] * self._pcpus
+        for pcpu, ran_ns in self._left_ns.items():
+            times_ns[pcpu] = ran_ns
+        times_ns[self.pcpu] += self.here_ns()
         return times_ns
 
     def run_ns(self) -> int:
@@ -114,18 +131,24 @@ class SimulatedVcpu:
         """Return the time that it waited on a run queue, cumulative."""
         return self._delay_ns + int(self.wait_rate * (self._queue.now_ns - self._since_ns))
 
-    def live_ns(self) -> int:
-        """Return what it ran since its rates were last set, not yet written down."""
-        return int(self.run_rate * (self._queue.now_ns - self._since_ns))
+    def here_ns(self) -> int:
+        """Return what it ran since it came to its present pCPU."""
+        return self.run_ns() - self._seated_run_ns
 
-    def settle(self, now_ns: int) -> int:
-        """Write down what the rates have brought so far; return the time that it ran."""
+    def settle(self, now_ns: int) -> None:
+        """Write down what the rates have brought so far."""
         span_ns = now_ns - self._since_ns
         self._since_ns = now_ns
-        ran_ns = int(self.run_rate * span_ns)
-        self._run_ns += ran_ns
+        self._run_ns += int(self.run_rate * span_ns)
         self._delay_ns += int(self.wait_rate * span_ns)
-        self._per_pcpu_ns[self.pcpu] += ran_ns
         if self.batch:
             self.batch_left_ns -= self.run_rate * span_ns
+
+    def leave(self, now_ns: int) -> int:
+        """Write down what it ran on its pCPU, which it leaves now; return that."""
+        self.settle(now_ns)
+        self.run_rate = self.wait_rate = 0.0
+        ran_ns = self._run_ns - self._seated_run_ns
+        self._seated_run_ns = self._run_ns
+        self._left_ns[self.pcpu] = self._left_ns.get(self.pcpu, 0) + ran_ns
         return ran_ns

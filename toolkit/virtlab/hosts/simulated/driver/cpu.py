@@ -205,9 +205,8 @@ class CpuHandlers:
             raise refusals.no_per_pcpu_times()
         per_cpu = min(nparams, _PER_CPU_FIELDS)
         last = min(start_cpu + min(ncpus, _MAX_CPUS_A_CALL), pcpus)
-        vcpus_ns = [
-            sum(vcpu.time_per_pcpu_ns[pcpu] for vcpu in guest.vcpus) for pcpu in range(pcpus)
-        ]
+        each = zip(*(vcpu.time_per_pcpu_ns for vcpu in guest.vcpus), strict=True)
+        vcpus_ns = [sum(times) for times in each]
         sum_ns = sum(vcpus_ns)
         # The emulator's own threads follow the vCPUs that they serve.
         emulator_ns = max(guest.cpu_time_ns() - sum_ns, 0)
