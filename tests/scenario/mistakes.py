@@ -475,7 +475,7 @@ MISTAKES: list[tuple[str, str, list[str]]] = [
         "[web, db], set_memory_mib: 400, stop_load: all",
         [
             "s.yaml:21: events[1]: an event does one thing, and this one does 2.",
-            "  fix: write one of: pin, set_memory_mib, start_load, stop_load, power.",
+            "  fix: write one of: pin, set_memory_mib, start_load, stop_load, power, fault.",
         ],
     ),
     (
@@ -483,7 +483,7 @@ MISTAKES: list[tuple[str, str, list[str]]] = [
         "[web, db]",
         [
             "s.yaml:21: events[1]: an event does one thing, and this one does 0.",
-            "  fix: write one of: pin, set_memory_mib, start_load, stop_load, power.",
+            "  fix: write one of: pin, set_memory_mib, start_load, stop_load, power, fault.",
         ],
     ),
     (
@@ -708,6 +708,78 @@ MISTAKES: list[tuple[str, str, list[str]]] = [
         [
             's.yaml:6: host.balloon: "tcg" is not known.',
             "  fix: use one of: kvm, emulation.",
+        ],
+    ),
+    (
+        "  - {at_s: 10, guest: web, pin: {vcpu: 1, pcpus: [3]}}",
+        "  - {at_s: 10, guest: web, fault: clock-step, step_s: 5}",
+        [
+            "s.yaml:22: events[2].guest: clock-step happens to the host, not to guests.",
+            "  fix: remove guest.",
+        ],
+    ),
+    (
+        "  - {at_s: 10, guest: web, pin: {vcpu: 1, pcpus: [3]}}",
+        "  - {at_s: 10, fault: clock-step}",
+        [
+            "s.yaml:22: events[2]: the clock has to jump by something.",
+            "  fix: give step_s, in seconds; below 0 is back.",
+        ],
+    ),
+    (
+        "  - {at_s: 10, guest: web, pin: {vcpu: 1, pcpus: [3]}}",
+        "  - {at_s: 10, fault: clock-step, step_s: 5, for_s: 2}",
+        [
+            "s.yaml:22: events[2].for_s: a jump takes no time.",
+            "  fix: remove for_s.",
+        ],
+    ),
+    (
+        "  - {at_s: 10, guest: web, pin: {vcpu: 1, pcpus: [3]}}",
+        "  - {at_s: 10, fault: libvirtd-restart}",
+        [
+            "s.yaml:22: events[2]: libvirtd has to be away for some time.",
+            "  fix: give for_s, in seconds.",
+        ],
+    ),
+    (
+        "  - {at_s: 10, guest: web, pin: {vcpu: 1, pcpus: [3]}}",
+        "  - {at_s: 10, fault: blocked}",
+        [
+            "s.yaml:22: events[2]: an event has either `guest` or `guests`.",
+            "  fix: write one of the two keys.",
+        ],
+    ),
+    (
+        "  - {at_s: 10, guest: web, pin: {vcpu: 1, pcpus: [3]}}",
+        "  - {at_s: 10, guest: web, fault: blocked, for_s: 0}",
+        [
+            "s.yaml:22: events[2].for_s: a fault that lasts for 0 s is none.",
+            "  fix: use more, or remove for_s for ever.",
+        ],
+    ),
+    (
+        "  - {at_s: 10, guest: web, pin: {vcpu: 1, pcpus: [3]}}",
+        "  - {at_s: 10, guest: web, set_memory_mib: 400, for_s: 2}",
+        [
+            "s.yaml:22: events[2].for_s: only a fault lasts for a time.",
+            "  fix: remove for_s.",
+        ],
+    ),
+    (
+        "  - {at_s: 10, guest: web, pin: {vcpu: 1, pcpus: [3]}}",
+        "  - {at_s: 10, guest: web, fault: blocked, fields: [rss]}",
+        [
+            "s.yaml:22: events[2].fields: fields are named, and no statistics are missing.",
+            "  fix: remove fields.",
+        ],
+    ),
+    (
+        "  - {at_s: 10, guest: web, pin: {vcpu: 1, pcpus: [3]}}",
+        "  - {at_s: 10, guest: web, fault: blocked, step_s: 2}",
+        [
+            "s.yaml:22: events[2].step_s: only a clock-step has a length.",
+            "  fix: remove step_s.",
         ],
     ),
 ]

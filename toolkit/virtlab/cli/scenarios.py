@@ -220,7 +220,8 @@ def _scenario_lines(scenario: Scenario) -> Iterator[str]:
     for guest in scenario.guests:
         yield f"    {_guest(guest)}"
     for event in scenario.events:
-        yield f"  {f'{event.time_ns / 1e9:g} s':<8}  {event.guest}: {_event(event)}"
+        whose = getattr(event, "guest", "the host")
+        yield f"  {f'{event.time_ns / 1e9:g} s':<8}  {whose}: {_event(event)}"
     for criterion in scenario.criteria:
         limits = ", ".join(f"{key} {value:g}" for key, value in criterion.limits.items())
         yield f"  judged    {criterion.name}" + (f" ({limits})" if limits else "")
@@ -236,6 +237,7 @@ def _guest(guest: GuestSpec) -> str:
 
 
 def _event(event: Event) -> str:
+    from virtlab.model.faults import GuestFault, HostFault
     from virtlab.model.scenario import (
         PinVcpu,
         SetMemory,
@@ -259,6 +261,13 @@ def _event(event: Event) -> str:
             return "boots"
         case StopGuest():
             return "shuts down"
+        case GuestFault(kind=kind, for_ns=for_ns, fields=fields):
+            named = f" ({', '.join(fields)})" if fields else ""
+            return f"{kind}{named} {'for ever' if for_ns is None else f'for {for_ns / 1e9:g} s'}"
+        case HostFault(kind="clock-step", step_ns=step_ns):
+            return f"the calendar clock jumps by {step_ns / 1e9:g} s"
+        case HostFault(for_ns=for_ns):
+            return f"libvirtd is away for {for_ns / 1e9:g} s"
         case _:
             return "is lost: its QEMU process dies"
 

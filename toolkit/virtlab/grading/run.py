@@ -130,7 +130,10 @@ class _Run:
             self._recorder.advance,
             busy_sockets=lambda: self._server.sockets(),
             on_end=self._on_end,
+            next_word=lambda: self._server.next_word_ns,
+            hang_ups=lambda: self._server.hang_ups,
         )
+        self._host.on_clock_step = self._clock.step_realtime
         self._recorder.advance(0)  # the loads of time 0 start with the program
         self._clock.set_end(scenario.duration_ns)
         self._server = LibvirtServer(

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from virtlab.model.faults import GuestFault, HostFault
 from virtlab.model.units import NS_PER_S
 from virtlab.model.workload import Workload
 
@@ -135,7 +136,17 @@ class LoseGuest:
     guest: str
 
 
-Event = PinVcpu | SetMemory | StartWorkload | StopWorkload | StartGuest | StopGuest | LoseGuest
+Event = (
+    PinVcpu
+    | SetMemory
+    | StartWorkload
+    | StopWorkload
+    | StartGuest
+    | StopGuest
+    | LoseGuest
+    | GuestFault
+    | HostFault
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +184,7 @@ class Scenario:
         changes = {
             event.time_ns
             for event in self.events
-            if not isinstance(event, PinVcpu | SetMemory) and 0 < event.time_ns < self.duration_ns
+            if not isinstance(event, PinVcpu | SetMemory | GuestFault | HostFault)
+            and 0 < event.time_ns < self.duration_ns
         }
         return (0, *sorted(changes))

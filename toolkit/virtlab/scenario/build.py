@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import cycle
 
+from virtlab.model.faults import GuestFault, HostFault
 from virtlab.model.scenario import (
     CriterionSpec,
     Event,
@@ -117,6 +118,11 @@ def _guests(guest: GuestFile) -> Iterator[GuestSpec]:
 
 def _events(entry: EventFile, traces: dict[str, Trace]) -> Iterator[Event]:
     time_ns = seconds(entry.at_s)
+    for_ns = None if entry.for_s is None else seconds(entry.for_s)
+    fault = entry.fault
+    if fault == "libvirtd-restart" or fault == "clock-step":
+        yield HostFault(time_ns, fault, for_ns or 0, seconds(entry.step_s or 0.0))
+        return
     for guest in entry.all_guests:
         if entry.pin is not None:
             yield PinVcpu(time_ns, guest, entry.pin.vcpu, tuple(sorted(entry.pin.pcpus)))
@@ -127,6 +133,8 @@ def _events(entry: EventFile, traces: dict[str, Trace]) -> Iterator[Event]:
             yield StartWorkload(time_ns, guest, _workload(entry.start_load, traces), vcpus)
         elif entry.stop_load is not None:
             yield StopWorkload(time_ns, guest, entry.stop_load)
+        elif fault is not None:
+            yield GuestFault(time_ns, guest, fault, for_ns, tuple(sorted(entry.fields or ())))
         elif entry.power == "start":
             yield StartGuest(time_ns, guest)
         elif entry.power == "stop":

@@ -177,7 +177,10 @@ def _short_phases(
     starts = {0.0} | {
         event.at_s
         for _, event in parts.events
-        if event.pin is None and event.set_memory_mib is None and event.at_s < run.duration_s
+        if event.pin is None
+        and event.set_memory_mib is None
+        and event.fault is None
+        and event.at_s < run.duration_s
     }
     ordered = sorted(starts)
     for start, end in zip(ordered, [*ordered[1:], run.duration_s], strict=True):

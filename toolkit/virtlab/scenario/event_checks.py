@@ -6,15 +6,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from virtlab.errors import Problem
+from virtlab.scenario.fault_checks import fault_problems
 from virtlab.scenario.located_yaml import Document, KeyPath
 from virtlab.scenario.naming import known_or_nearest
 from virtlab.scenario.parts import Parts
-from virtlab.scenario.schema import EventFile, GrowthFile, GuestFile, TraceFile
+from virtlab.scenario.schema import HOST_FAULTS, EventFile, GrowthFile, GuestFile, TraceFile
 from virtlab.scenario.shared_checks import growth_problems, pcpu_problems
 
 __all__ = ["event_problems"]
 
-_ACTIONS = ("pin", "set_memory_mib", "start_load", "stop_load", "power")
+_ACTIONS = ("pin", "set_memory_mib", "start_load", "stop_load", "power", "fault")
 
 
 @dataclass(slots=True)
@@ -48,7 +49,8 @@ def _form(parts: Parts, path: KeyPath, event: EventFile) -> Iterator[Problem]:
     if len(given) != 1:
         what = f"an event does one thing, and this one does {len(given)}."
         yield document.problem(path, what, f"write one of: {', '.join(_ACTIONS)}.")
-    if (event.guest is None) == (event.guests is None):
+    yield from fault_problems(document, path, event)
+    if event.fault not in HOST_FAULTS and (event.guest is None) == (event.guests is None):
         what = "an event has either `guest` or `guests`."
         yield document.problem(path, what, "write one of the two keys.")
     if parts.run is not None and event.at_s >= parts.run.duration_s:

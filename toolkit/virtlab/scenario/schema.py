@@ -26,6 +26,7 @@ from virtlab.scenario.naming import nearest
 __all__ = [
     "DIALECT",
     "FORM",
+    "HOST_FAULTS",
     "BatchFile",
     "CriterionFile",
     "DutyFile",
@@ -367,14 +368,37 @@ class PinFile(FileModel):
     pcpus: list[Pcpu] = Field(min_length=1, examples=[[0]], description="pCPUs it may run on")
 
 
+HOST_FAULTS = ("libvirtd-restart", "clock-step")
+
+StatisticName = Literal[
+    "swap_in",
+    "swap_out",
+    "major_fault",
+    "minor_fault",
+    "unused",
+    "available",
+    "usable",
+    "disk_caches",
+    "hugetlb_pgalloc",
+    "hugetlb_pgfail",
+    "rss",
+]
+
+_FAULT_OF_HOST: JsonDict = {"properties": {"fault": {"enum": list(HOST_FAULTS)}}}
+
+
 class EventFile(FileModel):
-    """Something that happens to guests while the program runs."""
+    """Something that happens to guests, or breaks, while the program runs."""
 
     model_config = ConfigDict(
         json_schema_extra={
             "allOf": [
-                _one_of("guest", "guests"),
-                _one_of("pin", "set_memory_mib", "start_load", "stop_load", "power"),
+                {
+                    "if": {"required": ["fault"], **_FAULT_OF_HOST},
+                    "then": {"not": {"anyOf": [{"required": [k]} for k in ("guest", "guests")]}},
+                    "else": _one_of("guest", "guests"),
+                },
+                _one_of("pin", "set_memory_mib", "start_load", "stop_load", "power", "fault"),
             ]
         }
     )
@@ -416,6 +440,46 @@ class EventFile(FileModel):
         examples=["stop"],
         description="start: a guest that is shut off boots; stop: it shuts down in good order; "
         "lose: its QEMU process dies",
+    )
+
+    fault: (
+        Literal[
+            "balloon-stuck",
+            "statistics-stale",
+            "statistics-missing",
+            "blocked",
+            "libvirtd-restart",
+            "clock-step",
+        ]
+        | None
+    ) = Field(
+        default=None,
+        examples=["balloon-stuck"],
+        description="something breaks. Of guests: their balloon stands still; their memory "
+        "statistics are not renewed, or not shown; their lock is held, so that calls which need it "
+        "wait and fail after 30 s. Of the host, without guests: libvirtd restarts, the calendar "
+        "clock jumps",
+    )
+    for_s: Seconds | None = Field(
+        default=None,
+        examples=[20],
+        description="with fault: how long it lasts, or how long libvirtd is away; left out, a "
+        "guest's fault lasts for ever",
+    )
+    fields: list[StatisticName] | None = Field(
+        default=None,
+        min_length=1,
+        examples=[["unused", "usable"]],
+        description="with statistics-missing: what is not shown; all that the guest reports, if "
+        "left out",
+    )
+    step_s: float | None = Field(
+        default=None,
+        ge=-1e9,
+        le=1e9,
+        allow_inf_nan=False,
+        examples=[-3600],
+        description="with clock-step: by how much the clock jumps, forwards or back",
     )
 
     @property

@@ -59,6 +59,8 @@ class SimulatedGuest:
         self.reason = _NEVER_RAN
         self._host = host
         self._ending: EventHandle | None = None
+        self.blocked = False  # its lock is held: calls that need it wait
+        self.blocked_until_ns: int | None = None  # None: for ever, if it is held
         self._seed = seed
         # All that it ever had; those beyond its present number rest, with their counters.
         self.all_vcpus: list[SimulatedVcpu] = []
@@ -169,6 +171,18 @@ class SimulatedGuest:
             lambda: any(vcpu.duty >= BUSY and vcpu.powered for vcpu in self.vcpus),
         )
 
+    # Its lock.
+
+    def block(self, until_ns: int | None) -> None:
+        """Let its lock be held, until a moment or for ever."""
+        self.blocked, self.blocked_until_ns = True, until_ns
+        self._host.blocked[self.uuid] = self
+
+    def unblock(self) -> None:
+        """Let go of its lock."""
+        self.blocked, self.blocked_until_ns = False, None
+        self._host.blocked.pop(self.uuid, None)
+
     # CPU.
 
     def pin(self, vcpu: int, pcpus: frozenset[int]) -> bool:
@@ -237,4 +251,5 @@ class SimulatedGuest:
         self._host.scheduler.power_off(self.vcpus)
         self.memory.power_off(self._host.now_ns)
         self.id = -1
+        self.unblock()  # the lock goes with the process
         self.state, self.reason = state, reason

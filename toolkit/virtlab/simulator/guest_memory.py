@@ -141,7 +141,9 @@ class GuestMemory:
         self._puff_until_ns = 0
         self._touched_kib = 0.0  # ever, for the fault counts
         self._booted_ns = 0
-        self.report = MemoryReport(spec, host.stats_before_period, queue, self.figures, on_balloon)
+        self.report = MemoryReport(
+            spec, host.stats_before_period, queue, self.figures, on_balloon, host.calendar_s
+        )
 
     # Power.
 

@@ -12,6 +12,7 @@ from functools import partial
 from random import Random
 from typing import Final, Literal
 
+from virtlab.model.faults import GuestFault, HostFault
 from virtlab.model.scenario import (
     Event,
     GuestSpec,
@@ -28,6 +29,7 @@ from virtlab.model.timeline import EventRecord
 from virtlab.model.units import BOOT_S, NS_PER_S
 from virtlab.model.workload import Batch, Duty, MemoryGrowth, Trace, TracePoint
 from virtlab.simulator.engine import EventHandle, EventQueue, Priority
+from virtlab.simulator.faults import Faults
 from virtlab.simulator.guest import GuestState, SimulatedGuest
 from virtlab.simulator.host_memory import HostMemory
 from virtlab.simulator.scheduler import CpuScheduler
@@ -70,12 +72,17 @@ class SimulatedHost:
         self.on_event: Callable[[EventRecord], None] | None = None
         self.on_balloon: Callable[[SimulatedGuest], None] | None = None
         self.on_lifecycle: Callable[[SimulatedGuest, str], None] | None = None
+        # Told that libvirtd goes (True) or serves again, and of a jump of the calendar clock.
+        self.on_outage: Callable[[bool], None] | None = None
+        self.on_clock_step: Callable[[int], None] | None = None
         seed = scenario.seed if seed is None else seed
         self.queue = EventQueue()
         self.scheduler = CpuScheduler(self.spec.pcpus, self.queue, Random(f"{seed} scheduler"))
         self.scheduler.on_wait = self._wait_changed
         self.scheduler.on_batch_done = self._batch_done
         self.host_memory = HostMemory(self.spec, self.queue, self.emit)
+        self.blocked: dict[bytes, SimulatedGuest] = {}  # those whose lock is held, by uuid
+        self._faults = Faults(self)
         self._last_id = 0
         self._last_vcpu = 0
         self._seed = seed
@@ -189,6 +196,9 @@ class SimulatedHost:
     # The scenario's events.
 
     def _happen(self, event: Event, now_ns: int) -> None:
+        if isinstance(event, GuestFault | HostFault):
+            self._faults.happen(event, now_ns)
+            return
         guest = self.guests.get(event.guest)
         if guest is None:
             return  # a client undefined it, or gave it another name

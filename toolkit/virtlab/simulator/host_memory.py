@@ -17,7 +17,7 @@ from typing import Final, Protocol
 
 from virtlab.model.scenario import HostSpec
 from virtlab.model.timeline import EventRecord
-from virtlab.model.units import NS_PER_S
+from virtlab.model.units import EPOCH_S, NS_PER_S
 from virtlab.simulator.engine import EventHandle, EventQueue, Priority
 
 __all__ = ["HOST_RESERVE_KIB", "HostMemory", "Resident"]
@@ -57,6 +57,7 @@ class HostMemory:
         self.balloon = spec.balloon
         self.balloon_batches = spec.balloon_batches
         self.pace = 1.0  # of all that touch new pages
+        self.clock_step_ns = 0  # by how much the calendar clock was set off
         self._repacing = False
         self.buffers_kib = spec.used_kib // _BUFFERS_SHARE
         self.cached_kib = spec.used_kib // _CACHED_SHARE
@@ -88,6 +89,10 @@ class HostMemory:
     def swap_used_kib(self) -> int:
         """Return how much of the guests' memory lies in swap."""
         return min(max(self.held_kib() - self.pool_kib, 0), self._spec.swap_kib)
+
+    def calendar_s(self, now_ns: int) -> int:
+        """Return what the host's calendar clock shows, in whole seconds."""
+        return EPOCH_S + (now_ns + self.clock_step_ns) // NS_PER_S
 
     def held_kib(self) -> int:
         """Return what the guests hold, resident or swapped out."""

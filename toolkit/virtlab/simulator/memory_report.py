@@ -6,6 +6,8 @@
   Setting a period renews it at once, and then each so many seconds.
 - virDomainGetInfo and balloon.current follow the balloon's events. QEMU sends at most one a second
   (its event throttle), so that the last one of a move comes up to a second late.
+- A guest whose driver hangs renews nothing, and one whose driver lacks figures does not show them:
+  QEMU then has -1 for them, which libvirt leaves out.
 
 Renewals change nothing else, so they are no events: the report of the latest tick is worked out
 when somebody looks, or just before the guest's rates change.
@@ -17,7 +19,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal
 
 from virtlab.model.scenario import GuestSpec
-from virtlab.model.units import EPOCH_S, NS_PER_S
+from virtlab.model.units import NS_PER_S
 from virtlab.simulator.engine import EventHandle, EventQueue, Priority
 
 if TYPE_CHECKING:
@@ -38,16 +40,21 @@ class MemoryReport:
         queue: EventQueue,
         figures: Callable[[int], MemoryFigures],
         on_balloon: Callable[[], None],
+        calendar_s: Callable[[int], int],
     ) -> None:
-        """Take how the truth is read, and who is told of a balloon event."""
+        """Take how the truth and the calendar are read, and who is told of a balloon event."""
         self.info_kib = spec.memory_kib
         self._before_period = before_period
         self._queue = queue
         self._figures = figures
         self._on_balloon = on_balloon
+        self._calendar_s = calendar_s
+        self._stale = False
+        self._hidden: tuple[str, ...] | None = None  # None: nothing; none named: all it reports
         self._period_ns = 0
         self._period_set_ns = 0
         self._reported_ns = 0
+        self._reported_s = 0  # by the calendar
         self._report: MemoryFigures | None = None
         self._balloon_event: EventHandle | None = None
 
@@ -55,6 +62,7 @@ class MemoryReport:
         """Take the report that a guest gives when its balloon driver starts."""
         self._period_ns = 0
         self._reported_ns = now_ns
+        self._reported_s = self._calendar_s(now_ns)
         self._report = self._figures(now_ns) if self._before_period == "boot" else None
         self.info_kib = self._figures(now_ns).actual_kib
 
@@ -68,12 +76,12 @@ class MemoryReport:
         self.settle(now_ns)
         self._period_ns = seconds * NS_PER_S
         self._period_set_ns = now_ns
-        if seconds:
+        if seconds and not self._stale:
             self._renew(now_ns)
 
     def settle(self, now_ns: int) -> None:
         """Work out the report of the latest tick up to now, while the guest's lines still hold."""
-        if self._period_ns:
+        if self._period_ns and not self._stale:
             since_ns = now_ns - self._period_set_ns
             tick_ns = self._period_set_ns + since_ns // self._period_ns * self._period_ns
             if tick_ns > self._reported_ns:
@@ -84,8 +92,8 @@ class MemoryReport:
         self.settle(now_ns)
         live = self._figures(now_ns)
         shown = {"actual": live.actual_kib, "rss": live.rss_kib}
-        report = self._report
-        shown["last_update"] = EPOCH_S + self._reported_ns // NS_PER_S if report else 0
+        report = self._report if self._hidden != () else None
+        shown["last_update"] = self._reported_s if report else 0
         if report is not None:
             shown |= {
                 "swap_in": report.swap_in_kib,
@@ -99,7 +107,23 @@ class MemoryReport:
                 "hugetlb_pgalloc": 0,
                 "hugetlb_pgfail": 0,
             }
+        for name in self._hidden or ():
+            shown.pop(name, None)
         return shown
+
+    def hold(self, now_ns: int, *, stale: bool) -> None:
+        """Renew nothing from now on, or again at each tick that comes."""
+        self.settle(now_ns)
+        if self._stale and self._period_ns:
+            missed = (now_ns - self._period_set_ns) // self._period_ns
+            self._reported_ns = max(
+                self._reported_ns, self._period_set_ns + missed * self._period_ns
+            )
+        self._stale = stale
+
+    def hide(self, fields: tuple[str, ...] | None) -> None:
+        """Leave figures out, all that the guest reports where none are named; None ends that."""
+        self._hidden = fields
 
     def balloon(self, now_ns: int, *, moving: bool) -> None:
         """Send events while the balloon moves, and one for where it came to rest."""
@@ -113,6 +137,7 @@ class MemoryReport:
     def _renew(self, at_ns: int) -> None:
         self._report = self._figures(at_ns)
         self._reported_ns = at_ns
+        self._reported_s = self._calendar_s(at_ns)
 
     def _send(self, now_ns: int) -> None:
         self._balloon_event = None

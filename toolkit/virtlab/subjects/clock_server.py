@@ -107,6 +107,8 @@ class ClockServer:
         *,
         busy_sockets: Callable[[], Iterable[socket.socket]] = tuple,
         on_end: Callable[[], None] = lambda: None,
+        next_word: Callable[[], int | None] = lambda: None,
+        hang_ups: Callable[[], int] = lambda: 0,
     ) -> None:
         """Open `clock.sock` and `clock.page` in the directory and listen.
 
@@ -117,6 +119,9 @@ class ClockServer:
                 written to its sockets when this returns. Called before the instant shows.
             busy_sockets: the host's connected sockets; bytes in flight on them keep time still.
             on_end: see the attributes.
+            next_word: the earliest virtual instant at which the host answers a call that it put
+                off; time may go there although the whole program waits for nothing but descriptors.
+            hang_ups: how often the host has closed its connections, which wakes who watches them.
         """
         self.on_end = on_end
         self.waits = self.forced = self.blocked = 0
@@ -126,6 +131,8 @@ class ClockServer:
         self._selector = selector
         self._advance = advance
         self._busy_sockets = busy_sockets
+        self._next_word = next_word
+        self._hang_ups = hang_ups
         self._now = 0
         self._end: int | None = None
         self._end_told = False
@@ -178,6 +185,11 @@ class ClockServer:
             self._due = True  # the end is told from turn(), not from inside a libvirt call
         if target > self._now:
             self._set_now(target)
+
+    def step_realtime(self, ns: int) -> None:
+        """Let the calendar clock jump, forwards or back; the monotonic clock does not."""
+        realtime_ns, monotonic_ns = PAGE.unpack_from(self._page, 0)[1:]
+        PAGE.pack_into(self._page, 0, self._now, max(realtime_ns + ns, 0), monotonic_ns)
 
     def set_end(self, ns: int) -> None:
         """Set the instant that time does not pass; `on_end` is called once when it is reached."""
@@ -399,6 +411,13 @@ class ClockServer:
             return False
         link = min(waiting, key=_turn)
         deadline = FOREVER if link.deadline is None else link.deadline
+        word = self._next_word()
+        if word is not None and word < deadline and not link.takes_turn:
+            if self._end is None or word < self._end:
+                self._move_to(word)
+                self._due = True
+                return False
+            deadline = word  # the end comes first
         if not link.takes_turn and self._end is not None and deadline >= self._end:
             if self._move_to(self._end):
                 self._tell_end()
@@ -414,9 +433,10 @@ class ClockServer:
             if target > self._now:
                 self._set_now(target)
             return True
+        hang_ups = self._hang_ups()
         while self._now < target:
             self._set_now(min(target, self._now + WATCH_STEP_NS))
-            if self._in_flight():
+            if self._in_flight() or self._hang_ups() != hang_ups:
                 self._due = True
                 return False
         return True

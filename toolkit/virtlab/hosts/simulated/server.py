@@ -3,6 +3,10 @@
 It carries bytes and decides nothing: the sans-IO session turns bytes into calls, the driver turns
 calls into values. Each client has its own session, registrations and buffers, all with limits, so
 that one that is hostile, slow or dead harms no other and never blocks the loop.
+
+A call on a domain whose lock is held is put off: its answer leaves when the host comes to the
+moment at which the lock is free, or the call gives up. Others go on meanwhile. Where the daemon
+restarts, all connections end, and new ones are refused until it serves again.
 """
 
 from __future__ import annotations
@@ -24,6 +28,7 @@ from virtlab.hosts.simulated.driver.events import DomainEvent, Subscriptions
 from virtlab.libvirt_rpc import errors
 from virtlab.libvirt_rpc.errors import LibvirtError, ProtocolError
 from virtlab.libvirt_rpc.session import Call, ServerConnection
+from virtlab.simulator.engine import EventHandle
 
 __all__ = ["SOCKET_NAME", "SOCKET_NAME_READ_ONLY", "LibvirtServer", "OnCall"]
 
@@ -86,33 +91,66 @@ class LibvirtServer:
         self._clients: dict[int, _Client] = {}
         self._handling = False
         self._events: list[DomainEvent] = []
+        self._late: list[EventHandle] = []  # answers that were put off
+        self.hang_ups = 0  # how often the daemon went away
+        self._directory = directory
         self._spare_fd = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
-        self._listeners: list[tuple[socket.socket, Path]] = []
+        self._listeners: list[socket.socket] = []
         try:
-            self._listen(directory / SOCKET_NAME, read_only=False)
-            self._listen(directory / SOCKET_NAME_READ_ONLY, read_only=True)
+            self._listen_on_both()
         except BaseException:
             self.close()
             raise
         driver.events.sink = self._emit
+        driver.on_outage = self._daemon_goes
 
     def sockets(self) -> Iterator[socket.socket]:
         """Return the clients' sockets, on which bytes may be in flight."""
         return (client.socket for client in self._clients.values())
 
+    @property
+    def next_word_ns(self) -> int | None:
+        """Return the earliest moment at which an answer leaves that was put off, if one was."""
+        if not self._late:
+            return None
+        self._late = [handle for handle in self._late if handle.pending]
+        return min((handle.time_ns for handle in self._late), default=None)
+
     def close(self) -> None:
         """Drop all clients and remove the sockets; closing twice is harmless."""
         self._driver.events.sink = None
+        self._driver.on_outage = lambda _away: None
         for client in list(self._clients.values()):
             self._drop(client)
-        for listener, path in self._listeners:
-            self._selector.unregister(listener)
-            listener.close()
-            path.unlink(missing_ok=True)
-        self._listeners.clear()
+        self._stop_listening()
+        for name in (SOCKET_NAME, SOCKET_NAME_READ_ONLY):
+            (self._directory / name).unlink(missing_ok=True)
         if self._spare_fd >= 0:
             os.close(self._spare_fd)
             self._spare_fd = -1
+
+    def _daemon_goes(self, away: bool) -> None:
+        """Hang up on all and listen no more, or listen again.
+
+        The sockets' files stay, as after a daemon that was killed: connections are refused.
+        """
+        if not away:
+            self._listen_on_both()
+            return
+        self.hang_ups += 1
+        for client in list(self._clients.values()):
+            self._drop(client)
+        self._stop_listening()
+
+    def _stop_listening(self) -> None:
+        for listener in self._listeners:
+            self._selector.unregister(listener)
+            listener.close()
+        self._listeners.clear()
+
+    def _listen_on_both(self) -> None:
+        self._listen(self._directory / SOCKET_NAME, read_only=False)
+        self._listen(self._directory / SOCKET_NAME_READ_ONLY, read_only=True)
 
     def _listen(self, path: Path, *, read_only: bool) -> None:
         path.unlink(missing_ok=True)  # a server that was killed leaves its socket behind
@@ -127,9 +165,11 @@ class LibvirtServer:
         except BaseException:
             listener.close()
             raise
-        self._listeners.append((listener, path))
+        self._listeners.append(listener)
 
     def _accept(self, listener: socket.socket, read_only: bool, _mask: int) -> None:
+        if listener.fileno() < 0:  # closed by an earlier callback of the same turn
+            return
         try:
             accepted, _ = listener.accept()
         except (BlockingIOError, ConnectionAbortedError, InterruptedError):
@@ -186,11 +226,40 @@ class LibvirtServer:
         return client.unfinished_bytes <= _UNFINISHED_MAX_BYTES
 
     def _answer(self, client: _Client, call: Call) -> None:
-        name = call.procedure.name
-        refusal = call.refusal
         self._handling = True
         try:
-            self._clock.charge(call_cost_ns(name))
+            self._clock.charge(call_cost_ns(call.procedure.name))
+        finally:
+            self._handling = False
+        # Time moved on: the daemon may have gone away, and the client with it.
+        if not client.closed and not self._put_off(client, call, self._driver.now_ns):
+            self._reply(client, call, call.refusal)
+        if self._events:
+            self._send_events(client)
+
+    def _put_off(self, client: _Client, call: Call, since_ns: int) -> bool:
+        """Let a call wait for its domain's lock; tell whether it has to."""
+        if call.refusal is not None or not client.admitted:
+            return False
+        at_ns = self._driver.locks.answered_at(call, since_ns)
+        if at_ns is None:
+            return False
+        action = partial(self._answer_late, client, call, since_ns)
+        self._late.append(self._driver.at(at_ns, action))
+        return True
+
+    def _answer_late(self, client: _Client, call: Call, since_ns: int, _now_ns: int) -> None:
+        if client.closed or self._put_off(client, call, since_ns):
+            return
+        self._reply(client, call, self._driver.locks.refusal(call))
+        if self._events and not self._handling:
+            self._send_events(client)
+        self._flush(client)
+
+    def _reply(self, client: _Client, call: Call, refusal: LibvirtError | None) -> None:
+        name = call.procedure.name
+        outer, self._handling = self._handling, True
+        try:
             if refusal is None:
                 if not client.admitted:
                     self._check_admission(client)
@@ -202,14 +271,12 @@ class LibvirtServer:
             _log.exception("%s could not be answered", name)
             refusal = errors.internal_error(f"the simulated host failed in {name}")
         finally:
-            self._handling = False
+            self._handling = outer
         if refusal is not None and not call.answered:
             client.session.reply_error(call, refusal)
         if self._on_call is not None:
             message = None if refusal is None else refusal.message
-            self._on_call(call, message, self._clock.now_ns)
-        if self._events:
-            self._send_events(client)
+            self._on_call(call, message, self._driver.now_ns)
 
     def _check_admission(self, client: _Client) -> None:
         assert self._admit is not None

@@ -17,6 +17,7 @@ from virtlab.hosts.simulated.driver.events import (
     balloon_changed,
     lifecycle_events,
 )
+from virtlab.hosts.simulated.driver.job_lock import JobLocks
 from virtlab.hosts.simulated.driver.lifecycle import LifecycleHandlers
 from virtlab.hosts.simulated.driver.limits import LimitHandlers
 from virtlab.hosts.simulated.driver.memory import MemoryHandlers
@@ -26,6 +27,7 @@ from virtlab.hosts.simulated.driver.resources import ResourceHandlers
 from virtlab.hosts.simulated.driver.state import DriverState, Observer, SilentObserver
 from virtlab.hosts.simulated.driver.statistics import StatisticsHandlers
 from virtlab.hosts.simulated.driver.tuning import TuningHandlers
+from virtlab.simulator.engine import EventHandle, Priority
 from virtlab.simulator.host import SimulatedGuest, SimulatedHost
 
 __all__ = ["Handler", "SimulatedDriver"]
@@ -75,12 +77,25 @@ class SimulatedDriver:
             DetailHandlers(self._state),
             ResourceHandlers(),
         )
+        self.locks = JobLocks(self._state)
+        # Told that the daemon goes (True), or serves again (False).
+        self.on_outage: Callable[[bool], None] = lambda _away: None
+        host.on_outage = lambda away: self.on_outage(away)
         host.on_balloon = self._balloon_moved
         host.on_lifecycle = self._life_changed
 
     def handlers_for(self, subscriptions: Subscriptions) -> dict[str, Handler]:
         """Return all handlers of one client, with those of its own registrations."""
         return {**self.handlers, **_methods(subscriptions)}
+
+    @property
+    def now_ns(self) -> int:
+        """Return the moment that the host has come to."""
+        return self._state.host.now_ns
+
+    def at(self, time_ns: int, action: Callable[[int], None]) -> EventHandle:
+        """Have something done when the host comes to a moment."""
+        return self._state.host.queue.schedule(time_ns, Priority.SCENARIO, action)
 
     def _balloon_moved(self, guest: SimulatedGuest) -> None:
         now_ns = self._state.host.now_ns

@@ -70,8 +70,8 @@ _BLOCK_VALUES = (0,) * len(_BLOCK_COUNTERS)
 _BLOCK_SIZE_VALUES = (DISK_USED_BYTES, DISK_BYTES, DISK_USED_BYTES)
 
 # Groups, vCPUs, running, names of the memory statistics there are, number of interfaces, and for
-# each disk whether something lies in it.
-_LayoutKey = tuple[int, int, bool, tuple[str, ...], int, tuple[bool, ...]]
+# each disk whether something lies in it; and whether the domain's lock is held.
+_LayoutKey = tuple[int, int, bool, tuple[str, ...], int, tuple[bool, ...], bool]
 
 
 class StatisticsHandlers:
@@ -113,7 +113,8 @@ class StatisticsHandlers:
         if groups & _BALLOON:
             if running:
                 now_ns = self._state.host.now_ns
-                statistics = guest.memory.statistics(now_ns)
+                # Without the domain's lock QEMU is not asked.
+                statistics = {} if guest.blocked else guest.memory.statistics(now_ns)
                 values += (guest.memory.info_kib(now_ns), config.live_max_memory_kib)
                 memory_names = tuple(statistics)
                 values += [statistics[name] for _, name in _BALLOON_FIELDS if name in statistics]
@@ -130,7 +131,7 @@ class StatisticsHandlers:
         disks: Sequence[Disk] = ()
         if groups & _BLOCK:
             disks = config.now.disks
-            self._add_disks(disks, values, running)
+            self._add_disks(disks, values, running, guest.blocked)
         key = (
             groups,
             guest.spec.vcpus,
@@ -138,6 +139,7 @@ class StatisticsHandlers:
             memory_names,
             len(nets),
             tuple([path != "" for _, path in disks]),
+            guest.blocked,
         )
         layout = self._layouts.get(key)
         if layout is None:
@@ -145,15 +147,17 @@ class StatisticsHandlers:
         return layout.record(handle_of(guest), values)
 
     @staticmethod
-    def _add_disks(disks: Sequence[Disk], values: list[int | str], running: bool) -> None:
+    def _add_disks(
+        disks: Sequence[Disk], values: list[int | str], running: bool, blocked: bool
+    ) -> None:
         values.append(len(disks))
         for name, path in disks:
             values.append(name)
             if path:
                 values.append(path)
-            if running:
+            if running and not blocked:
                 values += _BLOCK_VALUES
-            if path:
+            if path and not blocked:
                 values += _BLOCK_SIZE_VALUES
 
     @staticmethod
@@ -189,6 +193,7 @@ def _layout(
     memory_names: tuple[str, ...],
     nets: int,
     disks: tuple[bool, ...],
+    blocked: bool,
 ) -> StatsLayout:
     """Return the template of a domain's record; fields stand in the order of `_record`."""
     fields: list[tuple[str, ParamType]] = []
@@ -221,8 +226,8 @@ def _layout(
             fields.append((f"{disk}.name", _STR))
             if filled:
                 fields.append((f"{disk}.path", _STR))
-            if running:
+            if running and not blocked:
                 fields += [(f"{disk}.{field}", _ULL) for field in _BLOCK_COUNTERS]
-            if filled:
+            if filled and not blocked:
                 fields += [(f"{disk}.{field}", _ULL) for field in _BLOCK_SIZES]
     return StatsLayout(fields)
