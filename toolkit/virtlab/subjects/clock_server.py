@@ -381,6 +381,8 @@ class ClockServer:
         if self._running:
             if (self._in_flight() and self._looks < EAGER_LOOKS) or not self._rest_is_blocked():
                 return self._look_again()
+            if self._watcher_is_awake() or self._thread_speaks():
+                return self._look_again()  # what blocks the others may have woken it
             self.blocked += self._release_next()
             return 0.0
         if self._watching and not self._looks:
@@ -462,8 +464,11 @@ class ClockServer:
 
     def _word_in_flight(self) -> bool:
         """Tell whether anything is in flight, the words of the program's threads to us included."""
-        links = self._links.values()
-        return self._in_flight() or any(self._pending(x.sock, termios.FIONREAD) for x in links)
+        return self._in_flight() or self._thread_speaks()
+
+    def _thread_speaks(self) -> bool:
+        """Tell whether a thread of the program has said something that was not read yet."""
+        return any(self._pending(link.sock, termios.FIONREAD) for link in self._links.values())
 
     def _pending(self, sock: socket.socket, request: int) -> bool:
         try:
