@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from random import Random
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_hosts import guest, host, loops
@@ -60,7 +62,7 @@ def test_a_pcpu_was_busy_for_what_vcpus_ran_on_it(duties: list[float], seed: int
 def _seated(seats: list[tuple[int, frozenset[int], int]]) -> list[Pcpu]:
     pcpus = [Pcpu(index) for index in range(6)]
     for number, (ppm, mask, moved) in enumerate(seats):
-        vcpu = SimulatedVcpu("g", number, number, mask, 6, EventQueue(), None, 0.0)  # type: ignore[arg-type]
+        vcpu = SimulatedVcpu("g", number, number, mask, 6, EventQueue(), Random(0), 0.0)
         assert vcpu.weight == EQUAL_WEIGHT
         vcpu.duty, vcpu.wanted_ppm, vcpu.moved_ns = ppm / 1e6, ppm, moved
         pcpus[vcpu.pcpu].add(vcpu)

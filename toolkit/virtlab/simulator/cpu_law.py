@@ -25,7 +25,8 @@ where Linux gave 0.35 and 0.15. How far off other duties and weights are is not 
 
 The polynomial is built by recursion, and one vCPU is taken out of it by division, so that m vCPUs
 of few different duties cost m^2 / 2 steps once and m for each duty. Results are kept by the sorted
-duties.
+duties. Sums are taken one by one, since the built-in `sum` of floats differs between versions of
+Python. `crowd_law` takes the same steps for many pCPUs at once.
 
 Source: F. P. Kelly, Reversibility and Stochastic Networks (1979), chapter 4, for the law of closed
 processor-sharing queues; the figures of Linux are this project's own measurements (docs).
@@ -34,17 +35,31 @@ processor-sharing queues; the figures of Linux are this project's own measuremen
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
+from functools import lru_cache, reduce
+from operator import add
 
-__all__ = ["BUSY", "EQUAL_WEIGHT", "Shares", "sharing", "weighted_sharing"]
+__all__ = [
+    "BUSY",
+    "EQUAL_WEIGHT",
+    "SCALE_ABOVE",
+    "Shares",
+    "added",
+    "sharing",
+    "weighted_sharing",
+]
 
 EQUAL_WEIGHT = 1024
 BUSY = 0.9999  # from here on a loop is taken to never sleep; its rho would be above 10,000
 _ROUNDS = 60  # of the fixed point for unequal weights; it halves its error in each
-_SCALE_ABOVE = 1e100  # keeps the polynomials within a float for any number of vCPUs
+SCALE_ABOVE = 1e100  # keeps the polynomials within a float for any number of vCPUs
 _DROP_BELOW = 1e-40  # of the largest term; lower terms grow more slowly and never come back
 
 Shares = tuple[tuple[float, float], ...]
+
+
+def added(terms: Sequence[float]) -> float:
+    """Return a sum, added one by one from the first term on."""
+    return reduce(add, terms, 0.0)
 
 
 def sharing(duties: Sequence[float]) -> Shares:
@@ -63,17 +78,18 @@ def _sharing_of(duties: tuple[float, ...]) -> Mapping[float, tuple[float, float]
         return shares
     low, whole = _terms(finite, busy)
     first = busy + low
-    total = sum(whole)
+    total = added(whole)
     for duty in shares:
         if duty >= BUSY:
             # sum_k (b - 1 + k)! e_k, as each of the b shares with b - 1 + k others.
-            run = sum([term / (first + k) for k, term in enumerate(whole)]) / total
+            run = added([term / (first + k) for k, term in enumerate(whole)]) / total
             shares[duty] = (run, 1.0 - run)
         elif duty > 0.0:
             rho = duty / (1.0 - duty)
             others = _without(whole, first, rho)
-            run = rho * sum(others) / total
-            present = rho * sum([term * (first + k + 1) for k, term in enumerate(others)]) / total
+            run = rho * added(others) / total
+            presence = [term * (first + k + 1) for k, term in enumerate(others)]
+            present = rho * added(presence) / total
             shares[duty] = (run, max(present - run, 0.0))
     return shares
 
@@ -85,14 +101,14 @@ def weighted_sharing(duties: Sequence[float], weights: Sequence[int]) -> Shares:
         return exact
     mean = [EQUAL_WEIGHT] * len(duties)
     plain, weighted = _mean_field(duties, mean), _mean_field(duties, weights)
-    total_plain = sum(run for run, _ in plain)
-    scale = sum(run for run, _ in exact) / total_plain if total_plain > 0.0 else 1.0
+    total_plain = added([run for run, _ in plain])
+    scale = added([run for run, _ in exact]) / total_plain if total_plain > 0.0 else 1.0
     shares = []
     for duty, (run, wait) in zip(duties, weighted, strict=True):
         scaled = min(run * scale, duty)
         # A loop that runs a share r and waits w wants r / (1 - w): the demand is what it is.
         shares.append((scaled, 1.0 - scaled / duty if scaled > 0.0 else wait))
-    surplus = sum(run for run, _ in shares)
+    surplus = added([run for run, _ in shares])
     if surplus > 1.0:
         shares = [(run / surplus, wait) for run, wait in shares]
     return tuple(shares)
@@ -107,7 +123,7 @@ def _terms(rhos: Sequence[float], busy: int) -> tuple[int, list[float]]:
         for k in range(len(terms) - 1, 0, -1):
             terms[k] += rho * (first + k) * terms[k - 1]
         peak = max(terms)
-        if peak > _SCALE_ABOVE:
+        if peak > SCALE_ABOVE:
             terms = [term / peak for term in terms]
             drop = next(k for k, term in enumerate(terms) if term > _DROP_BELOW)
             terms, low = terms[drop:], low + drop
@@ -141,7 +157,7 @@ def _mean_field(duties: Sequence[float], weights: Sequence[int]) -> list[tuple[f
     present = [duty if duty < BUSY else 1.0 for duty in duties]
     rates = [1.0] * len(duties)
     for _ in range(_ROUNDS):
-        load = sum(w * p for w, p in zip(weights, present, strict=True))
+        load = added([w * p for w, p in zip(weights, present, strict=True)])
         for i, (duty, weight) in enumerate(zip(duties, weights, strict=True)):
             if duty <= 0.0:
                 continue

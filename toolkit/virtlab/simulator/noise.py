@@ -8,12 +8,14 @@ levels, so that the law's results are found again. Its mean is nothing.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from functools import lru_cache
 from typing import Final
 
 from virtlab.simulator.cpu_law import BUSY
 from virtlab.simulator.vcpu import SimulatedVcpu
 
-__all__ = ["demand_of"]
+__all__ = ["demand_of", "drawn_anew"]
 
 # Steps of a binomial with a standard deviation of 1, to be drawn from with equal chances.
 _STEPS: Final = (-2,) + (-1,) * 4 + (0,) * 6 + (1,) * 4 + (2,)
@@ -29,12 +31,34 @@ _GROWTH_DUTY: Final = 0.05
 
 def demand_of(vcpu: SimulatedVcpu) -> float:
     """Return what a vCPU wants until the next draw, as a share of a pCPU."""
-    duty = vcpu.duty
+    levels = vcpu.levels = _levels(vcpu.duty, vcpu.noise_max, vcpu.growing)
+    return levels[0] if len(levels) == 1 else levels[int(vcpu.draw() * len(levels))]
+
+
+def drawn_anew(vcpus: Iterable[SimulatedVcpu]) -> list[SimulatedVcpu]:
+    """Draw what vCPUs want in the next second; return those that want something else."""
+    changed = []
+    for vcpu in vcpus:
+        levels = vcpu.levels
+        count = len(levels)
+        if count > 1:
+            demand = levels[int(vcpu.draw() * count)]
+            if demand != vcpu.demand:
+                vcpu.demand = demand
+                changed.append(vcpu)
+    return changed
+
+
+@lru_cache(maxsize=4096)
+def _levels(duty: float, noise_max: float, growing: bool) -> tuple[float, ...]:
+    """Return what a vCPU may want, each with the same chance; one value where nothing is drawn."""
     if duty <= 0.0:
-        duty = vcpu.noise_max * int(vcpu.noise.random() * _IDLE_LEVELS) / (_IDLE_LEVELS - 1)
+        levels = [noise_max * level / (_IDLE_LEVELS - 1) for level in range(_IDLE_LEVELS)]
     elif duty < BUSY:
         step = min(_STEP, duty / _ROOM_STEPS, (BUSY - duty) / _ROOM_STEPS)
-        duty += step * _STEPS[int(vcpu.noise.random() * len(_STEPS))]
-    if vcpu.growing:
-        duty = min(duty + _GROWTH_DUTY, 1.0)
-    return duty
+        levels = [duty + step * steps for steps in _STEPS]
+    else:
+        levels = [duty]
+    if growing:
+        levels = [min(level + _GROWTH_DUTY, 1.0) for level in levels]
+    return tuple(levels)

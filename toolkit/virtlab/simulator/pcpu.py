@@ -5,7 +5,8 @@ from __future__ import annotations
 from bisect import insort
 from collections.abc import Sequence
 
-from virtlab.simulator.cpu_law import Shares, sharing, weighted_sharing
+from virtlab.simulator.cpu_law import Shares, added, sharing, weighted_sharing
+from virtlab.simulator.crowd_law import PcpuShares
 from virtlab.simulator.vcpu import SimulatedVcpu
 
 __all__ = ["Pcpu", "by_key"]
@@ -19,7 +20,17 @@ def by_key(vcpu: SimulatedVcpu) -> int:
 class Pcpu:
     """One pCPU; its residents are kept in the order of their numbers."""
 
-    __slots__ = ("_busy_ns", "dirty", "index", "law", "residents", "roamed", "used", "wanted_ppm")
+    __slots__ = (
+        "_busy_ns",
+        "dirty",
+        "index",
+        "law",
+        "plain",
+        "residents",
+        "roamed",
+        "used",
+        "wanted_ppm",
+    )
 
     def __init__(self, index: int) -> None:
         self.index = index
@@ -27,6 +38,7 @@ class Pcpu:
         self.wanted_ppm = 0  # sum of its residents' duties
         self.dirty = False
         self.law: Shares = ()  # of its residents, before any of them wakes up elsewhere
+        self.plain = True  # rates follow from the law, and nobody needs to be told of them
         self.used = 0.0  # share of its time that the law uses
         self.roamed = False  # some resident may wake up elsewhere
         self._busy_ns = 0
@@ -61,8 +73,18 @@ class Pcpu:
             self.law = sharing(demands)
         else:
             self.law = weighted_sharing(demands, [vcpu.weight for vcpu in residents])
-        self.used = sum([run for run, _ in self.law])
+        self.used = added([run for run, _ in self.law])
         self.roamed = not stopped and any(vcpu.roams for vcpu in residents)
+
+    def take_law(self, shares: PcpuShares) -> None:
+        """Take on what was worked out for many pCPUs at once, as `apply_law` would."""
+        self.dirty = False
+        self.used = shares.used
+        residents = self.residents
+        self.roamed = True in [vcpu.roams for vcpu in residents]
+        self.plain = not (self.roamed or True in [v.growing or v.batch for v in residents])
+        if not self.plain:
+            self.law = tuple(zip(shares.run, shares.wait, strict=True))
 
 
 def _equal_weights(vcpus: Sequence[SimulatedVcpu]) -> bool:

@@ -11,14 +11,19 @@ from __future__ import annotations
 from bisect import bisect_left, insort
 from collections.abc import Callable, Iterable
 from random import Random
+from typing import TYPE_CHECKING
 
 from virtlab.model.units import NS_PER_S
-from virtlab.simulator.cpu_law import BUSY, Shares
+from virtlab.simulator.cpu_law import EQUAL_WEIGHT, Shares
+from virtlab.simulator.crowd_law import CROWD_MIN, numpy_or_none, sharing_of_many
 from virtlab.simulator.engine import EventQueue, Priority
-from virtlab.simulator.noise import demand_of
+from virtlab.simulator.noise import demand_of, drawn_anew
 from virtlab.simulator.pcpu import Pcpu, by_key
 from virtlab.simulator.placement import REBALANCE_NS, emptiest, even_out, idle_chance, wander
-from virtlab.simulator.vcpu import MOVE_COST_NS, SimulatedVcpu, in_order
+from virtlab.simulator.vcpu import MOVE_COST_NS, SimulatedVcpu, in_order, take_rates
+
+if TYPE_CHECKING:
+    from types import ModuleType
 
 __all__ = ["CpuScheduler"]
 
@@ -39,6 +44,7 @@ class CpuScheduler:
         self._dirty: list[Pcpu] = []
         self._rebalancing = False
         self._noisy = False
+        self._alike = True  # nobody was ever given another weight
 
     # What the guests do.
 
@@ -110,6 +116,7 @@ class CpuScheduler:
     def set_weight(self, vcpu: SimulatedVcpu, weight: int) -> None:
         """Set a vCPU's scheduling weight; 1024 is ordinary."""
         vcpu.weight = weight
+        self._alike = self._alike and weight == EQUAL_WEIGHT
         if vcpu.powered:
             self._mark(self.pcpus[vcpu.pcpu])
 
@@ -133,7 +140,10 @@ class CpuScheduler:
         """Set the rates of every pCPU on which something changed."""
         # A roaming loop looks for idle pCPUs elsewhere, so a change there concerns its own too.
         concerned = [pcpu for pcpu in self.pcpus if pcpu.dirty or pcpu.roamed]
+        numpy = numpy_or_none() if len(self._dirty) >= CROWD_MIN and self._alike else None
         self._dirty = []
+        if numpy is not None and not self.stopped:
+            concerned = self._share_many(numpy, concerned, now_ns)
         for pcpu in concerned:
             pcpu.settle(now_ns)
             if pcpu.dirty:
@@ -141,6 +151,19 @@ class CpuScheduler:
                 pcpu.apply_law(stopped=self.stopped)
         for pcpu in concerned:
             self._share(pcpu, now_ns)
+
+    def _share_many(self, numpy: ModuleType, concerned: list[Pcpu], now_ns: int) -> list[Pcpu]:
+        """Do the same for the plain ones of many pCPUs at once; return those that are left."""
+        left = [pcpu for pcpu in concerned if not pcpu.dirty]
+        dirty = [pcpu for pcpu in concerned if pcpu.dirty]
+        demands = [[vcpu.demand for vcpu in pcpu.residents] for pcpu in dirty]
+        for pcpu, shares in zip(dirty, sharing_of_many(numpy, demands), strict=True):
+            pcpu.take_law(shares)
+            if pcpu.plain:
+                take_rates(pcpu.residents, shares.run, shares.wait, now_ns)
+            else:
+                left.append(pcpu)
+        return sorted(left, key=lambda pcpu: pcpu.index)
 
     def _share(self, pcpu: Pcpu, now_ns: int) -> None:
         shares = self._roaming_shares(pcpu) if pcpu.roamed else pcpu.law
@@ -237,12 +260,10 @@ class CpuScheduler:
             return
         # At the same instant, so that rates are set once for both.
         wander(self.pcpus, list(filter(_is_free, self._vcpus)), self._rng, self._move)
-        for vcpu in self._vcpus:
-            if vcpu.duty < BUSY:
-                demand = demand_of(vcpu)
-                if demand != vcpu.demand:
-                    vcpu.demand = demand
-                    self._mark(self.pcpus[vcpu.pcpu])
+        for vcpu in drawn_anew(self._vcpus):
+            pcpu = self.pcpus[vcpu.pcpu]
+            if not pcpu.dirty:
+                self._mark(pcpu)
         self._queue.schedule(now_ns + NS_PER_S, Priority.NOISE, self._each_second)
 
 

@@ -1,0 +1,73 @@
+"""The law for many pCPUs at once gives what the law for one gives, to the last bit."""
+
+from __future__ import annotations
+
+import hashlib
+from random import Random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from small_hosts import loops
+
+from virtlab.model.scenario import Event, PinVcpu
+from virtlab.model.units import NS_PER_MS, NS_PER_S
+from virtlab.simulator import scheduler
+from virtlab.simulator.cpu_law import added, sharing
+from virtlab.simulator.crowd_law import numpy_or_none, sharing_of_many
+
+numpy = pytest.importorskip("numpy")
+
+_DUTY = st.one_of(
+    st.sampled_from((0.0, 1.0, 0.9999, 0.99989, 0.21, 0.5, 1e-9)), st.floats(0.0, 1.0)
+)
+
+
+@given(st.lists(st.lists(_DUTY, max_size=24), min_size=1, max_size=8))
+def test_many_pcpus_at_once_get_the_same_bits(pcpus: list[list[float]]) -> None:
+    found = sharing_of_many(numpy, pcpus)
+
+    for duties, shares in zip(pcpus, found, strict=True):
+        law = sharing(duties)
+        assert list(zip(shares.run, shares.wait, strict=True)) == list(law)
+        assert shares.used == added([run for run, _ in law])
+
+
+@pytest.mark.parametrize("count", [0, 1, 63, 64, 65, 200])
+def test_full_pcpus_and_sums_beyond_a_float_are_worked_out_too(count: int) -> None:
+    rng = Random(count)
+    pcpus = [[0.2], [rng.random() for _ in range(count)], [0.99985] * min(count, 64)]
+
+    found = sharing_of_many(numpy, pcpus)
+
+    for duties, shares in zip(pcpus, found, strict=True):
+        assert list(zip(shares.run, shares.wait, strict=True)) == list(sharing(duties))
+
+
+@pytest.mark.parametrize("pinned", [True, False])
+def test_a_large_host_does_the_same_without_numpy(
+    pinned: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_numpy = _figures(pinned)
+    monkeypatch.setattr(scheduler, "numpy_or_none", lambda: None)
+
+    assert with_numpy == _figures(pinned)
+    assert numpy_or_none() is not None
+
+
+def _figures(pinned: bool) -> str:
+    rng = Random(7)
+    duties = [rng.choice((0.05, 0.1, 0.3, 1.0)) for _ in range(200)]
+    events: list[Event] = [
+        PinVcpu(n * 37 * NS_PER_MS, f"g{rng.randrange(200)}", 0, (rng.randrange(64),))
+        for n in range(100)
+    ]
+    masks = [(n % 64,) for n in range(200)] if pinned else None
+    simulated = loops(duties, masks, pcpus=64, events=events)
+    rows = []
+    for second in range(1, 6):
+        simulated.advance(second * NS_PER_S)
+        vcpus = [vcpu for g in simulated.guests.values() for vcpu in g.vcpus]
+        rows.append([(v.run_ns(), v.delay_ns(), v.halted, v.time_per_pcpu_ns) for v in vcpus])
+        rows.append(simulated.pcpu_busy_ns())
+    return hashlib.sha256(repr(rows).encode()).hexdigest()
