@@ -28,6 +28,7 @@ guests:
   - names: [one, two]
     memory_mib: 512
     max_memory_mib: 1024
+  - {name: late, memory_mib: 512, defined: false, running: false}
 run: {duration_s: 60, interval_s: 2}
 criteria:
   - {name: no-crash}
@@ -417,3 +418,54 @@ for second in range(4):
         "clock-step: the calendar clock jumped 100 s forwards",
         "clock-step: the calendar clock jumped 50 s back",
     ]
+
+
+def test_a_guest_goes_and_another_takes_its_name(python: Any) -> None:
+    lines, record = python(
+        """
+first = one.UUIDString()
+def seen():
+    return sorted((d.name(), d.isActive()) for d in conn.listAllDomains())
+time.sleep(4)
+say(seen())
+ask("undefined", lambda: one.info()[0])
+time.sleep(4)
+say(seen())
+ask("gone", one.state)
+time.sleep(4)
+say(seen())
+ask("gone", one.state)
+again = conn.lookupByName("one")
+say(again.UUIDString() != first, again.ID() > two.ID(), again.memoryStats()["actual"] // 1024)
+""",
+        "  - {at_s: 3, guest: one, power: undefine}\n"
+        "  - {at_s: 5, guest: one, power: stop}\n"
+        "  - {at_s: 9, guest: one, power: define}\n"
+        "  - {at_s: 10, guest: one, power: start}\n",
+    )
+
+    assert [line[1:] for line in lines[:3]] == [
+        [[["one", 1], ["two", 1]]],
+        ["undefined", 1],  # a running guest goes on until it stops
+        [[["two", 1]]],
+    ]
+    assert lines[3][2][0] == lines[5][2][0] == 42
+    assert lines[4][1:] == [[["one", 1], ["two", 1]]]
+    assert lines[6][1:] == [True, True, 512]
+    kinds = [event.kind for event in record.timeline.events]
+    assert kinds == ["guest_undefined", "guest_stop", "guest_defined", "guest_start"]
+    running = record.timeline.guest("one").running
+    assert [running[second] for second in (2, 6, 8, 9, 11)] == [True, True, False, False, True]
+
+
+def test_a_guest_that_comes_later_is_not_there_before(python: Any) -> None:
+    lines, _ = python(
+        """
+for second in range(3):
+    say(sorted(d.name() for d in conn.listAllDomains()))
+    time.sleep(4)
+""",
+        "  - {at_s: 3, guest: late, power: define}\n  - {at_s: 3, guest: late, power: start}\n",
+    )
+
+    assert [names for _, names in lines] == [["one", "two"]] + [["late", "one", "two"]] * 2

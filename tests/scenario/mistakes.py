@@ -782,4 +782,30 @@ MISTAKES: list[tuple[str, str, list[str]]] = [
             "  fix: remove step_s.",
         ],
     ),
+    (
+        "    running: false",
+        "    defined: false",
+        [
+            "s.yaml:18: guests[2].defined: a guest that is not defined cannot run.",
+            "  fix: write `running: false` as well.",
+        ],
+    ),
+    (
+        "  - {at_s: 10, guest: web, pin: {vcpu: 1, pcpus: [3]}}",
+        "  - {at_s: 10, guest: web, power: define}",
+        [
+            "s.yaml:22: events[2].power: guest web is defined already at 10 s.",
+            "  fix: remove this event, or mend what comes before it.",
+            "s.yaml:22: events[2].power: guest web still runs at 10 s and keeps its name.",
+            "  fix: stop or lose it before.",
+        ],
+    ),
+    (
+        "  - {at_s: 10, guest: web, pin: {vcpu: 1, pcpus: [3]}}",
+        "  - {at_s: 10, guest: spare, power: undefine}\n  - {at_s: 11, guest: spare, power: start}",
+        [
+            "s.yaml:23: events[3].power: guest spare is not defined at 11 s.",
+            "  fix: define it before.",
+        ],
+    ),
 ]

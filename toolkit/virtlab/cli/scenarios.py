@@ -229,7 +229,7 @@ def _scenario_lines(scenario: Scenario) -> Iterator[str]:
 
 def _guest(guest: GuestSpec) -> str:
     places = ", ".join("any" if p is None else "+".join(map(str, p)) for p in guest.affinity)
-    off = "" if guest.running else ", shut off"
+    off = "" if guest.running else ", shut off" if guest.defined else ", not defined"
     return (
         f"{guest.name}: {guest.vcpus} vCPU on pCPU {places}; "
         f"{guest.memory_kib // 1024} of {guest.max_memory_kib // 1024} MiB{off}"
@@ -239,12 +239,14 @@ def _guest(guest: GuestSpec) -> str:
 def _event(event: Event) -> str:
     from virtlab.model.faults import GuestFault, HostFault
     from virtlab.model.scenario import (
+        DefineGuest,
         PinVcpu,
         SetMemory,
         StartGuest,
         StartWorkload,
         StopGuest,
         StopWorkload,
+        UndefineGuest,
     )
 
     match event:
@@ -261,6 +263,10 @@ def _event(event: Event) -> str:
             return "boots"
         case StopGuest():
             return "shuts down"
+        case DefineGuest():
+            return "is defined, shut off"
+        case UndefineGuest():
+            return "is undefined"
         case GuestFault(kind=kind, for_ns=for_ns, fields=fields):
             named = f" ({', '.join(fields)})" if fields else ""
             return f"{kind}{named} {'for ever' if for_ns is None else f'for {for_ns / 1e9:g} s'}"

@@ -15,6 +15,7 @@ from virtlab.model.workload import Workload
 
 __all__ = [
     "CriterionSpec",
+    "DefineGuest",
     "Event",
     "GuestSpec",
     "HostSpec",
@@ -27,6 +28,7 @@ __all__ = [
     "StartWorkload",
     "StopGuest",
     "StopWorkload",
+    "UndefineGuest",
 ]
 
 ProgramKind = Literal["vcpu_scheduler", "memory_coordinator"]
@@ -72,6 +74,7 @@ class GuestSpec:
     swap_kib_s: int = 500 * 1024  # how fast pages are written to it
     file_reads_kib_s: int = 0  # files read that are not cached: the page cache comes back
     free_page_reporting: bool = False
+    defined: bool = True  # False: it is not there until an event defines it
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +139,22 @@ class LoseGuest:
     guest: str
 
 
+@dataclass(frozen=True, slots=True)
+class DefineGuest:
+    """A guest of this name is there, shut off; where one was before, under another uuid."""
+
+    time_ns: int
+    guest: str
+
+
+@dataclass(frozen=True, slots=True)
+class UndefineGuest:
+    """A guest's description is forgotten, and the guest with it once it is shut off."""
+
+    time_ns: int
+    guest: str
+
+
 Event = (
     PinVcpu
     | SetMemory
@@ -144,9 +163,15 @@ Event = (
     | StartGuest
     | StopGuest
     | LoseGuest
+    | DefineGuest
+    | UndefineGuest
     | GuestFault
     | HostFault
 )
+
+
+# What starts no new phase.
+_NO_CHANGE_OF_LOAD = (PinVcpu, SetMemory, DefineGuest, UndefineGuest, GuestFault, HostFault)
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +209,6 @@ class Scenario:
         changes = {
             event.time_ns
             for event in self.events
-            if not isinstance(event, PinVcpu | SetMemory | GuestFault | HostFault)
-            and 0 < event.time_ns < self.duration_ns
+            if not isinstance(event, _NO_CHANGE_OF_LOAD) and 0 < event.time_ns < self.duration_ns
         }
         return (0, *sorted(changes))

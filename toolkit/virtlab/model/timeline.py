@@ -83,8 +83,9 @@ class EventRecord:
 
     Kinds: load_start, load_end (a load ended or was stopped), load_done (a batch or growth
     reached its end by itself), oom_kill (the guest's OOM killer ended a process), guest_start,
-    guest_stop, guest_lost, guest_swap, host_swap, host_frozen, balloon_stuck (it finds no page),
-    fault and fault_end (of the scenario; the detail begins with the fault's name).
+    guest_stop, guest_lost, guest_defined, guest_undefined, guest_swap, host_swap, host_frozen,
+    balloon_stuck (it finds no page), fault and fault_end (of the scenario; the detail begins with
+    the fault's name).
     """
 
     time_ns: int

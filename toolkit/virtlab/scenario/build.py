@@ -8,6 +8,7 @@ from itertools import cycle
 from virtlab.model.faults import GuestFault, HostFault
 from virtlab.model.scenario import (
     CriterionSpec,
+    DefineGuest,
     Event,
     GuestSpec,
     HostSpec,
@@ -19,6 +20,7 @@ from virtlab.model.scenario import (
     StartWorkload,
     StopGuest,
     StopWorkload,
+    UndefineGuest,
 )
 from virtlab.model.units import mib, ms, seconds
 from virtlab.model.workload import Batch, Duty, MemoryGrowth, Trace, Workload
@@ -113,6 +115,7 @@ def _guests(guest: GuestFile) -> Iterator[GuestSpec]:
             swap_kib_s=mib(guest.swap_mib_s),
             file_reads_kib_s=mib(guest.file_reads_mib_s),
             free_page_reporting=guest.free_page_reporting,
+            defined=guest.defined,
         )
 
 
@@ -139,6 +142,10 @@ def _events(entry: EventFile, traces: dict[str, Trace]) -> Iterator[Event]:
             yield StartGuest(time_ns, guest)
         elif entry.power == "stop":
             yield StopGuest(time_ns, guest)
+        elif entry.power == "define":
+            yield DefineGuest(time_ns, guest)
+        elif entry.power == "undefine":
+            yield UndefineGuest(time_ns, guest)
         else:
             yield LoseGuest(time_ns, guest)
 

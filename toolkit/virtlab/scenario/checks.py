@@ -61,6 +61,9 @@ def _guest(
     yield from _guest_memory(document, path, guest)
     yield from _guest_swap(document, path, guest)
     yield from _placement(document, path, guest, host)
+    if not guest.defined and guest.running:
+        what = "a guest that is not defined cannot run."
+        yield document.problem((*path, "defined"), what, "write `running: false` as well.")
     if guest.load is not None and not guest.running:
         what = "a load cannot run in a guest that is shut off."
         fix = "start it by an event after the guest's start, or remove `running: false`."
@@ -180,6 +183,7 @@ def _short_phases(
         if event.pin is None
         and event.set_memory_mib is None
         and event.fault is None
+        and event.power not in ("define", "undefine")
         and event.at_s < run.duration_s
     }
     ordered = sorted(starts)

@@ -24,13 +24,14 @@ class _State:
 
     guest: GuestFile
     running: bool
+    defined: bool
     loads: set[str]  # "cpu", "memory": kinds that were started and not stopped
 
 
 def event_problems(parts: Parts) -> Iterator[Problem]:
     """Yield what is wrong with the events, which are followed in the order of time."""
     states = {
-        name: _State(guest, guest.running, _kinds(guest.load))
+        name: _State(guest, guest.running, guest.defined, _kinds(guest.load))
         for _, guest in parts.guests
         for name in guest.all_names
     }
@@ -97,14 +98,33 @@ def _follow(
             fix = "start one before, or remove this event."
             yield document.problem((*path, "stop_load"), what, fix)
         state.loads -= wanted
-    if event.power is not None:
-        if (event.power == "start") == state.running:
+    if event.power in ("define", "undefine"):
+        yield from _definition(document, path, event, name, state)
+    elif event.power is not None:
+        if event.power == "start" and not state.defined:
+            what = f"guest {name} is not defined at {event.at_s:g} s."
+            yield document.problem((*path, "power"), what, "define it before.")
+        elif (event.power == "start") == state.running:
             now = "running" if state.running else "shut off"
             what = f"guest {name} is {now} at {event.at_s:g} s."
             fix = "remove this event, or mend what comes before it."
             yield document.problem((*path, "power"), what, fix)
         state.running = event.power == "start"
         state.loads.clear()
+
+
+def _definition(
+    document: Document, path: KeyPath, event: EventFile, name: str, state: _State
+) -> Iterator[Problem]:
+    if (event.power == "define") == state.defined:
+        now = "defined already" if state.defined else "not defined"
+        what = f"guest {name} is {now} at {event.at_s:g} s."
+        fix = "remove this event, or mend what comes before it."
+        yield document.problem((*path, "power"), what, fix)
+    state.defined = event.power == "define"
+    if state.defined and state.running:
+        what = f"guest {name} still runs at {event.at_s:g} s and keeps its name."
+        yield document.problem((*path, "power"), what, "stop or lose it before.")
 
 
 def _vcpus(

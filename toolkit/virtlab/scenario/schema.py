@@ -345,6 +345,11 @@ class GuestFile(FileModel):
         description="files that the guest reads again, in MiB a second: the page cache comes back "
         "up to cache_mib where memory is free",
     )
+    defined: bool = Field(
+        default=True,
+        examples=[True],
+        description="false, with `running: false`: it is not there until an event defines it",
+    )
     free_page_reporting: bool = Field(
         default=False,
         examples=[True],
@@ -435,11 +440,13 @@ class EventFile(FileModel):
         examples=["memory"],
         description="loads of this kind end; a memory load frees all that it holds",
     )
-    power: Literal["start", "stop", "lose"] | None = Field(
+    power: Literal["start", "stop", "lose", "define", "undefine"] | None = Field(
         default=None,
         examples=["stop"],
         description="start: a guest that is shut off boots; stop: it shuts down in good order; "
-        "lose: its QEMU process dies",
+        "lose: its QEMU process dies; undefine: its description is forgotten, and the guest with "
+        "it once it is off; define: a guest of this name is there again, as declared and shut "
+        "off, under a new uuid",
     )
 
     fault: (

@@ -54,6 +54,8 @@ class SimulatedGuest:
         self.spec = spec
         self.name = spec.name
         self.uuid = uuid.uuid5(_NAMESPACE, spec.name).bytes
+        self._declared = spec
+        self._generation = 0
         self.id = -1
         self.state = GuestState.SHUTOFF
         self.reason = _NEVER_RAN
@@ -125,6 +127,16 @@ class SimulatedGuest:
         assert self.id < 0
         self.spec = spec
         self._equip(spec)
+
+    def renew(self) -> None:
+        """Become another guest of the same name, as the scenario declared it, shut off.
+
+        Its uuid is new. Its counters go on, as all that ran under this name.
+        """
+        self._generation += 1
+        self.uuid = uuid.uuid5(_NAMESPACE, f"{self.name} {self._generation}").bytes
+        self.state, self.reason = GuestState.SHUTOFF, _NEVER_RAN
+        self.redefine(self._declared)
 
     def rename(self, name: str) -> None:
         """Take another name, while it is shut off; `SimulatedHost.rename` keeps the books."""

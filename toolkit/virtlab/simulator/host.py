@@ -14,6 +14,7 @@ from typing import Final, Literal
 
 from virtlab.model.faults import GuestFault, HostFault
 from virtlab.model.scenario import (
+    DefineGuest,
     Event,
     GuestSpec,
     LoseGuest,
@@ -24,6 +25,7 @@ from virtlab.model.scenario import (
     StartWorkload,
     StopGuest,
     StopWorkload,
+    UndefineGuest,
 )
 from virtlab.model.timeline import EventRecord
 from virtlab.model.units import BOOT_S, NS_PER_S
@@ -89,8 +91,14 @@ class SimulatedHost:
         self._traces: dict[str, list[EventHandle]] = {}
         self._guests: dict[str, SimulatedGuest] = {}
         self.guests: Mapping[str, SimulatedGuest] = self._guests
-        for spec in scenario.guests:
-            self.define(spec)
+        # All that the scenario declares, in its order, whether they are there or not.
+        self.declared: Mapping[str, SimulatedGuest] = {
+            spec.name: self.define(spec) for spec in scenario.guests
+        }
+        for guest in self.declared.values():
+            if not guest.spec.defined:
+                self.forget(guest)
+        self._came = set(self._guests)  # names under which a guest was there
         for guest in self.guests.values():
             if guest.spec.running:
                 guest.start()
@@ -199,6 +207,9 @@ class SimulatedHost:
         if isinstance(event, GuestFault | HostFault):
             self._faults.happen(event, now_ns)
             return
+        if isinstance(event, DefineGuest):
+            self._define_anew(event.guest, now_ns)
+            return
         guest = self.guests.get(event.guest)
         if guest is None:
             return  # a client undefined it, or gave it another name
@@ -209,6 +220,8 @@ class SimulatedHost:
             if not running:
                 guest.start()
                 self.emit(EventRecord(now_ns, "guest_start", guest.name, "started"))
+        elif isinstance(event, UndefineGuest):
+            self._undefine(guest, now_ns)
         elif not running:
             return  # there is nobody to act on
         elif isinstance(event, SetMemory):
@@ -222,6 +235,24 @@ class SimulatedHost:
         elif isinstance(event, LoseGuest):
             guest.lose()
             self.emit(EventRecord(now_ns, "guest_lost", guest.name, "its QEMU process died"))
+
+    def _define_anew(self, name: str, now_ns: int) -> None:
+        guest = self.declared[name]
+        if name in self._guests or guest.name != name:
+            return  # a client defined one of this name, or gave this one another
+        if name in self._came:
+            guest.renew()
+        self._came.add(name)
+        self._guests[name] = guest
+        self.life_changed(guest, "defined")
+        self.emit(EventRecord(now_ns, "guest_defined", name, "defined"))
+
+    def _undefine(self, guest: SimulatedGuest, now_ns: int) -> None:
+        """Forget a guest; one that runs is forgotten by the driver when it stops."""
+        if guest.id < 0:
+            self.forget(guest)
+        self.emit(EventRecord(now_ns, "guest_undefined", guest.name, "undefined"))
+        self.life_changed(guest, "undefined")
 
     def _start_load(self, guest: SimulatedGuest, event: StartWorkload, now_ns: int) -> None:
         load = event.workload

@@ -61,7 +61,7 @@ class Recorder:
         self._scenario = scenario
         self._seed = scenario.seed if seed is None else seed
         self._end_ns = scenario.duration_ns
-        self._guests = [_GuestColumns(guest) for guest in host.guests.values()]
+        self._guests = [_GuestColumns(guest) for guest in host.declared.values()]
         self._times_ns: list[int] = []
         self._busy_ns: list[list[int]] = [[] for _ in range(scenario.host.pcpus)]
         self._free_kib: list[int] = []

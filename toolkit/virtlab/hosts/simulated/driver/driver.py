@@ -105,6 +105,10 @@ class SimulatedDriver:
         if what == "started":
             self._state.started(guest)
             self._tuning.started(guest)
+        elif what == "defined":
+            self._state.defined(guest)
+        elif what == "undefined":
+            self._state.undefined(guest)
         elif what in _STOPS:
             self._state.stopped(guest)
         for event in lifecycle_events(guest, what):

@@ -52,6 +52,8 @@ _OLD_MESSAGES = {
 # virDomainEventType and its detail. QEMU starts a domain paused and lets it go, so each start
 # shows as two events.
 _LIFECYCLE_OF = {
+    "defined": ((0, 0),),
+    "undefined": ((1, 0),),
     "started": ((2, 0), (4, 0)),
     "suspended": ((3, 0),),
     "resumed": ((4, 0),),

@@ -180,6 +180,20 @@ class DriverState:
 
     # What the simulator tells.
 
+    def defined(self, guest: SimulatedGuest) -> None:
+        """Take in a guest that the host's administrator defined."""
+        self.by_uuid[guest.uuid] = guest
+        self.configs[guest.uuid] = config_of_guest(guest.spec, self.all_pcpus)
+
+    def undefined(self, guest: SimulatedGuest) -> None:
+        """Let go of a guest that the administrator undefined, now or when it stops."""
+        if guest.id >= 0:
+            config = self.configs[guest.uuid]
+            config.persistent = config.autostart = False
+            return
+        del self.by_uuid[guest.uuid]
+        del self.configs[guest.uuid]
+
     def stopped(self, guest: SimulatedGuest) -> None:
         """Let a stopped guest take over what is stored for its next start, or forget it."""
         config = self.config(guest)
