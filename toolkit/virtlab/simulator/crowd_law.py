@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     Floats = NDArray[float64]
 
-__all__ = ["CROWD_MIN", "PcpuShares", "numpy_or_none", "sharing_of_many"]
+__all__ = ["CROWD_MIN", "PcpuShares", "numpy_or_none", "sharing_of_many", "sharing_of_table"]
 
 # From so many pCPUs on one operation on all of them costs less than a loop over them.
 CROWD_MIN: Final = 48
@@ -58,7 +58,7 @@ def sharing_of_many(np: ModuleType, pcpus: Sequence[list[float]]) -> list[PcpuSh
     padded = [row + blank[len(row) :] if len(row) <= _LONG_ROW else blank for row in pcpus]
     # One column a pCPU: a row holds the n-th vCPU of each.
     duties = np.array(padded).reshape(len(pcpus), longest).T.copy()
-    run, wait, used, fits = _shares(np, duties)
+    run, wait, used, fits = sharing_of_table(np, duties)
     found = zip(run.T.tolist(), wait.T.tolist(), used.tolist(), fits.tolist(), strict=True)
     results = []
     for row, (runs, waits, share, fit) in zip(pcpus, found, strict=True):
@@ -74,8 +74,11 @@ def sharing_of_many(np: ModuleType, pcpus: Sequence[list[float]]) -> list[PcpuSh
     return results
 
 
-def _shares(np: Any, duties: Floats) -> tuple[Floats, Floats, Floats, Any]:
-    """Return run and wait shares, the used shares, and which pCPUs stayed within range."""
+def sharing_of_table(np: Any, duties: Floats) -> tuple[Floats, Floats, Floats, Any]:
+    """Return run and wait shares, the used shares, and which pCPUs stayed within range.
+
+    Each pCPU has a column of the table, filled up with zeros.
+    """
     # Sums that leave the range are given up, and a term over 0 is never looked at.
     with np.errstate(all="ignore"):
         busy = duties >= BUSY

@@ -152,13 +152,11 @@ class SimulatedGuest:
         for index in range(len(self.all_vcpus), spec.vcpus):
             affinity = spec.affinity[index]
             self.all_vcpus.append(
-                SimulatedVcpu(
+                self._host.scheduler.new_vcpu(
                     spec.name,
                     index,
                     self._host.fresh_vcpu(),
                     everywhere if affinity is None else frozenset(affinity),
-                    self._host.spec.pcpus,
-                    self._host.queue,
                     # A text seeds a stream of its own, whatever PYTHONHASHSEED is.
                     Random(f"{self._seed} noise {spec.name} {index}"),
                     spec.idle_noise_max,

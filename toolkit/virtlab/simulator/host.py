@@ -79,7 +79,10 @@ class SimulatedHost:
         self.on_clock_step: Callable[[int], None] | None = None
         seed = scenario.seed if seed is None else seed
         self.queue = EventQueue()
-        self.scheduler = CpuScheduler(self.spec.pcpus, self.queue, Random(f"{seed} scheduler"))
+        vcpus = sum(spec.vcpus for spec in scenario.guests)
+        self.scheduler = CpuScheduler(
+            self.spec.pcpus, self.queue, Random(f"{seed} scheduler"), vcpus
+        )
         self.scheduler.on_wait = self._wait_changed
         self.scheduler.on_batch_done = self._batch_done
         self.host_memory = HostMemory(self.spec, self.queue, self.emit)
@@ -121,7 +124,7 @@ class SimulatedHost:
 
     def pcpu_busy_ns(self) -> list[int]:
         """Return how long each pCPU ran vCPUs, cumulative since time 0."""
-        return [pcpu.busy_ns() for pcpu in self.scheduler.pcpus]
+        return self.scheduler.busy_ns()
 
     def pcpu_times_ns(self, pcpu: int) -> PcpuTimes:
         """Return what one pCPU did since the host's boot."""

@@ -22,6 +22,7 @@ class Pcpu:
 
     __slots__ = (
         "_busy_ns",
+        "altered",
         "dirty",
         "index",
         "law",
@@ -35,6 +36,7 @@ class Pcpu:
     def __init__(self, index: int) -> None:
         self.index = index
         self.residents: list[SimulatedVcpu] = []
+        self.altered = True  # who sits here, or what is asked of them, is not what it was
         self.wanted_ppm = 0  # sum of its residents' duties
         self.dirty = False
         self.law: Shares = ()  # of its residents, before any of them wakes up elsewhere
@@ -42,6 +44,11 @@ class Pcpu:
         self.used = 0.0  # share of its time that the law uses
         self.roamed = False  # some resident may wake up elsewhere
         self._busy_ns = 0
+
+    @property
+    def left_ns(self) -> int:
+        """Return what those ran here who have left since."""
+        return self._busy_ns
 
     def busy_ns(self) -> int:
         """Return how long it was busy, cumulative."""
@@ -76,13 +83,17 @@ class Pcpu:
         self.used = added([run for run, _ in self.law])
         self.roamed = not stopped and any(vcpu.roams for vcpu in residents)
 
+    def look(self) -> None:
+        """Work out `roamed` and `plain`."""
+        residents = self.residents
+        self.roamed = True in [vcpu.roams for vcpu in residents]
+        self.plain = not (self.roamed or True in [v.growing or v.batch for v in residents])
+
     def take_law(self, shares: PcpuShares) -> None:
         """Take on what was worked out for many pCPUs at once, as `apply_law` would."""
         self.dirty = False
         self.used = shares.used
-        residents = self.residents
-        self.roamed = True in [vcpu.roams for vcpu in residents]
-        self.plain = not (self.roamed or True in [v.growing or v.batch for v in residents])
+        self.look()
         if not self.plain:
             self.law = tuple(zip(shares.run, shares.wait, strict=True))
 

@@ -14,8 +14,14 @@ from random import Random
 from typing import TYPE_CHECKING
 
 from virtlab.model.units import NS_PER_S
+from virtlab.simulator.columns import SEATS_MAX, ColumnVcpu, VcpuColumns
 from virtlab.simulator.cpu_law import EQUAL_WEIGHT, Shares
-from virtlab.simulator.crowd_law import CROWD_MIN, numpy_or_none, sharing_of_many
+from virtlab.simulator.crowd_law import (
+    CROWD_MIN,
+    numpy_or_none,
+    sharing_of_many,
+    sharing_of_table,
+)
 from virtlab.simulator.engine import EventQueue, Priority
 from virtlab.simulator.noise import demand_of, drawn_anew
 from virtlab.simulator.pcpu import Pcpu, by_key
@@ -28,11 +34,22 @@ if TYPE_CHECKING:
 __all__ = ["CpuScheduler"]
 
 
+# From so many vCPUs on, work on all of them each second costs less in columns.
+_COLUMNS_MIN = 1024
+
+
 class CpuScheduler:
     """All pCPUs of a host, and the vCPUs on them."""
 
-    def __init__(self, pcpus: int, queue: EventQueue, rng: Random) -> None:
-        """Take the number of pCPUs, the host's events, and this scheduler's random stream."""
+    def __init__(self, pcpus: int, queue: EventQueue, rng: Random, vcpus: int = 0) -> None:
+        """Take the number of pCPUs, the host's events, and this scheduler's random stream.
+
+        Args:
+            pcpus: how many there are.
+            queue: the host's events.
+            rng: a random stream of its own.
+            vcpus: about how many there will be; many are kept in columns where numpy is there.
+        """
         self.pcpus = [Pcpu(index) for index in range(pcpus)]
         # Told when a vCPU that touches pages gets more or less of its pCPU, and when a batch ends.
         self.on_wait: Callable[[SimulatedVcpu], None] = lambda _vcpu: None
@@ -44,7 +61,31 @@ class CpuScheduler:
         self._dirty: list[Pcpu] = []
         self._rebalancing = False
         self._noisy = False
+        self._free: dict[int, SimulatedVcpu] = {}  # powered loops that may run in several places
+        self.columns: VcpuColumns | None = None
+        numpy = numpy_or_none() if vcpus >= _COLUMNS_MIN else None
+        if numpy is not None:
+            self.columns = VcpuColumns(numpy, pcpus)
         self._alike = True  # nobody was ever given another weight
+
+    def busy_ns(self) -> list[int]:
+        """Return how long each pCPU was busy, cumulative."""
+        if self.columns is None:
+            return [pcpu.busy_ns() for pcpu in self.pcpus]
+        here_ns = self.columns.busy_ns(self._queue.now_ns, len(self.pcpus))
+        return [pcpu.left_ns + ns for pcpu, ns in zip(self.pcpus, here_ns, strict=True)]
+
+    def new_vcpu(
+        self, name: str, index: int, number: int, mask: frozenset[int], noise: Random,
+        noise_max: float,
+    ) -> SimulatedVcpu:  # fmt: skip
+        """Return a vCPU of this host, not powered; see `SimulatedVcpu`."""
+        pcpus = len(self.pcpus)
+        if self.columns is None:
+            return SimulatedVcpu(name, index, number, mask, pcpus, self._queue, noise, noise_max)
+        return ColumnVcpu(
+            self.columns, name, index, number, mask, pcpus, self._queue, noise, noise_max
+        )
 
     # What the guests do.
 
@@ -71,6 +112,7 @@ class CpuScheduler:
                 continue
             self._unseat(vcpu)
             vcpu.powered = False
+            self._free.pop(vcpu.key, None)
             self._queue.cancel(vcpu.batch_event)
             vcpu.batch_event = None
             del self._vcpus[bisect_left(self._vcpus, vcpu.key, key=by_key)]
@@ -128,7 +170,8 @@ class CpuScheduler:
 
     # Rates.
 
-    def _mark(self, pcpu: Pcpu) -> None:
+    def _mark(self, pcpu: Pcpu, *, altered: bool = True) -> None:
+        pcpu.altered = pcpu.altered or altered
         if pcpu.dirty:
             return
         if not self._dirty:
@@ -154,8 +197,12 @@ class CpuScheduler:
 
     def _share_many(self, numpy: ModuleType, concerned: list[Pcpu], now_ns: int) -> list[Pcpu]:
         """Do the same for the plain ones of many pCPUs at once; return those that are left."""
-        left = [pcpu for pcpu in concerned if not pcpu.dirty]
+        if self.columns is not None:
+            self._share_columns(self.columns, concerned, now_ns)
+        left = [pcpu for pcpu in concerned if not pcpu.dirty and pcpu.roamed]
         dirty = [pcpu for pcpu in concerned if pcpu.dirty]
+        if not dirty:
+            return left
         demands = [[vcpu.demand for vcpu in pcpu.residents] for pcpu in dirty]
         for pcpu, shares in zip(dirty, sharing_of_many(numpy, demands), strict=True):
             pcpu.take_law(shares)
@@ -164,6 +211,35 @@ class CpuScheduler:
             else:
                 left.append(pcpu)
         return sorted(left, key=lambda pcpu: pcpu.index)
+
+    def _share_columns(self, columns: VcpuColumns, concerned: list[Pcpu], now_ns: int) -> None:
+        """Set the rates of the plain ones among many pCPUs; the others stay dirty."""
+        plain = []
+        for pcpu in concerned:
+            if not pcpu.dirty:
+                continue
+            if pcpu.altered:
+                pcpu.altered = False
+                pcpu.look()
+                rows = [vcpu.row for vcpu in pcpu.residents if isinstance(vcpu, ColumnVcpu)]
+                if len(rows) > SEATS_MAX:
+                    pcpu.altered = True
+                    continue
+                columns.seat(pcpu.index, rows)
+            if pcpu.plain:
+                plain.append(pcpu)
+        if len(plain) < CROWD_MIN:
+            return
+        longest = max(len(pcpu.residents) for pcpu in plain)
+        seats = columns.seats([pcpu.index for pcpu in plain], longest)
+        run, wait, used, fits = sharing_of_table(columns.np, columns["demand"][seats])
+        if not fits.all():
+            plain = [pcpu for pcpu, fit in zip(plain, fits.tolist(), strict=True) if fit]
+            seats, run, wait, used = seats[:, fits], run[:, fits], wait[:, fits], used[fits]
+        columns.take_rates(seats, run, wait, now_ns)
+        for pcpu, share in zip(plain, used.tolist(), strict=True):
+            pcpu.dirty = False
+            pcpu.used = share
 
     def _share(self, pcpu: Pcpu, now_ns: int) -> None:
         shares = self._roaming_shares(pcpu) if pcpu.roamed else pcpu.law
@@ -237,13 +313,17 @@ class CpuScheduler:
     # What comes again and again.
 
     def _watch_balance(self, vcpu: SimulatedVcpu) -> None:
-        if not self._rebalancing and vcpu.powered and _is_free(vcpu):
+        if not (vcpu.powered and _is_free(vcpu)):
+            self._free.pop(vcpu.key, None)
+            return
+        self._free[vcpu.key] = vcpu
+        if not self._rebalancing:
             self._rebalancing = True
             at_ns = (self._queue.now_ns // REBALANCE_NS + 1) * REBALANCE_NS
             self._queue.schedule(at_ns, Priority.CPU, self._rebalance)
 
     def _rebalance(self, now_ns: int) -> None:
-        self._rebalancing = not self.stopped and any(map(_is_free, self._vcpus))
+        self._rebalancing = not self.stopped and bool(self._free)
         if not self._rebalancing:
             return
         even_out(self.pcpus, self._move)
@@ -259,11 +339,16 @@ class CpuScheduler:
         if not self._noisy:
             return
         # At the same instant, so that rates are set once for both.
-        wander(self.pcpus, list(filter(_is_free, self._vcpus)), self._rng, self._move)
-        for vcpu in drawn_anew(self._vcpus):
-            pcpu = self.pcpus[vcpu.pcpu]
-            if not pcpu.dirty:
-                self._mark(pcpu)
+        free = [self._free[key] for key in sorted(self._free)]
+        wander(self.pcpus, free, self._rng, self._move)
+        if self.columns is not None:
+            for index in self.columns.draw_all():
+                self._mark(self.pcpus[index], altered=False)
+        else:
+            for vcpu in drawn_anew(self._vcpus):
+                pcpu = self.pcpus[vcpu.pcpu]
+                if not pcpu.dirty:
+                    self._mark(pcpu, altered=False)
         self._queue.schedule(now_ns + NS_PER_S, Priority.NOISE, self._each_second)
 
 

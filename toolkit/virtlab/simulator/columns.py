@@ -1,0 +1,226 @@
+"""The vCPUs of a large host as columns of numbers, which numpy changes for all of them at once.
+
+`ColumnVcpu` is a vCPU whose rates and counters stand in these columns, so that whatever looks at
+one vCPU, or changes it, works as everywhere; `VcpuColumns` does for all of them what happens each
+second: draw the noise, write down what ran, set the new rates. Values and random streams are those
+of `SimulatedVcpu`, to the last bit.
+
+Row 0 belongs to nobody: it fills the seats of pCPUs that have fewer vCPUs than others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+from virtlab.simulator.vcpu import SimulatedVcpu
+
+if TYPE_CHECKING:
+    from random import Random
+
+    from virtlab.simulator.engine import EventQueue
+
+__all__ = ["SEATS_MAX", "ColumnVcpu", "VcpuColumns"]
+
+SEATS_MAX: Final = 64  # vCPUs on one pCPU, above which it is left to the law for one pCPU
+_AHEAD: Final = 16  # random numbers taken from a stream at once
+_LEVELS_MAX: Final = 18
+_FIRST: Final = 4096
+
+
+class VcpuColumns:
+    """Rates, counters and noise of all vCPUs, by their row."""
+
+    def __init__(self, np: Any, pcpus: int) -> None:
+        """Take numpy and the number of pCPUs."""
+        self.np = np
+        self._size = 0
+        self._used = 1
+        self._arrays: dict[str, Any] = {}
+        self._streams: list[Callable[[], float]] = [lambda: 0.0]
+        self._tables: dict[tuple[float, ...], int] = {}
+        self._counts = np.zeros(0, np.int64)
+        self._values = np.zeros((0, _LEVELS_MAX))
+        self._ahead = np.zeros((0, _AHEAD))
+        self._seats = np.zeros((SEATS_MAX, pcpus), np.int64)
+        self._grow()
+        self.table_of((0.0,))
+
+    def __getitem__(self, name: str) -> Any:
+        """Return a column."""
+        return self._arrays[name]
+
+    def row_for(self, stream: Callable[[], float]) -> int:
+        """Return a new row for a vCPU with this stream of random numbers."""
+        if self._used == self._size:
+            self._grow()
+        row, self._used = self._used, self._used + 1
+        self._streams.append(stream)
+        self.drawn[row] = _AHEAD
+        return row
+
+    def table_of(self, levels: tuple[float, ...]) -> int:
+        """Return the number under which these levels of noise are kept."""
+        number = self._tables.get(levels)
+        if number is None:
+            np = self.np
+            number = self._tables[levels] = len(self._tables)
+            padded = levels + (0.0,) * (_LEVELS_MAX - len(levels))
+            self._counts = np.append(self._counts, len(levels))
+            self._values = np.append(self._values, [padded], axis=0)
+        return number
+
+    def draw(self, row: int) -> float:
+        """Return the next number of one vCPU's stream."""
+        if self.drawn[row] == _AHEAD:
+            self._refill([row])
+        self.drawn[row] += 1
+        return float(self._ahead[row, self.drawn[row] - 1])
+
+    def draw_all(self) -> list[int]:
+        """Draw what everybody wants in the next second; return the pCPUs where that changed."""
+        np = self.np
+        columns = self._arrays
+        counts = self._counts[columns["table"]]
+        rows = np.flatnonzero((counts > 1) & columns["powered"])
+        at = columns["drawn"][rows]
+        if (empty := rows[at == _AHEAD]).size:
+            self._refill(empty.tolist())
+            at = columns["drawn"][rows]
+        columns["drawn"][rows] = at + 1
+        chosen = (self._ahead[rows, at] * counts[rows]).astype(np.int64)
+        wanted = self._values[columns["table"][rows], chosen]
+        changed = wanted != columns["demand"][rows]
+        rows = rows[changed]
+        columns["demand"][rows] = wanted[changed]
+        dirty: list[int] = np.unique(columns["pcpu"][rows]).tolist()
+        return dirty
+
+    def seat(self, pcpu: int, rows: Sequence[int]) -> None:
+        """Note who sits on a pCPU, in the order of their numbers."""
+        self._seats[:, pcpu] = 0
+        self._seats[: len(rows), pcpu] = rows
+
+    def seats(self, pcpus: Sequence[int], longest: int) -> Any:
+        """Return the rows of those who sit on pCPUs, one column a pCPU."""
+        return self._seats[:longest, pcpus]
+
+    def take_rates(self, rows: Any, run: Any, wait: Any, now_ns: int) -> None:
+        """Write down what these vCPUs got, as `SimulatedVcpu.settle` does, and set new rates."""
+        np = self.np
+        columns = self._arrays
+        taken = rows > 0
+        rows = rows[taken]
+        span_ns = now_ns - columns["since_ns"][rows]
+        columns["run_ns"][rows] += (columns["run_rate"][rows] * span_ns).astype(np.int64)
+        columns["delay_ns"][rows] += (columns["wait_rate"][rows] * span_ns).astype(np.int64)
+        columns["since_ns"][rows] = now_ns
+        columns["run_rate"][rows] = run[taken]
+        columns["wait_rate"][rows] = wait[taken]
+
+    def live(self, now_ns: int) -> tuple[Any, Any, Any]:
+        """Return, by row, time run and time waited at a moment in ns, and who was halted."""
+        np = self.np
+        columns = self._arrays
+        run_rate, wait_rate = columns["run_rate"], columns["wait_rate"]
+        span_ns = now_ns - columns["since_ns"]
+        run_ns = columns["run_ns"] + (run_rate * span_ns).astype(np.int64)
+        delay_ns = columns["delay_ns"] + (wait_rate * span_ns).astype(np.int64)
+        return run_ns, delay_ns, run_rate + wait_rate < 0.5
+
+    def busy_ns(self, now_ns: int, pcpus: int) -> list[int]:
+        """Return what those who sit on each pCPU ran there so far."""
+        np = self.np
+        run_ns, _, _ = self.live(now_ns)
+        here_ns = np.where(self._arrays["powered"], run_ns - self._arrays["seated_run_ns"], 0)
+        sums = np.zeros(pcpus, np.int64)
+        np.add.at(sums, self._arrays["pcpu"], here_ns)
+        busy_ns: list[int] = sums.tolist()
+        return busy_ns
+
+    def _refill(self, rows: list[int]) -> None:
+        streams = self._streams
+        self._ahead[rows] = [[streams[row]() for _ in range(_AHEAD)] for row in rows]
+        self._arrays["drawn"][rows] = 0
+
+    def _grow(self) -> None:
+        """Make room for more rows; views of single values are taken anew."""
+        np = self.np
+        self._size = max(2 * self._size, _FIRST)
+        for name in _FLOATS + _INTEGERS:
+            kind = np.float64 if name in _FLOATS else np.int64
+            array = np.zeros(self._size, kind)
+            if name in self._arrays:
+                array[: self._used] = self._arrays[name]
+            self._arrays[name] = array
+            setattr(self, name, memoryview(array))
+        ahead = np.zeros((self._size, _AHEAD))
+        ahead[: len(self._ahead)] = self._ahead
+        self._ahead = ahead
+
+    # Views of the columns, for one value at a time.
+    run_rate: memoryview
+    wait_rate: memoryview
+    demand: memoryview
+    run_ns: memoryview
+    delay_ns: memoryview
+    since_ns: memoryview
+    seated_run_ns: memoryview
+    powered: memoryview
+    pcpu: memoryview
+    table: memoryview
+    drawn: memoryview
+
+
+_FLOATS = ("run_rate", "wait_rate", "demand")
+_INTEGERS = (
+    *("run_ns", "delay_ns", "since_ns", "seated_run_ns"),
+    *("powered", "pcpu", "table", "drawn"),
+)
+
+
+def _in_column(name: str) -> Any:
+    """Return an attribute that stands in a column."""
+
+    def read(vcpu: ColumnVcpu) -> Any:
+        return getattr(vcpu.columns, name)[vcpu.row]
+
+    def write(vcpu: ColumnVcpu, value: Any) -> None:
+        getattr(vcpu.columns, name)[vcpu.row] = value
+
+    return property(read, write)
+
+
+class ColumnVcpu(SimulatedVcpu):
+    """A vCPU whose figures stand in the columns of its host."""
+
+    __slots__ = ("_own_levels", "columns", "row")
+
+    def __init__(
+        self, columns: VcpuColumns, name: str, index: int, number: int, mask: frozenset[int],
+        pcpus: int, queue: EventQueue, noise: Random, noise_max: float,
+    ) -> None:  # fmt: skip
+        """Take the columns of the host, and what every vCPU takes."""
+        self.columns = columns
+        self.row = columns.row_for(noise.random)
+        super().__init__(name, index, number, mask, pcpus, queue, noise, noise_max)
+        self.draw = lambda: columns.draw(self.row)
+
+    run_rate = _in_column("run_rate")
+    wait_rate = _in_column("wait_rate")
+    demand = _in_column("demand")
+    pcpu = _in_column("pcpu")
+    powered = _in_column("powered")
+    _run_ns = _in_column("run_ns")
+    _delay_ns = _in_column("delay_ns")
+    _since_ns = _in_column("since_ns")
+    _seated_run_ns = _in_column("seated_run_ns")
+
+    def _get_levels(self) -> tuple[float, ...]:
+        return self._own_levels
+
+    def _set_levels(self, levels: tuple[float, ...]) -> None:
+        self._own_levels = levels
+        self.columns.table[self.row] = self.columns.table_of(levels) if len(levels) > 1 else 0
+
+    levels = property(_get_levels, _set_levels)
