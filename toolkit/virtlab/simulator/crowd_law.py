@@ -117,29 +117,28 @@ def _terms(np: Any, rhos: Floats, first: Floats) -> Floats:
 def _each(np: Any, terms: Floats, first: Floats, rho: Floats) -> tuple[Floats, Floats]:
     """Return, for each vCPU, the sums over the terms of the others; see `cpu_law`."""
     last = len(terms) - 1
-    rest: list[Floats] = []
-    below = np.zeros_like(rho)
+    factors = np.empty((last + 1, *rho.shape))
+    np.multiply(rho, (first + np.arange(last + 1)[:, None])[:, None, :], out=factors)
+    # Downwards for all of them, and then upwards as far as that is the stable way.
+    others = np.empty((last, *rho.shape))
+    above: Any = 0.0
+    for k in range(last, 0, -1):
+        step = others[k - 1]
+        np.subtract(terms[k], above, out=step)
+        above = np.divide(step, factors[k], out=step)
+    below, taken = np.zeros_like(rho), np.empty_like(rho)
     upwards = rho > 0.0
     for k in range(last):
-        taken = rho * (first + k) * below
-        upwards = upwards & ~(taken > terms[k] / 2.0)
+        np.multiply(factors[k], below, out=taken)
+        upwards &= taken <= terms[k] / 2.0
         if not upwards.any():
             break
-        below = np.where(upwards, terms[k] - taken, 0.0)
-        rest.append(below)
-    above = np.zeros_like(rho)
-    downwards: list[Floats] = []
-    for k in range(last, 0, -1):
-        above = (terms[k] - above) / (rho * (first + k))
-        downwards.append(above)
-    downwards.reverse()
-    run, present = np.zeros_like(rho), np.zeros_like(rho)
-    for k, others in enumerate(downwards):
-        if k < len(rest):
-            others = np.where(rest[k] > 0.0, rest[k], others)
-        run += others
-        present += others * (first + k + 1)
-    return run, present
+        np.subtract(terms[k], taken, out=below)
+        np.copyto(others[k], below, where=upwards)
+    # Along the first axis numpy adds one by one, as `added` does.
+    run = np.add.reduce(others, axis=0) if last else np.zeros_like(rho)
+    others *= (first + np.arange(1, last + 1)[:, None])[:, None, :]
+    return run, np.add.reduce(others, axis=0) if last else run
 
 
 def _added(np: Any, rows: Floats) -> Floats:
