@@ -190,6 +190,17 @@ class StatsLayout:
             return self._chunks[0].pack(values)
         return b"".join([chunk.pack(values) for chunk in self._chunks])
 
+    def offsets(self) -> dict[str, int]:
+        """Return where the values stand in what `pack` returns, up to the first text."""
+        at, found = 4, {}
+        for name, type_ in self.fields:
+            if type_ is ParamType.STRING:
+                break
+            at += len(_header(name, type_))
+            found[name] = at
+            at += _NUMBERS[type_].size
+        return found
+
     def record(self, dom: DomainHandle, values: Sequence[ParamValue]) -> Encoded:
         """Return one encoded record of CONNECT_GET_ALL_DOMAIN_STATS; its list takes it as is."""
         return Encoded(_encode_handle()(dom) + self.pack(values))

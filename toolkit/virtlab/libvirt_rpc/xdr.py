@@ -62,7 +62,7 @@ class LimitError(ValueError):
 
 
 class Encoded(bytes):
-    """A value that is in its wire form already; arrays pass it through."""
+    """An item, or a whole list, that is in its wire form already; arrays pass it through."""
 
     __slots__ = ()
 
@@ -284,6 +284,8 @@ class Array(XdrType):
         encode_items = _items_encoder(self.item)
 
         def encode(value: Sequence[Any]) -> bytes:
+            if value.__class__ is Encoded:
+                return value
             count = len(value)
             if count > limit:
                 raise LimitError(f"{count} items where at most {limit} are allowed")

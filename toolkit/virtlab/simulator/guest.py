@@ -19,14 +19,14 @@ from virtlab.simulator.vcpu import SimulatedVcpu
 if TYPE_CHECKING:
     from virtlab.simulator.host import SimulatedHost
 
-__all__ = ["GuestState", "SimulatedGuest"]
+__all__ = ["EMULATOR_SHARE", "SYSTEM_SHARE", "GuestState", "SimulatedGuest"]
 
 # A cloud image of Ubuntu is down about two seconds after it was asked to.
 _SHUTDOWN_NS: Final = 2 * NS_PER_S
 # QEMU's own threads take 1.5 to 3 % on top of what the vCPUs run.
-_EMULATOR_SHARE: Final = 0.02
+EMULATOR_SHARE: Final = 0.02
 # Of a vCPU thread's time the kernel counts a tenth as its own: entering and leaving the guest.
-_SYSTEM_SHARE: Final = 0.1
+SYSTEM_SHARE: Final = 0.1
 _NAMESPACE: Final = uuid.UUID("6b0f6b5e-5d0c-4c8e-9f0b-0d8f1f2b7c11")
 
 
@@ -216,11 +216,11 @@ class SimulatedGuest:
     def cpu_time_ns(self) -> int:
         """Return what all its threads ran, those of the emulator included."""
         ran_ns = sum(vcpu.run_ns() for vcpu in self.vcpus)
-        return ran_ns + int(ran_ns * _EMULATOR_SHARE)
+        return ran_ns + int(ran_ns * EMULATOR_SHARE)
 
     def system_time_ns(self) -> int:
         """Return the part of its CPU time that the host's kernel took."""
-        return int(self.cpu_time_ns() * _SYSTEM_SHARE)
+        return int(self.cpu_time_ns() * SYSTEM_SHARE)
 
     def user_time_ns(self) -> int:
         """Return the part of its CPU time that ran outside the host's kernel."""

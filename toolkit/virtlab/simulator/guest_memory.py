@@ -126,6 +126,7 @@ class GuestMemory:
         self._cache = _Line(0.0)
         self._consumer = _Line(0.0)
         self._rss = _Line(0.0)
+        self._changes = 0  # grows with each change of what can be seen
         self._swap = GuestSwap(spec.swap_kib, spec.swap_kib_s)
         self._swapping = False
         self._busy = busy
@@ -151,6 +152,7 @@ class GuestMemory:
         """Start with the size, processes and cache that the scenario gives the guest."""
         spec = self.spec
         self._powered = True
+        self._changes += 1
         self._since_ns = self._booted_ns = now_ns
         self._target_kib = min(spec.memory_kib, self._max_kib)
         self._processes_kib = spec.processes_kib
@@ -289,6 +291,16 @@ class GuestMemory:
         """Return what virDomainMemoryStats shows."""
         return self.report.statistics(now_ns)
 
+    @property
+    def restless(self) -> bool:
+        """Tell whether what can be seen may change by itself, as time goes by."""
+        return self._actual.rate != 0.0 or self._rss.rate != 0.0 or self.report.renews
+
+    def stamp(self, now_ns: int) -> object:
+        """Return a value that is the same as long as `statistics` and `info_kib` are."""
+        moving_ns = now_ns if self._actual.rate or self._rss.rate else 0
+        return (self._changes, moving_ns, self.report.stamp(now_ns))
+
     def info_kib(self, now_ns: int) -> int:
         """Return the size that virDomainGetInfo shows, which follows the balloon's events."""
         return self.report.info_kib
@@ -318,6 +330,7 @@ class GuestMemory:
     def _settle(self, now_ns: int) -> None:
         """Write down where the lines have led, before their rates change."""
         self._host.moves(self)
+        self._changes += 1
         span_ns = now_ns - self._since_ns
         if span_ns:
             self.report.settle(now_ns)

@@ -71,6 +71,7 @@ class SimulatedHost:
         """Set the host up at time 0, running guests booted, before any event of the scenario."""
         self.spec = scenario.host
         self.everywhere = frozenset(range(self.spec.pcpus))  # one mask, shared by all vCPUs
+        self.changes = 0  # grows when guests or their memory change other than by running on
         self.on_event: Callable[[EventRecord], None] | None = None
         self.on_balloon: Callable[[SimulatedGuest], None] | None = None
         self.on_lifecycle: Callable[[SimulatedGuest, str], None] | None = None
@@ -185,6 +186,7 @@ class SimulatedHost:
 
     def emit(self, record: EventRecord) -> None:
         """Pass on something that happened; a frozen host stops."""
+        self.changes += 1
         if record.kind == "host_frozen":
             self.scheduler.stop()
             for guest in self.guests.values():
@@ -196,17 +198,21 @@ class SimulatedHost:
 
     def life_changed(self, guest: SimulatedGuest, what: str) -> None:
         """Tell whoever listens that a guest started, stopped, paused or went on."""
+        self.changes += 1
         if self.on_lifecycle is not None:
             self.on_lifecycle(guest, what)
 
     def balloon_moved(self, guest: SimulatedGuest) -> None:
         """Tell whoever listens that a balloon's size was reported."""
+        self.changes += 1
         if self.on_balloon is not None:
             self.on_balloon(guest)
 
     # The scenario's events.
 
     def _happen(self, event: Event, now_ns: int) -> None:
+        if not isinstance(event, PinVcpu):
+            self.changes += 1
         if isinstance(event, GuestFault | HostFault):
             self._faults.happen(event, now_ns)
             return

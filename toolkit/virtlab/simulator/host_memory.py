@@ -68,6 +68,7 @@ class HostMemory:
         # others are asked anew each time, so that a look costs what moves and not what is there.
         self._residents: dict[Resident, int] = {}
         self._last = 0
+        self.changes = 0  # grows with each of theirs
         self._still: dict[Resident, int] = {}
         self._still_kib = 0
         self._moving: dict[Resident, int] = {}
@@ -102,6 +103,7 @@ class HostMemory:
     def join(self, resident: Resident) -> None:
         """Take in a guest that boots."""
         self._last += 1
+        self.changes += 1
         self._residents[resident] = self._moving[resident] = self._last
         self.changed()
 
@@ -114,6 +116,7 @@ class HostMemory:
 
     def moves(self, resident: Resident) -> None:
         """Take note that what a guest holds is about to change; `changed` ends that."""
+        self.changes += 1
         if resident in self._still:
             self._still_kib -= self._still.pop(resident)
             self._moving[resident] = self._residents[resident]

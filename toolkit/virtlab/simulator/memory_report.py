@@ -111,6 +111,16 @@ class MemoryReport:
             shown.pop(name, None)
         return shown
 
+    @property
+    def renews(self) -> bool:
+        """Tell whether a period is set."""
+        return self._period_ns > 0
+
+    def stamp(self, now_ns: int) -> object:
+        """Return a value that is the same as long as the report and what is shown of it are."""
+        self.settle(now_ns)
+        return (self.info_kib, self._hidden, self._reported_s, self._report)
+
     def hold(self, now_ns: int, *, stale: bool) -> None:
         """Renew nothing from now on, or again at each tick that comes."""
         self.settle(now_ns)

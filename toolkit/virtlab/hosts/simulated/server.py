@@ -315,23 +315,28 @@ class LibvirtServer:
             return
         if client.unsent:
             client.unsent += data
-            data = bytes(client.unsent[:_WRITE_BYTES])
-            waited = True
-        else:
-            waited = False
-        if data:
-            try:
-                sent = client.socket.send(data)
-            except (BlockingIOError, InterruptedError):
-                sent = 0
-            except OSError:  # it left without waiting for the answer
-                self._drop(client)
-                return
-            if waited:
+            sent = self._send(client, client.unsent)
+            if sent:
                 del client.unsent[:sent]
-            elif sent < len(data):
-                client.unsent += data[sent:]
-        self._watch(client)
+        elif data:
+            sent = self._send(client, data)
+            if sent is not None and sent < len(data):
+                client.unsent += memoryview(data)[sent:]
+        if not client.closed:
+            self._watch(client)
+
+    def _send(self, client: _Client, data: bytes | bytearray) -> int | None:
+        """Send what the socket takes of the first bytes; return how much, None if it has left."""
+        try:
+            if len(data) <= _WRITE_BYTES:
+                return client.socket.send(data)
+            with memoryview(data) as view, view[:_WRITE_BYTES] as part:
+                return client.socket.send(part)
+        except (BlockingIOError, InterruptedError):
+            return 0
+        except OSError:  # it left without waiting for the answer
+            self._drop(client)
+            return None
 
     def _watch(self, client: _Client) -> None:
         """Wait for calls, for room to write, or for both."""

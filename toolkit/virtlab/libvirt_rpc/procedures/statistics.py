@@ -8,17 +8,17 @@ from virtlab.libvirt_rpc.typed import DOMAIN_STATS, Params
 from virtlab.libvirt_rpc.values import DOMAIN
 from virtlab.libvirt_rpc.xdr import I32, I64, U32, Array, String
 
-__all__ = ["PROCEDURES"]
+__all__ = ["DOMAINS_MAX", "PROCEDURES"]
 
-_DOMAINS_MAX = 16_384  # REMOTE_DOMAIN_LIST_MAX
+DOMAINS_MAX = 16_384  # REMOTE_DOMAIN_LIST_MAX
 
 PROCEDURES = (
     Procedure(
         344,
         "CONNECT_GET_ALL_DOMAIN_STATS",
         "virConnectGetAllDomainStats",
-        fields(doms=Array(DOMAIN, _DOMAINS_MAX), stats=U32, flags=U32),
-        fields(retStats=Array(DOMAIN_STATS, _DOMAINS_MAX)),
+        fields(doms=Array(DOMAIN, DOMAINS_MAX), stats=U32, flags=U32),
+        fields(retStats=Array(DOMAIN_STATS, DOMAINS_MAX)),
     ),
     Procedure(
         64,

@@ -27,6 +27,7 @@ from virtlab.hosts.simulated.driver.resources import ResourceHandlers
 from virtlab.hosts.simulated.driver.state import DriverState, Observer, SilentObserver
 from virtlab.hosts.simulated.driver.statistics import StatisticsHandlers
 from virtlab.hosts.simulated.driver.tuning import TuningHandlers
+from virtlab.libvirt_rpc.procedures import BY_NAME
 from virtlab.simulator.engine import EventHandle, Priority
 from virtlab.simulator.host import SimulatedGuest, SimulatedHost
 
@@ -41,6 +42,8 @@ _SUBJECTS = (
     *("network_", "storage_", "interface_", "secret_", "nwfilter_"),
 )
 
+# Of these statistics show nothing.
+_PINS = frozenset({"DOMAIN_PIN_VCPU", "DOMAIN_PIN_VCPU_FLAGS", "DOMAIN_PIN_EMULATOR"})
 _STOPS = frozenset({"stopped", "destroyed", "crashed"})
 
 
@@ -77,6 +80,8 @@ class SimulatedDriver:
             DetailHandlers(self._state),
             ResourceHandlers(),
         )
+        if host.scheduler.columns is not None:
+            self.handlers = {name: self._counted(name, do) for name, do in self.handlers.items()}
         self.locks = JobLocks(self._state)
         # Told that the daemon goes (True), or serves again (False).
         self.on_outage: Callable[[bool], None] = lambda _away: None
@@ -96,6 +101,17 @@ class SimulatedDriver:
     def at(self, time_ns: int, action: Callable[[int], None]) -> EventHandle:
         """Have something done when the host comes to a moment."""
         return self._state.host.queue.schedule(time_ns, Priority.SCENARIO, action)
+
+    def _counted(self, name: str, handler: Handler) -> Handler:
+        """Count the calls that may change what bulk statistics show, for those who keep these."""
+        if name in _PINS or not BY_NAME[name].changes_state:
+            return handler
+
+        def handle(*args: Any) -> Any:
+            self._state.calls += 1
+            return handler(*args)
+
+        return handle
 
     def _balloon_moved(self, guest: SimulatedGuest) -> None:
         now_ns = self._state.host.now_ns

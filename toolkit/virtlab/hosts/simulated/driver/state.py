@@ -74,6 +74,7 @@ class DriverState:
         self.host = host
         self.observer = observer
         self.all_pcpus = frozenset(range(host.spec.pcpus))
+        self.calls = 0  # that may have changed something
         self.by_uuid = {guest.uuid: guest for guest in host.guests.values()}
         self.by_id: dict[int, SimulatedGuest] = {}
         self._vnets = 0
@@ -108,6 +109,11 @@ class DriverState:
         if guest.id < 0:
             raise errors.not_running()
         return guest
+
+    @property
+    def changes(self) -> tuple[int, int, int]:
+        """Return what is the same as long as nothing happened but that vCPUs ran on."""
+        return (self.calls, self.host.changes, self.host.host_memory.changes)
 
     def config(self, guest: SimulatedGuest) -> DomainConfig:
         """Return what holds from the guest's next start on."""

@@ -1,7 +1,8 @@
 """The handler of bulk statistics, the one call by which a program sees the whole host.
 
 Names and types of a domain's statistics depend on few things only: the groups asked for, its
-number of vCPUs and whether it runs. One template for each is kept and filled with values.
+number of vCPUs and whether it runs. One template for each is kept and filled with values. Of a
+large host the whole reply is kept (`statistics_page`).
 """
 
 from __future__ import annotations
@@ -13,8 +14,10 @@ from virtlab.hosts.simulated.driver.config import Disk
 from virtlab.hosts.simulated.driver.devices import DISK_BYTES, DISK_USED_BYTES
 from virtlab.hosts.simulated.driver.domains import list_filter
 from virtlab.hosts.simulated.driver.state import DomainConfig, DriverState, handle_of
+from virtlab.hosts.simulated.driver.statistics_page import StatisticsPage
 from virtlab.hosts.simulated.driver.values import in_ticks
 from virtlab.libvirt_rpc import errors
+from virtlab.libvirt_rpc.procedures.statistics import DOMAINS_MAX
 from virtlab.libvirt_rpc.typed import ParamType, StatsLayout
 from virtlab.libvirt_rpc.values import DomainHandle
 from virtlab.libvirt_rpc.xdr import Encoded
@@ -80,13 +83,14 @@ class StatisticsHandlers:
     def __init__(self, state: DriverState) -> None:
         self._state = state
         self._layouts: dict[_LayoutKey, StatsLayout] = {}
+        self._page: StatisticsPage | None = None  # of the last call, on a large host
         self._ordered: Callable[[], list[SimulatedGuest]] = lambda: sorted(
             state.by_uuid.values(), key=lambda guest: (guest.id < 0, guest.id)
         )
 
     def connect_get_all_domain_stats(
         self, doms: list[DomainHandle], stats: int, flags: int
-    ) -> tuple[list[Encoded]]:
+    ) -> tuple[list[Encoded] | Encoded]:
         """Return the statistics of the domains given, or of all that pass the filter."""
         known = _ENFORCE | _BACKING | _NOWAIT | _LIST_FILTERS
         refusals.check_flags(flags, known, "qemuConnectGetAllDomainStats")
@@ -95,13 +99,46 @@ class StatisticsHandlers:
             by_uuid = self._state.by_uuid
             guests = [by_uuid[dom.uuid] for dom in doms if dom.uuid in by_uuid]
         else:
-            passes = list_filter(self._state, flags & _LIST_FILTERS)
-            guests = [guest for guest in self._ordered() if passes(guest)]
+            guests = self._ordered()
+            if flags & _LIST_FILTERS:
+                passes = list_filter(self._state, flags & _LIST_FILTERS)
+                guests = [guest for guest in guests if passes(guest)]
         if flags & _ENFORCE:
             _enforce(stats, guests)
-        return ([self._record(guest, groups) for guest in guests],)
+        columns = self._state.host.scheduler.columns
+        if columns is None or not 0 < len(guests) <= DOMAINS_MAX:
+            return ([record for record, _ in (self._record(guest, groups) for guest in guests)],)
+        page = self._page
+        if page is None or page.groups != groups or page.guests != guests:
+            page = self._page = StatisticsPage(
+                columns,
+                guests,
+                groups,
+                lambda guest: self._record(guest, groups),
+                lambda guest: self._stamp(guest, groups),
+            )
+        return (page.filled(self._state.host.now_ns, self._state.changes),)
 
-    def _record(self, guest: SimulatedGuest, groups: int) -> Encoded:
+    def _stamp(self, guest: SimulatedGuest, groups: int) -> object:
+        """Return a value that is the same while a record is, but for what its vCPUs ran."""
+        config = self._state.config(guest)
+        shown: tuple[object, ...] = (
+            *(guest.id, guest.state, guest.reason, guest.name, guest.spec.vcpus, guest.blocked),
+            *(config.live_vcpus_max, config.vnets, config.now.disks, config.live_max_memory_kib),
+        )
+        if guest.id < 0:
+            return (
+                *shown,
+                config.vcpus,
+                config.vcpus_max,
+                config.memory_kib,
+                config.max_memory_kib,
+            )
+        if groups & _BALLOON:
+            return (*shown, guest.memory.stamp(self._state.host.now_ns))
+        return shown
+
+    def _record(self, guest: SimulatedGuest, groups: int) -> tuple[Encoded, StatsLayout]:
         running = guest.id >= 0
         config = self._state.config(guest)
         values: list[int | str] = []
@@ -144,7 +181,7 @@ class StatisticsHandlers:
         layout = self._layouts.get(key)
         if layout is None:
             layout = self._layouts[key] = _layout(*key)
-        return layout.record(handle_of(guest), values)
+        return layout.record(handle_of(guest), values), layout
 
     @staticmethod
     def _add_disks(
