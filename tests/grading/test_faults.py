@@ -37,7 +37,7 @@ events:
 
 # `say(what, ...)` prints one line of JSON with the time since the start by the monotonic clock.
 PRELUDE = """
-import json, sys, threading, time, libvirt
+import json, os, sys, threading, time, libvirt
 libvirt.registerErrorHandler(lambda context, error: None, None)
 start = time.monotonic()
 def say(*what):
@@ -47,6 +47,9 @@ def ask(label, question):
         say(label, question())
     except libvirt.libvirtError as error:
         say(label, list(error.err[:3]))
+def leave():
+    # Python takes itself apart for a while, and threads that sleep would go on meanwhile.
+    os._exit(0)
 conn = libvirt.open("qemu:///system")
 one, two = conn.lookupByName("one"), conn.lookupByName("two")
 """
@@ -222,6 +225,7 @@ def tick():
 threading.Thread(target=tick, daemon=True).start()
 time.sleep(5)
 ask("pin", lambda: one.pinVcpu(0, (True, False)))
+leave()
 """,
         "  - {at_s: 1, guest: one, fault: blocked}\n",
     )
@@ -319,6 +323,7 @@ second = connected()
 second.lookupByName("one").destroy()
 time.sleep(3)
 say("done")
+leave()
 """,
         "  - {at_s: 5, fault: libvirtd-restart, for_s: 2}\n",
     )

@@ -145,6 +145,7 @@ class ClockServer:
         self._looks = 0  # examinations since the program's last word
         self._signalled = False  # on_end has acted and the program has not yet reacted
         self._starting: dict[int, float] = {}  # pid -> until when it is given time to exec
+        self._parting: int | None = None  # a process of which a running thread has just ended
         self._tasks = TaskStates()
         self._count = bytearray(4)
         self._page = self._create_page()
@@ -268,6 +269,8 @@ class ClockServer:
         if self._links and not self.is_registered(link.pid) and is_running(link.pid):
             # It ends, or becomes another program which has not yet spoken.
             self._starting[link.pid] = time.monotonic() + EXEC_PATIENCE_S
+        if link.deadline is None and self.is_registered(link.pid):
+            self._parting = link.pid
         # Its last act may have woken another thread, so nobody is released before a closer look.
         self._due = True
 
@@ -375,7 +378,11 @@ class ClockServer:
             self._tell_end()
         if len(self._links) == self._running:
             return 0.0  # nobody waits
-        if self._is_starting() or (self._signalled and not self._tasks.still(self.pids)):
+        if (
+            self._is_parting()
+            or self._is_starting()
+            or (self._signalled and not self._tasks.still(self.pids))
+        ):
             return self._look_again()
         self._signalled = False
         if self._running:
@@ -500,7 +507,23 @@ class ClockServer:
         resting = {
             (link.pid, link.tid) for link in self._links.values() if link.deadline is not None
         }
-        return self._tasks.still(self.pids, resting)
+        # Of a process that has ended no task is left to move; its connections are about to tell.
+        return self._tasks.still(self.pids, resting) and all(map(is_running, self.pids))
+
+    def _is_parting(self) -> bool:
+        """Tell whether a process whose thread has ended is about to end as a whole.
+
+        Its other threads are then on their way out, or gone already without our having read so;
+        where only that one has ended, the others sleep as before.
+        """
+        if self._parting is None:
+            return False
+        if self.is_registered(self._parting):
+            resting = {(x.pid, x.tid) for x in self._links.values() if x.deadline is not None}
+            if not (self._tasks.still([self._parting], resting) and is_running(self._parting)):
+                return True
+        self._parting = None
+        return False
 
     def _is_starting(self) -> bool:
         now = time.monotonic()
