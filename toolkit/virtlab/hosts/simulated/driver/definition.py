@@ -84,9 +84,7 @@ def read_name(name: str, domain: int = ErrorDomain.DOMAIN) -> str:
     if "/" in name:
         raise errors.xml_error(f"name {name} cannot contain '/'", domain)
     if "\n" in name:
-        raise LibvirtError.of(
-            ErrorCode.XML_DETAIL, f"invalid char in name: {name}", ErrorDomain.XML
-        )
+        raise LibvirtError.of(ErrorCode.XML_DETAIL, "invalid char in name: \n", ErrorDomain.XML)
     return name
 
 

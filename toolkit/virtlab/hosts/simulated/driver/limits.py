@@ -163,6 +163,8 @@ class LimitHandlers:
         self, dom: DomainHandle, flags: int, function: str, known: int = LIVE | CONFIG | STRING_OKAY
     ) -> tuple[Settings, bool]:
         """Return the settings that a question means, and whether they are of a run."""
+        if function == "GetNumaParameters":  # it has no check of its own in the public function
+            refusals.one_impact(flags, "virDomainObjGetOneDefState", "flags")
         refusals.one_impact(flags, f"virDomain{function}")
         refusals.check_flags(flags, known, f"qemuDomain{function}")
         guest = self._state.guest(dom)

@@ -90,7 +90,7 @@ def check_flags(flags: int, known: int, function: str) -> None:
         raise bad_argument(function, "flags", message, ErrorDomain.QEMU)
 
 
-def one_impact(flags: int, function: str) -> None:
+def one_impact(flags: int, function: str, argument: str = "ctl") -> None:
     """Refuse a question about the running and the stored domain at once.
 
     Raises:
@@ -100,7 +100,7 @@ def one_impact(flags: int, function: str) -> None:
         message = (
             "Flags 'VIR_DOMAIN_AFFECT_LIVE' and 'VIR_DOMAIN_AFFECT_CONFIG' are mutually exclusive"
         )
-        raise bad_argument(function, "ctl", message)
+        raise bad_argument(function, argument, message)
 
 
 def check_nonzero(value: int, argument: str, function: str) -> None:

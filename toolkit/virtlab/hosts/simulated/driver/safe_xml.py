@@ -89,9 +89,14 @@ def parse(source: str, root_tag: str | None, what: str) -> ET.Element:
     except ET.ParseError as error:
         line, column = error.position
         if error.code == _UNCLOSED:  # told of where it began, and marked where it ends
-            column = len(source.splitlines()[-1])
+            column = len(_line(source, line))
+        elif error.code == _UNDEFINED:
+            column = _line(source, line).find(";", column) + 1
         reason = _reason(error, builder.open, source)
         raise _refusal(source, reason, line, column, what) from error
+    except UnicodeEncodeError as error:
+        reason = "Input is not proper UTF-8, indicate encoding !"
+        raise _refusal("", reason, 1, 0, what) from error
     if root_tag is not None and root.tag != root_tag:
         raise LibvirtError.of(
             ErrorCode.XML_ERROR,
@@ -130,16 +135,21 @@ def _reason(error: ET.ParseError, opened: list[str], source: str) -> str:
     if error.code == _MISMATCH and opened:
         return f"Opening and ending tag mismatch: {opened[-1]} line {line}"
     if error.code == _UNDEFINED:
-        place = source.splitlines()[line - 1][error.position[1] :]
+        place = _line(source, line)[error.position[1] :]
         if entity := re.match(r"&([^;]{1,80});", place):
             return f"Entity '{entity.group(1)}' not defined"
     return expat.ErrorString(error.code) or "not well-formed"
 
 
+def _line(source: str, number: int) -> str:
+    """Return a line of the text as the parser counts them; the last one stands for what follows."""
+    lines = source.split("\n")
+    return lines[min(number, len(lines)) - 1]
+
+
 def _refusal(
     source: str, reason: str, line: int, column: int, what: str = "domain_definition"
 ) -> LibvirtError:
-    lines = source.splitlines() or [""]
-    shown = lines[min(line, len(lines)) - 1][:80]
+    shown = _line(source, line)[:80]
     text = f"({what}):{line}: {reason}\n{shown}\n{'-' * min(column, 79)}^"
     return errors.LibvirtError.of(ErrorCode.XML_DETAIL, text, ErrorDomain.DOMAIN)

@@ -1,0 +1,67 @@
+"""Descriptions of domains: whatever a client sends is read or refused, and nothing else happens."""
+
+from __future__ import annotations
+
+import contextlib
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from virtlab.hosts.simulated.driver.definition import read_definition
+from virtlab.hosts.simulated.driver.quantities import cpu_list
+from virtlab.libvirt_rpc.errors import LibvirtError
+
+_GOOD = """<domain type='kvm'><name>x</name><memory unit='MiB'>256</memory><vcpu>2</vcpu>
+<cputune><vcpupin vcpu='0' cpuset='0-3,^2'/><shares>512</shares></cputune>
+<metadata><k:a xmlns:k='urn:x'>1</k:a></metadata><os><type>hvm</type></os>
+<devices><disk type='file'><source file='/x'/><target dev='vda'/></disk></devices></domain>
+"""
+_UUID = bytes(16)
+
+
+@settings(max_examples=300, deadline=None)
+@given(at=st.integers(0, len(_GOOD)), removed=st.integers(0, 12), put=st.text(max_size=8))
+@example(at=len(_GOOD) - 10, removed=10, put="\n")
+@example(at=0, removed=0, put="\ud800")
+@example(at=0, removed=0, put="\x0c\u2028")
+def test_a_mutated_description_is_read_or_refused(at: int, removed: int, put: str) -> None:
+    with contextlib.suppress(LibvirtError):
+        read_definition(_GOOD[:at] + put + _GOOD[at + removed :], _UUID)
+
+
+@pytest.mark.parametrize("source", ["<domain>\n", "<domain>\n\n<name", "<domain", "\n<a>&b;\n"])
+def test_the_place_of_a_mistake_is_told_at_the_texts_end_too(source: str) -> None:
+    with pytest.raises(LibvirtError, match="domain_definition"):
+        read_definition(source, _UUID)
+
+
+def test_entities_are_never_expanded() -> None:
+    bomb = "<!DOCTYPE d [<!ENTITY a '" + "x" * 1000 + "'>"
+    for number in range(20):
+        bomb += f"<!ENTITY a{number} '&a;&a;&a;&a;&a;&a;&a;&a;'>"
+
+    with pytest.raises(LibvirtError, match="a document type is not accepted here"):
+        read_definition(bomb + "]><domain>&a19;</domain>", _UUID)
+
+
+def test_figures_are_read_in_libvirts_units() -> None:
+    read = read_definition(_GOOD, _UUID)
+
+    assert (read.max_memory_kib, read.memory_kib) == (262_144, 262_144)
+    assert read.masks == (frozenset({0, 1, 3}), None)
+    assert read.scheduler == {"cpu_shares": 512}
+    assert read.uuid == _UUID
+
+
+@pytest.mark.parametrize(
+    ("text", "cpus"), [("0", {0}), ("1-3,^2", {1, 3}), (" 4 , 6-7", {4, 6, 7}), ("0,0", {0})]
+)
+def test_cpu_lists_are_read_as_libvirt_writes_them(text: str, cpus: set[int]) -> None:
+    assert cpu_list(text) == cpus
+
+
+@pytest.mark.parametrize("text", ["", "a", "3-1", "^1", "1-", "99999", "1,,2", "^0-3"])
+def test_other_texts_are_no_cpu_lists(text: str) -> None:
+    with pytest.raises(LibvirtError, match="Failed to parse bitmap"):
+        cpu_list(text)
