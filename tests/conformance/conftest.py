@@ -10,16 +10,31 @@ from typing import Any
 
 import pytest
 
-_NAME = "virtlab_tests_lab"
-if _NAME not in sys.modules:
-    _spec = importlib.util.spec_from_file_location(
-        _NAME, Path(__file__).parents[1] / "hosts" / "lab.py"
-    )
-    assert _spec is not None and _spec.loader is not None
-    _module = importlib.util.module_from_spec(_spec)
-    sys.modules[_NAME] = _module
-    _spec.loader.exec_module(_module)
-labs: Any = sys.modules[_NAME]
+
+def _load(name: str, path: Path) -> Any:
+    """Return a module of the tests that is no package's."""
+    if name not in sys.modules:
+        spec = importlib.util.spec_from_file_location(name, path)
+        assert spec is not None and spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[name] = module
+        spec.loader.exec_module(module)
+    return sys.modules[name]
+
+
+labs: Any = _load("virtlab_tests_lab", Path(__file__).parents[1] / "hosts" / "lab.py")
+
+
+@pytest.fixture
+def real_uri(tmp_path: Path) -> Iterator[str]:
+    """Give the URI of a real libvirtd, where one can run; else skip and say what is missing."""
+    libvirtd = _load("virtlab_tests_libvirtd", Path(__file__).parent / "libvirtd.py")
+    if reason := libvirtd.why_not():
+        pytest.skip(f"no real libvirtd to compare with: {reason}")
+    directory = tmp_path / "libvirtd"
+    directory.mkdir()
+    with libvirtd.private_libvirtd(directory) as uri:
+        yield uri
 
 
 @pytest.fixture
