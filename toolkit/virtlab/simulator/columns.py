@@ -128,6 +128,12 @@ class VcpuColumns:
         delay_ns = columns["delay_ns"] + (wait_rate * span_ns).astype(np.int64)
         return run_ns, delay_ns, run_rate + wait_rate < 0.5
 
+    def threads(self, now_ns: int) -> tuple[Any, Any, Any]:
+        """Return the same of the present threads, which began with their guests' processes."""
+        run_ns, delay_ns, halted = self.live(now_ns)
+        columns = self._arrays
+        return run_ns - columns["before_run_ns"], delay_ns - columns["before_delay_ns"], halted
+
     def busy_ns(self, now_ns: int, pcpus: int) -> list[int]:
         """Return what those who sit on each pCPU ran there so far."""
         np = self.np
@@ -166,6 +172,8 @@ class VcpuColumns:
     delay_ns: memoryview
     since_ns: memoryview
     seated_run_ns: memoryview
+    before_run_ns: memoryview
+    before_delay_ns: memoryview
     powered: memoryview
     pcpu: memoryview
     table: memoryview
@@ -174,7 +182,7 @@ class VcpuColumns:
 
 _FLOATS = ("run_rate", "wait_rate", "demand")
 _INTEGERS = (
-    *("run_ns", "delay_ns", "since_ns", "seated_run_ns"),
+    *("run_ns", "delay_ns", "since_ns", "seated_run_ns", "before_run_ns", "before_delay_ns"),
     *("powered", "pcpu", "table", "drawn"),
 )
 
@@ -215,6 +223,8 @@ class ColumnVcpu(SimulatedVcpu):
     _delay_ns = _in_column("delay_ns")
     _since_ns = _in_column("since_ns")
     _seated_run_ns = _in_column("seated_run_ns")
+    _before_run_ns = _in_column("before_run_ns")
+    _before_delay_ns = _in_column("before_delay_ns")
 
     def _get_levels(self) -> tuple[float, ...]:
         return self._own_levels

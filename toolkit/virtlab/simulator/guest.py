@@ -76,6 +76,8 @@ class SimulatedGuest:
         self.id = self._host.fresh_id()
         self.state, self.reason = GuestState.RUNNING, _BOOTED
         self.memory.boot(self._host.now_ns)
+        for vcpu in self.vcpus:
+            vcpu.begin()
         self._host.scheduler.power_on(self.vcpus)
         self._host.life_changed(self, "started")
 
@@ -214,8 +216,8 @@ class SimulatedGuest:
             self._host.scheduler.set_weight(vcpu, max(weight, 2))
 
     def cpu_time_ns(self) -> int:
-        """Return what all its threads ran, those of the emulator included."""
-        ran_ns = sum(vcpu.run_ns() for vcpu in self.vcpus)
+        """Return what all threads of its process ran, those of the emulator included."""
+        ran_ns = sum(vcpu.thread_run_ns() for vcpu in self.vcpus)
         return ran_ns + int(ran_ns * EMULATOR_SHARE)
 
     def system_time_ns(self) -> int:

@@ -36,6 +36,8 @@ class SimulatedVcpu:
     """One vCPU of a guest; `run_ns` and `delay_ns` are the truth at the host's now."""
 
     __slots__ = (
+        "_before_delay_ns",
+        "_before_run_ns",
         "_delay_ns",
         "_left_ns",
         "_pcpus",
@@ -97,6 +99,7 @@ class SimulatedVcpu:
         self._pcpus = pcpus
         self._left_ns: dict[int, int] = {}  # what it ran on each pCPU before it left that
         self._seated_run_ns = 0  # what it had run when it came to its present one
+        self._before_run_ns = self._before_delay_ns = 0  # in earlier lives of its guest
         self._queue = queue
         self._run_ns = 0
         self._delay_ns = 0
@@ -118,7 +121,7 @@ class SimulatedVcpu:
 
     @property
     def time_per_pcpu_ns(self) -> Sequence[int]:
-        """Return the time that it ran on each pCPU, cumulative."""
+        """Return the time that its present thread ran on each pCPU, cumulative."""
         times_ns = [0] * self._pcpus
         for pcpu, ran_ns in self._left_ns.items():
             times_ns[pcpu] = ran_ns
@@ -132,6 +135,21 @@ class SimulatedVcpu:
     def delay_ns(self) -> int:
         """Return the time that it waited on a run queue, cumulative."""
         return self._delay_ns + int(self.wait_rate * (self._queue.now_ns - self._since_ns))
+
+    def begin(self) -> None:
+        """Begin as a new thread, with its guest's new QEMU process: counters show 0 again."""
+        self.settle(self._queue.now_ns)
+        self._before_run_ns, self._before_delay_ns = self._run_ns, self._delay_ns
+        self._seated_run_ns = self._run_ns
+        self._left_ns.clear()
+
+    def thread_run_ns(self) -> int:
+        """Return the time that its present thread ran, which is what the host counts."""
+        return self.run_ns() - self._before_run_ns
+
+    def thread_delay_ns(self) -> int:
+        """Return the time that its present thread waited on a run queue."""
+        return self.delay_ns() - self._before_delay_ns
 
     def here_ns(self) -> int:
         """Return what it ran since it came to its present pCPU."""

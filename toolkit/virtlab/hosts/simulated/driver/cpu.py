@@ -46,7 +46,7 @@ class CpuHandlers:
         if guest.id < 0:
             raise refusals.driver_invalid("cannot retrieve vcpu information for inactive domain")
         vcpus = guest.vcpus[: max(maxinfo, 0)]
-        infos = [(v.index, _VCPU_RUNNING, in_ticks(v.run_ns()), v.pcpu) for v in vcpus]
+        infos = [(v.index, _VCPU_RUNNING, in_ticks(v.thread_run_ns()), v.pcpu) for v in vcpus]
         return (infos, b"".join(cpu_map(v.mask, max(maplen, 0)) for v in vcpus))
 
     def domain_pin_vcpu(self, dom: DomainHandle, vcpu: int, cpumap: bytes) -> tuple[()]:

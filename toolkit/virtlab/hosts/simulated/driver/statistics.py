@@ -207,7 +207,13 @@ class StatisticsHandlers:
         values += (guest.spec.vcpus, config.live_vcpus_max)
         for vcpu in guest.vcpus:
             # Linux keeps no wait time where schedstats are off, as they are by default.
-            values += (_VCPU_RUNNING, in_ticks(vcpu.run_ns()), 0, vcpu.delay_ns(), vcpu.halted)
+            values += (
+                _VCPU_RUNNING,
+                in_ticks(vcpu.thread_run_ns()),
+                0,
+                vcpu.thread_delay_ns(),
+                vcpu.halted,
+            )
 
 
 def _enforce(stats: int, guests: Sequence[SimulatedGuest]) -> None:

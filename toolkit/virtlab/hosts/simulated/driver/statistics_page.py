@@ -123,7 +123,7 @@ class StatisticsPage:
 
     def _fill(self, now_ns: int) -> None:
         np = self._columns.np
-        run_ns, delay_ns, halted = self._columns.live(now_ns)
+        run_ns, delay_ns, halted = self._columns.threads(now_ns)
         if self._rows.size:
             times, delays, flags = self._vcpu_places
             ran_ns = run_ns[self._rows]
