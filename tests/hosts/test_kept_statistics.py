@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from random import Random
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
@@ -13,6 +13,7 @@ from virtlab.hosts.simulated.driver.state import handle_of
 from virtlab.libvirt_rpc.errors import LibvirtError
 from virtlab.libvirt_rpc.procedures import BY_NAME
 from virtlab.libvirt_rpc.values import DomainHandle
+from virtlab.model.faults import GuestFault, GuestFaultKind
 from virtlab.model.scenario import StartWorkload
 from virtlab.model.units import NS_PER_MS, mib, ms
 from virtlab.model.workload import Duty, MemoryGrowth
@@ -33,6 +34,10 @@ class Lab:
             *(
                 StartWorkload(ms(700), one.name, MemoryGrowth(mib(64), None))
                 for one in guests[::50]
+            ),
+            *(
+                GuestFault(ms(300 * n), guests[n].name, kind, ms(2500))
+                for n, kind in enumerate(get_args(GuestFaultKind) * 8, 1)
             ),
         ]
         self.host = SimulatedHost(
