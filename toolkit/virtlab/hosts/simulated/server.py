@@ -28,6 +28,7 @@ from virtlab.hosts.simulated.driver.events import DomainEvent, Subscriptions
 from virtlab.libvirt_rpc import errors
 from virtlab.libvirt_rpc.errors import LibvirtError, ProtocolError
 from virtlab.libvirt_rpc.session import Call, ServerConnection
+from virtlab.libvirt_rpc.xdr import LimitError
 from virtlab.simulator.engine import EventHandle
 
 __all__ = ["SOCKET_NAME", "SOCKET_NAME_READ_ONLY", "LibvirtServer", "OnCall"]
@@ -266,6 +267,8 @@ class LibvirtServer:
                 client.session.reply(call, client.handlers[name](*call.args))
         except LibvirtError as error:
             refusal = error
+        except LimitError as error:
+            refusal = errors.encode_error(str(error))
         except Exception:
             # A bug of ours must neither hang this client nor take the others down.
             _log.exception("%s could not be answered", name)

@@ -108,16 +108,18 @@ class StatisticsHandlers:
         columns = self._state.host.scheduler.columns
         if columns is None or not 0 < len(guests) <= DOMAINS_MAX:
             return ([record for record, _ in (self._record(guest, groups) for guest in guests)],)
-        page = self._page
+        page, self._page = self._page, None  # one that cannot be brought up to date is given up
         if page is None or page.groups != groups or page.guests != guests:
-            page = self._page = StatisticsPage(
+            page = StatisticsPage(
                 columns,
                 guests,
                 groups,
                 lambda guest: self._record(guest, groups),
                 lambda guest: self._stamp(guest, groups),
             )
-        return (page.filled(self._state.host.now_ns, self._state.changes),)
+        filled = page.filled(self._state.host.now_ns, self._state.changes)
+        self._page = page
+        return (filled,)
 
     def _stamp(self, guest: SimulatedGuest, groups: int) -> object:
         """Return a value that is the same while a record is, but for what its vCPUs ran."""
