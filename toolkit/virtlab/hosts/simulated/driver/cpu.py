@@ -42,6 +42,7 @@ class CpuHandlers:
         self, dom: DomainHandle, maxinfo: int, maplen: int
     ) -> tuple[list[tuple[int, int, int, int]], bytes]:
         """Return for each vCPU its number, state, time in ticks and pCPU, and all their masks."""
+        refusals.check_map_room(maxinfo, maplen, "maxinfo")
         guest = self._state.guest(dom)
         if guest.id < 0:
             raise refusals.driver_invalid("cannot retrieve vcpu information for inactive domain")
@@ -83,6 +84,7 @@ class CpuHandlers:
         self, dom: DomainHandle, ncpumaps: int, maplen: int, flags: int
     ) -> tuple[bytes, int]:
         """Return the masks of the first vCPUs."""
+        refusals.check_map_room(ncpumaps, maplen, "ncpumaps")
         function = "GetVcpuPinInfo"
         refusals.one_impact(flags, f"virDomain{function}")
         refusals.check_flags(flags, LIVE | CONFIG, f"qemuDomain{function}")

@@ -147,6 +147,7 @@ class TuningHandlers:
         self, dom: DomainHandle, maplen: int, flags: int
     ) -> tuple[bytes, int]:
         """Return the emulator's affinity."""
+        refusals.check_map_room(1, maplen, "ncpumaps")
         function = "GetEmulatorPinInfo"
         refusals.one_impact(flags, f"virDomain{function}")
         refusals.check_flags(flags, LIVE | CONFIG, f"qemuDomain{function}")

@@ -1,0 +1,194 @@
+"""What clients send, however broken, is answered or ends their connection; others go on."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import struct
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+
+from virtlab.libvirt_rpc import typed
+from virtlab.libvirt_rpc.client import ClientConnection
+from virtlab.libvirt_rpc.values import DomainHandle
+
+_ROOT = Path(__file__).parents[2]
+
+
+class Client:
+    """A connection of our own client on a real socket."""
+
+    def __init__(self, lab: Any) -> None:
+        self.socket = socket.socket(socket.AF_UNIX)
+        self.socket.settimeout(20)
+        self.socket.connect(str(lab.directory / "libvirt-sock"))
+        self.protocol = ClientConnection()
+        self.ask_bytes(self.protocol.open(), 2)
+
+    def ask_bytes(self, data: bytes, answers: int) -> list[Any]:
+        self.socket.sendall(data)
+        got: list[Any] = []
+        while len(got) < answers:
+            received = self.socket.recv(65_536)
+            assert received, "the server closed the connection"
+            got += self.protocol.receive(received)
+        return got
+
+    def ask(self, name: str, *args: Any) -> Any:
+        (answer,) = self.ask_bytes(self.protocol.call(name, *args), 1)
+        return answer
+
+    def refusal(self, name: str, *args: Any) -> tuple[int, str]:
+        error = self.ask(name, *args).error
+        assert error is not None
+        return error.code, error.message
+
+
+@pytest.fixture
+def connect() -> Iterator[Callable[[Any], Client]]:
+    """Connect clients to a lab; they leave when the test ends."""
+    made: list[Client] = []
+
+    def open_one(lab: Any) -> Client:
+        made.append(Client(lab))
+        return made[-1]
+
+    yield open_one
+    for client in made:
+        client.socket.close()
+
+
+def _handle(lab: Any, name: str) -> DomainHandle:
+    guest = lab.host.guests[name]
+    return DomainHandle(guest.name, guest.uuid, guest.id)
+
+
+def test_twenty_thousand_mutated_packets_find_nothing() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.fuzz", "--packets", "20000", "--seed", "7"],
+        cwd=_ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "calls answered" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("name", "args", "message"),
+    [
+        ("DOMAIN_GET_VCPUS", (16_385, 1), "maxinfo > REMOTE_VCPUINFO_MAX"),
+        ("DOMAIN_GET_VCPUS", (1, (1 << 31) - 1), "maxinfo * maplen > REMOTE_CPUMAPS_MAX"),
+        ("DOMAIN_GET_VCPU_PIN_INFO", (16_385, 1, 0), "ncpumaps > REMOTE_VCPUINFO_MAX"),
+        ("DOMAIN_GET_VCPU_PIN_INFO", (2, 1 << 30, 0), "maxinfo * maplen > REMOTE_CPUMAPS_MAX"),
+        ("DOMAIN_GET_EMULATOR_PIN_INFO", (1 << 30, 0), "maxinfo * maplen > REMOTE_CPUMAPS_MAX"),
+    ],
+)
+def test_more_maps_than_a_reply_holds_are_refused(
+    lab: Any, connect: Any, name: str, args: tuple[int, ...], message: str
+) -> None:
+    client = connect(lab)
+
+    code, said = client.refusal(name, _handle(lab, "aos_vm1"), *args)
+
+    assert (code, said) == (1, f"internal error: {message}")
+    assert client.ask("CONNECT_GET_HOSTNAME").results == ("virtlab",)
+
+
+def test_a_record_of_more_values_than_the_protocol_allows_is_refused(
+    lab: Any, connect: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(typed, "STATS_PARAMS_MAX", 10)
+    client = connect(lab)
+
+    code, said = client.refusal("CONNECT_GET_ALL_DOMAIN_STATS", [], 0, 0)
+
+    assert code == 39
+    assert "at most 10 are allowed" in said
+    assert client.ask("CONNECT_GET_HOSTNAME").results == ("virtlab",)
+
+
+def test_lists_of_more_than_16384_domains_are_refused(
+    build: Any, make_lab: Any, connect: Any
+) -> None:
+    guests = [build.guest(f"g{number}", running=False) for number in range(16_385)]
+    lab = make_lab(build.scenario(*guests, events=()))
+    client = connect(lab)
+
+    refused = [
+        client.refusal("CONNECT_LIST_ALL_DOMAINS", 1, 0),
+        client.refusal("CONNECT_GET_ALL_DOMAIN_STATS", [], 1, 0),
+    ]
+
+    assert {code for code, _ in refused} == {39}
+    assert all("16385 items where at most 16384 are allowed" in said for _, said in refused)
+    assert client.ask("CONNECT_NUM_OF_DEFINED_DOMAINS").results == (16_385,)
+    assert len(client.ask("CONNECT_LIST_DEFINED_DOMAINS", 16_384).results[0]) == 16_384
+
+
+def test_well_behaved_clients_are_served_beside_hostile_and_dying_ones(
+    lab: Any, connect: Any
+) -> None:
+    good = [connect(lab) for _ in range(3)]
+    stop = threading.Event()
+    attackers = [
+        threading.Thread(target=_attack, args=(lab, stop, Random(seed), how))
+        for seed, how in enumerate((_garbage, _endless, _dying, _deaf))
+    ]
+    for attacker in attackers:
+        attacker.start()
+    try:
+        for round_ in range(150):
+            for client in good:
+                dom = _handle(lab, "aos_vm1")
+                assert client.ask("DOMAIN_GET_INFO", dom).results[0] == 1, round_
+    finally:
+        stop.set()
+        for attacker in attackers:
+            attacker.join()
+
+    assert lab.within(lambda: sum(one.unfinished_bytes for one in lab.server._clients.values())) < (
+        5 << 20
+    )
+
+
+def _attack(
+    lab: Any, stop: threading.Event, rng: Random, how: Callable[[socket.socket, Random], None]
+) -> None:
+    while not stop.is_set():
+        with socket.socket(socket.AF_UNIX) as client, contextlib.suppress(OSError):
+            client.settimeout(0.2)
+            client.connect(str(lab.directory / "libvirt-sock"))
+            how(client, rng)
+
+
+def _garbage(client: socket.socket, rng: Random) -> None:
+    client.sendall(struct.pack(">I", rng.randrange(28, 4000)) + rng.randbytes(4000))
+
+
+def _endless(client: socket.socket, rng: Random) -> None:
+    client.sendall(struct.pack(">I", 33_554_436))
+    for _ in range(64):
+        client.sendall(bytes(1 << 17))
+
+
+def _dying(client: socket.socket, rng: Random) -> None:
+    protocol = ClientConnection()
+    wire = protocol.open() + protocol.call("CONNECT_GET_CAPABILITIES") * 40
+    client.sendall(wire[: rng.randrange(len(wire))])
+
+
+def _deaf(client: socket.socket, rng: Random) -> None:
+    protocol = ClientConnection()
+    client.sendall(protocol.open())
+    for _ in range(200):
+        client.sendall(protocol.call("CONNECT_GET_CAPABILITIES") * 50)
