@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from xml.etree import ElementTree as ET
 
 import pytest
 from hypothesis import example, given, settings
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 
 from virtlab.hosts.simulated.driver.definition import read_definition
 from virtlab.hosts.simulated.driver.quantities import cpu_list
+from virtlab.hosts.simulated.driver.xml_text import document
 from virtlab.libvirt_rpc.errors import LibvirtError
 
 _GOOD = """<domain type='kvm'><name>x</name><memory unit='MiB'>256</memory><vcpu>2</vcpu>
@@ -65,3 +67,35 @@ def test_cpu_lists_are_read_as_libvirt_writes_them(text: str, cpus: set[int]) ->
 def test_other_texts_are_no_cpu_lists(text: str) -> None:
     with pytest.raises(LibvirtError, match="Failed to parse bitmap"):
         cpu_list(text)
+
+
+def test_documents_are_written_in_libvirts_hand() -> None:
+    root = ET.Element("domain", type="kvm", id="3")
+    ET.SubElement(root, "name").text = "a<b"
+    ET.SubElement(ET.SubElement(root, "cputune"), "vcpupin", vcpu="0", cpuset="it's")
+
+    text = document(root)
+
+    assert text == (
+        "<domain type='kvm' id='3'>\n  <name>a&lt;b</name>\n  <cputune>\n"
+        "    <vcpupin vcpu='0' cpuset='it&apos;s'/>\n  </cputune>\n</domain>\n"
+    )
+    assert ET.fromstring(text).find("cputune/vcpupin").attrib == {  # type: ignore[union-attr]
+        "vcpu": "0",
+        "cpuset": "it's",
+    }
+
+
+def test_metadata_survives_with_namespaces_and_mixed_text() -> None:
+    odd = "<k:a xmlns:k='urn:x' k:b='1' xml:lang='en'>1<k:c/>2</k:a>"
+    read = read_definition(_GOOD.replace("<k:a xmlns:k='urn:x'>1</k:a>", odd), _UUID)
+
+    again = ET.fromstring(document(read.text))
+
+    found = again.find("metadata/{urn:x}a")
+    assert found is not None
+    assert found.attrib == {
+        "{urn:x}b": "1",
+        "{http://www.w3.org/XML/1998/namespace}lang": "en",
+    }
+    assert (found.text, found[0].tail) == ("1", "2")

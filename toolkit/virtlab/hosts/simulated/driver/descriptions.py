@@ -11,6 +11,7 @@ from xml.etree import ElementTree as ET
 from virtlab.hosts.simulated.driver.domain_tree import child, put_text, remove
 from virtlab.hosts.simulated.driver.machines import EMULATOR, HOST_ARCHITECTURE, MACHINES
 from virtlab.hosts.simulated.driver.values import format_cpu_list
+from virtlab.hosts.simulated.driver.xml_text import document
 from virtlab.model.scenario import GuestSpec, HostSpec
 
 __all__ = [
@@ -94,7 +95,7 @@ def capabilities_xml(host: HostSpec, host_uuid: bytes) -> str:
     _text(security, "model", "none")
     _text(security, "doi", "0")
     _add_guest(root)
-    return _document(root)
+    return document(root)
 
 
 def _add_guest(root: ET.Element) -> None:
@@ -132,7 +133,7 @@ def domain_xml(template: ET.Element, figures: DomainFigures) -> str:
         vcpu.set("current", str(figures.vcpus))
     _write_limits(root, figures)
     _write_devices(child(root, "devices"), figures)
-    return _document(root)
+    return document(root)
 
 
 def _write_notes(root: ET.Element, figures: DomainFigures) -> None:
@@ -216,8 +217,3 @@ def disk_path(name: str) -> str:
 
 def _text(parent: ET.Element, tag: str, text: str, **attributes: str) -> None:
     ET.SubElement(parent, tag, attributes).text = text
-
-
-def _document(root: ET.Element) -> str:
-    ET.indent(root)
-    return ET.tostring(root, encoding="unicode") + "\n"

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Final
 from xml.etree import ElementTree as ET
 
+from virtlab.hosts.simulated.driver.xml_text import document
 from virtlab.libvirt_rpc import errors
 from virtlab.libvirt_rpc.errors import LibvirtError
 
@@ -151,5 +152,4 @@ def _document(machine: str, kind: str) -> str:
     features = ET.SubElement(root, "features")
     for feature in ("gic", "sev"):
         ET.SubElement(features, feature, supported="no")
-    ET.indent(root)
-    return ET.tostring(root, encoding="unicode") + "\n"
+    return document(root)

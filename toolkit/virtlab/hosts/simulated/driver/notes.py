@@ -9,6 +9,7 @@ from virtlab.hosts.simulated.driver import refusals, safe_xml
 from virtlab.hosts.simulated.driver.config import Settings
 from virtlab.hosts.simulated.driver.events import EventHub, metadata_changed
 from virtlab.hosts.simulated.driver.state import CONFIG, LIVE, DriverState
+from virtlab.hosts.simulated.driver.xml_text import document
 from virtlab.libvirt_rpc import errors
 from virtlab.libvirt_rpc.errors import ErrorDomain
 from virtlab.libvirt_rpc.values import DomainHandle
@@ -105,7 +106,7 @@ def _without_prefix(element: ET.Element) -> str:
         part.tag = part.tag.rpartition(":")[2]
         for name in [name for name in part.attrib if name.partition(":")[0] == "xmlns"]:
             del part.attrib[name]
-    return ET.tostring(shown, encoding="unicode")
+    return document(shown).removesuffix("\n")
 
 
 def _no_null(function: str, argument: str) -> errors.LibvirtError:

@@ -119,6 +119,13 @@ def _keep_prefixes(element: ET.Element, prefixes: dict[str, str], known: frozens
         if uri not in known:
             element.set(f"xmlns:{prefix}" if prefix else "xmlns", uri)
             known |= {uri}
+    for name in [name for name in element.attrib if name.startswith("{")]:
+        uri, _, plain = name[1:].partition("}")
+        prefix = prefixes.get(uri, "xml")  # the only one that needs no declaration
+        element.set(f"{prefix}:{plain}", element.attrib.pop(name))
+        if uri in prefixes and uri not in known:
+            element.set(f"xmlns:{prefix}", uri)
+            known |= {uri}
     for child in element:
         _keep_prefixes(child, prefixes, known)
 
