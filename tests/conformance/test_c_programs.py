@@ -200,6 +200,47 @@ def test_node_figures_are_asked_in_two_steps(c_program: Any) -> None:
     ]
 
 
+def test_deprecated_calls_still_work(c_program: Any) -> None:
+    lines = c_program(r"""
+  char *names[8];
+  int n = virConnectListDefinedDomains(conn, names, 8);
+  printf("%d %d %s\n", virConnectNumOfDefinedDomains(conn), n, names[0]);
+  virDomainPtr d = virDomainLookupByName(conn, "aos_vm1");
+  int count = 0;
+  char *type = virDomainGetSchedulerType(d, &count);
+  virSchedParameter p[16];
+  printf("%s %d %d\n", type, count, virDomainGetSchedulerParameters(d, p, &count));
+  printf("%s %llu\n", p[0].field, p[0].value.ul);
+  p[0].value.ul = 2048;
+  printf("%d ", virDomainSetSchedulerParameters(d, p, 1));
+  count = 1;
+  virDomainGetSchedulerParameters(d, p, &count);
+  printf("%llu\n", p[0].value.ul);
+  virDomainPtr made = virDomainCreateLinux(conn,
+      "<domain type='kvm'><name>t</name><memory>262144</memory>"
+      "<os><type>hvm</type></os></domain>", 0);
+  virDomainMemoryStatStruct stats[16];
+  printf("%s %d %d\n", virDomainGetName(made), virDomainIsPersistent(made),
+         virDomainMemoryStats(made, stats, 16, 0) > 2);
+  virTypedParameter m[3];
+  count = 3;
+  printf("%d %s", virDomainGetMemoryParameters(made, m, &count, 0), m[0].field);
+  printf(" %d\n", m[0].value.ul == VIR_DOMAIN_MEMORY_PARAM_UNLIMITED);
+  printf("%d ", virDomainSetVcpus(made, 1));
+  printf("%d\n", virDomainDestroy(made));
+""")
+
+    assert lines == [
+        "1 1 aos_off",
+        "posix 9 0",
+        "cpu_shares 1024",
+        "0 2048",
+        "t 0 1",
+        "0 hard_limit 1",
+        "0 0",
+    ]
+
+
 def test_a_program_that_never_closes_its_connections_is_served(c_program: Any) -> None:
     lines = c_program(r"""
   int good = 0;
