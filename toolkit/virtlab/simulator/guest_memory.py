@@ -355,8 +355,10 @@ class GuestMemory:
         ends += self._set_rss_rate(held_rate)
         spans = [kib / rate for kib, rate in ends if rate > 0.0]
         times = [now_ns + max(int(span) + 1, 1) for span in spans]
-        if self._stalled_ns is not None:
-            times.append(max(self._puff_until_ns, now_ns + 1))
+        if self._puff_until_ns <= now_ns:
+            self._stalled_ns = None  # it wants nothing any more, or gives
+        elif self._stalled_ns is not None:
+            times.append(self._puff_until_ns)
         if times:
             self._next = self._queue.schedule(min(times), Priority.MEMORY, self._on_event_due)
         self._plan_reporting(now_ns)
