@@ -28,6 +28,7 @@ __all__ = [
     "VERSION",
     "Packet",
     "PacketReader",
+    "encode_header",
     "encode_packet",
 ]
 
@@ -79,6 +80,14 @@ def encode_packet(
     """Return a packet's bytes."""
     length = PACKET_MIN + len(payload)
     return _pack_header(length, program, version, procedure, type_, serial, status) + payload
+
+
+def encode_header(
+    procedure: int, type_: int, serial: int, payload_bytes: int, status: int = STATUS_OK
+) -> bytes:
+    """Return what goes before a payload that is sent as it is, since it is too large to copy."""
+    length = PACKET_MIN + payload_bytes
+    return _pack_header(length, REMOTE_PROGRAM, VERSION, procedure, type_, serial, status)
 
 
 class PacketReader:

@@ -18,7 +18,7 @@ from typing import Final
 from virtlab.libvirt_rpc import errors, packet
 from virtlab.libvirt_rpc.call import Call
 from virtlab.libvirt_rpc.errors import LibvirtError, ProtocolError
-from virtlab.libvirt_rpc.packet import Packet, PacketReader, encode_packet
+from virtlab.libvirt_rpc.packet import Packet, PacketReader, encode_header, encode_packet
 from virtlab.libvirt_rpc.procedures import BY_NUMBER, MESSAGES_BY_NAME, unknown_procedure
 from virtlab.libvirt_rpc.procedures.declaration import Values
 from virtlab.libvirt_rpc.xdr import DecodeError, LimitError
@@ -26,6 +26,9 @@ from virtlab.libvirt_rpc.xdr import DecodeError, LimitError
 __all__ = ["UNSENT_MAX", "Call", "ServerConnection", "State"]
 
 UNSENT_MAX: Final = 64 << 20  # bytes kept for a client that does not read: two replies of full size
+
+
+_LARGE_BYTES: Final = 1 << 16  # a reply from this size on is not copied behind its header
 
 
 class State(Enum):
@@ -122,11 +125,19 @@ class ServerConnection:
         Raises:
             ProtocolError: the client never reads; close its connection.
         """
+        out = self.chunks_to_send()
+        return out[0] if len(out) == 1 else b"".join(out)
+
+    def chunks_to_send(self) -> list[bytes]:
+        """Return the same in pieces, so that large replies need not be copied.
+
+        Raises:
+            ProtocolError: the client never reads; close its connection.
+        """
         self._check()
         out, self._out = self._out, []
-        data = out[0] if len(out) == 1 else b"".join(out)
-        self._unsent -= len(data)
-        return data
+        self._unsent = sum(map(len, self._events))
+        return out
 
     def _keepalive(self, item: Packet) -> None:
         if item.procedure == packet.KEEPALIVE_PING:
@@ -195,18 +206,23 @@ class ServerConnection:
             raise RuntimeError(f"{call.procedure.name} was answered before; see Call.refusal")
         call.answered = True
         self._unanswered -= 1
-        self._queue(
-            self._out,
-            encode_packet(
-                call.procedure.number,
-                packet.REPLY,
-                call.serial,
-                payload,
-                status=status,
-                program=call.program,
-                version=call.version,
-            ),
-        )
+        if len(payload) >= _LARGE_BYTES and call.program == packet.REMOTE_PROGRAM:
+            number, size = call.procedure.number, len(payload)
+            self._queue(self._out, encode_header(number, packet.REPLY, call.serial, size, status))
+            self._queue(self._out, payload)
+        else:
+            self._queue(
+                self._out,
+                encode_packet(
+                    call.procedure.number,
+                    packet.REPLY,
+                    call.serial,
+                    payload,
+                    status=status,
+                    program=call.program,
+                    version=call.version,
+                ),
+            )
         if self._events:
             self._out += self._events
             self._events.clear()

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Final
 
 from virtlab.hosts.clock import HostClock, call_cost_ns
+from virtlab.hosts.simulated.backlog import Backlog
 from virtlab.hosts.simulated.driver.driver import SimulatedDriver
 from virtlab.hosts.simulated.driver.events import DomainEvent, Subscriptions
 from virtlab.libvirt_rpc import errors
@@ -46,10 +47,10 @@ _CLIENTS_MAX: Final = 500
 _UNSENT_PAUSE_BYTES: Final = 1 << 20
 # Events are no answer to anything: a client that never reads them loses those beyond this.
 _UNSENT_EVENTS_MAX_BYTES: Final = 1 << 20
-_WRITE_BYTES: Final = 1 << 20
 # The largest sensible call lists 16,384 domains in about 1 MiB; what a client sends without ever
 # completing one is bounded here, since the protocol itself would allow 32 MiB from each.
 _UNFINISHED_MAX_BYTES: Final = 4 << 20
+_SEND_BUFFER_BYTES: Final = 1 << 20
 _BACKLOG: Final = 128
 # Other users may connect, as libvirt's socket for unprivileged clients allows: the sandbox runs
 # the program as one of them, and the folder around the socket decides who gets here.
@@ -184,6 +185,8 @@ class LibvirtServer:
             accepted.close()
             return
         accepted.setblocking(False)
+        # The kernel grants less; the more it takes at once, the less often the loop is woken.
+        accepted.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER_BYTES)
         client = _Client(accepted, self._driver, read_only=read_only)
         client.admitted = self._admit is None
         self._clients[accepted.fileno()] = client
@@ -311,35 +314,21 @@ class LibvirtServer:
         if client.closed:
             return
         try:
-            data = client.session.data_to_send()
+            chunks = client.session.chunks_to_send()
         except ProtocolError as error:
             _log.info("a client is dropped: %s", error)
             self._drop(client)
             return
-        if client.unsent:
-            client.unsent += data
-            sent = self._send(client, client.unsent)
-            if sent:
-                del client.unsent[:sent]
-        elif data:
-            sent = self._send(client, data)
-            if sent is not None and sent < len(data):
-                client.unsent += memoryview(data)[sent:]
-        if not client.closed:
-            self._watch(client)
-
-    def _send(self, client: _Client, data: bytes | bytearray) -> int | None:
-        """Send what the socket takes of the first bytes; return how much, None if it has left."""
+        unsent = client.unsent
+        unsent.add(chunks)
         try:
-            if len(data) <= _WRITE_BYTES:
-                return client.socket.send(data)
-            with memoryview(data) as view, view[:_WRITE_BYTES] as part:
-                return client.socket.send(part)
+            unsent.send(client.socket)
         except (BlockingIOError, InterruptedError):
-            return 0
+            pass
         except OSError:  # it left without waiting for the answer
             self._drop(client)
-            return None
+            return
+        self._watch(client)
 
     def _watch(self, client: _Client) -> None:
         """Wait for calls, for room to write, or for both."""
@@ -371,7 +360,7 @@ class _Client:
         self.session = ServerConnection(read_only=read_only)
         self.subscriptions = Subscriptions()
         self.handlers = driver.handlers_for(self.subscriptions)
-        self.unsent = bytearray()
+        self.unsent = Backlog()
         self.unfinished_bytes = 0  # received since the last complete call
         self.mask = selectors.EVENT_READ
         self.admitted = True

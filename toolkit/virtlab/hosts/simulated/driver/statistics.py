@@ -7,7 +7,7 @@ large host the whole reply is kept (`statistics_page`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from virtlab.hosts.simulated.driver import refusals
 from virtlab.hosts.simulated.driver.config import Disk
@@ -84,9 +84,7 @@ class StatisticsHandlers:
         self._state = state
         self._layouts: dict[_LayoutKey, StatsLayout] = {}
         self._page: StatisticsPage | None = None  # of the last call, on a large host
-        self._ordered: Callable[[], list[SimulatedGuest]] = lambda: sorted(
-            state.by_uuid.values(), key=lambda guest: (guest.id < 0, guest.id)
-        )
+        self._order: tuple[object, list[SimulatedGuest]] = (None, [])
 
     def connect_get_all_domain_stats(
         self, doms: list[DomainHandle], stats: int, flags: int
@@ -120,6 +118,15 @@ class StatisticsHandlers:
         filled = page.filled(self._state.host.now_ns, self._state.changes)
         self._page = page
         return (filled,)
+
+    def _ordered(self) -> list[SimulatedGuest]:
+        """Return the running guests by id, then the others."""
+        changes = (self._state.changes, len(self._state.by_uuid))
+        if changes != self._order[0] or self._state.host.scheduler.columns is None:
+            guests = self._state.by_uuid.values()
+            ordered = sorted(guests, key=lambda guest: (guest.id < 0, guest.id))
+            self._order = (changes, ordered)
+        return self._order[1]
 
     def _stamp(self, guest: SimulatedGuest, groups: int) -> object:
         """Return a value that is the same while a record is, but for what its vCPUs ran."""
