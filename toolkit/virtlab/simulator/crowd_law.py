@@ -30,6 +30,7 @@ __all__ = ["CROWD_MIN", "PcpuShares", "numpy_or_none", "sharing_of_many", "shari
 
 # From so many pCPUs on one operation on all of them costs less than a loop over them.
 CROWD_MIN: Final = 48
+_BLOCK: Final = 128  # pCPUs whose terms of the others fit into a processor's own cache
 _LONG_ROW: Final = 64  # vCPUs on one pCPU, from which on it is left to `cpu_law`
 
 
@@ -88,7 +89,11 @@ def sharing_of_table(np: Any, duties: Floats) -> tuple[Floats, Floats, Floats, A
         # Sorted, as the recursion adds them in the order of their size.
         terms = _terms(np, np.sort(rho, axis=0), first)
         total = _added(np, terms)
-        run, present = _each(np, terms, first, rho)
+        run, present = np.empty_like(rho), np.empty_like(rho)
+        for at in range(0, rho.shape[1], _BLOCK):
+            part = slice(at, at + _BLOCK)
+            found = _each(np, terms[:, part], first[part], rho[:, part])
+            run[:, part], present[:, part] = found
         run = rho * run / total
         wait = np.maximum(rho * present / total - run, 0.0)
         if busy.any():
