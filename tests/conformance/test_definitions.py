@@ -102,6 +102,22 @@ def test_a_new_description_waits_for_the_next_start(lab: Any, virsh: Virsh) -> N
     assert virsh("vcpucount", "web", "--current", "--live").stdout.strip() == "4"
 
 
+def test_a_scenarios_guest_keeps_its_system_when_it_is_defined_anew(lab: Any, virsh: Virsh) -> None:
+    def unused() -> int:
+        virsh("start", "aos_off")
+        lab.move(2)
+        words = virsh("dommemstat", "aos_off").stdout.split()
+        virsh("destroy", "aos_off")
+        return int(words[words.index("unused") + 1])
+
+    before = unused()
+
+    done = virsh("define", "XML", xml=virsh("dumpxml", "aos_off").stdout)
+
+    assert done.returncode == 0
+    assert unused() == before
+
+
 def test_a_transient_domain_is_forgotten_when_it_stops(lab: Any, virsh: Virsh) -> None:
     assert virsh("create", "XML").returncode == 0
     assert "Persistent:     no" in virsh("dominfo", "web").stdout

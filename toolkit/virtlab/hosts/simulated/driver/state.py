@@ -158,7 +158,7 @@ class DriverState:
         """
         config = config_of_definition(definition, self.all_pcpus)
         config.persistent = persistent
-        spec = self._spec_of(definition.name, config)
+        spec = self._spec_of(_ordinary_system(definition.name), config)
         guest = self.host.define(spec, definition.uuid)
         self.by_uuid[guest.uuid] = guest
         self.configs[guest.uuid] = config
@@ -176,7 +176,7 @@ class DriverState:
             self.configs[guest.uuid] = fresh
             return
         self.configs[guest.uuid] = fresh
-        guest.redefine(self._spec_of(guest.name, fresh))
+        guest.redefine(self._spec_of(guest.spec, fresh))
 
     def forget(self, guest: SimulatedGuest) -> None:
         """Let a stopped domain go for ever."""
@@ -215,7 +215,7 @@ class DriverState:
         """Give a stopped guest the size and the vCPUs that are stored for it."""
         config = self.config(guest)
         if config.stored.template is not None:
-            guest.redefine(self._spec_of(guest.name, config))
+            guest.redefine(self._spec_of(guest.spec, config))
         elif config.vcpus != guest.spec.vcpus:  # the scenario's guest, otherwise as it was
             affinity = tuple(self._affinity(mask) for mask in config.masks[: config.vcpus])
             guest.redefine(replace(guest.spec, vcpus=config.vcpus, affinity=affinity))
@@ -243,19 +243,19 @@ class DriverState:
         first, self._vnets = self._vnets, self._vnets + config.stored.interfaces
         config.vnets = tuple(f"vnet{number}" for number in range(first, self._vnets))
 
-    def _spec_of(self, name: str, config: DomainConfig) -> GuestSpec:
-        """Return the guest that a description asks for, with an ordinary system in it."""
+    def _spec_of(self, system: GuestSpec, config: DomainConfig) -> GuestSpec:
+        """Return the guest that a description asks for, with the system that is given."""
         size = config.memory_kib
-        kernel = min(_KERNEL_KIB, size // 4)
-        return GuestSpec(
-            name=name,
+        return replace(
+            system,
             vcpus=config.vcpus,
             memory_kib=size,
             max_memory_kib=config.max_memory_kib,
             affinity=tuple(self._affinity(mask) for mask in config.masks[: config.vcpus]),
-            kernel_kib=kernel,
-            processes_kib=min(_PROCESSES_KIB, size // 4),
-            cache_kib=min(_CACHE_KIB, size // 4),
+            # A system that is too large for the guest is a smaller one.
+            kernel_kib=min(system.kernel_kib, size // 4),
+            processes_kib=min(system.processes_kib, size // 4),
+            cache_kib=min(system.cache_kib, size // 4),
             deflate_on_oom=config.deflate_on_oom,
         )
 
@@ -266,3 +266,17 @@ class DriverState:
 def handle_of(guest: SimulatedGuest) -> DomainHandle:
     """Return the handle of a guest as it is now."""
     return DomainHandle(guest.name, guest.uuid, guest.id)
+
+
+def _ordinary_system(name: str) -> GuestSpec:
+    """Return a guest with an ordinary system in it; its description says the rest."""
+    return GuestSpec(
+        name=name,
+        vcpus=1,
+        memory_kib=0,
+        max_memory_kib=0,
+        affinity=(None,),
+        kernel_kib=_KERNEL_KIB,
+        processes_kib=_PROCESSES_KIB,
+        cache_kib=_CACHE_KIB,
+    )
