@@ -141,6 +141,9 @@ def serve_until_exit(
         ),
         ("children", "7 5.000\n7.000\n10.000\n"),
         ("close", "2.000\n"),
+        ("raw", "0 1.500\n0 105.000\n-1 Invalid argument 1\n"),
+        ("epoll_pwait2", "0 2.0005\n-1 Invalid argument\n1 2.0005\n"),
+        ("sigtimedwait", "-1 Resource temporarily unavailable 3.000\n1 1 7.000\n1 7.000\n"),
     ],
 )
 def test_given_a_c_program_when_it_waits_then_virtual_time_is_exact(
@@ -149,6 +152,16 @@ def test_given_a_c_program_when_it_waits_then_virtual_time_is_exact(
     run = lab(cases, case)
 
     assert (run.output, run.status) == (output, 0)
+
+
+@pytest.mark.parametrize("case", ["raw", "epoll_pwait2", "sigtimedwait"])
+def test_given_the_rarer_waits_when_run_twice_then_time_takes_the_same_steps(
+    lab: Lab, cases: str, case: str
+) -> None:
+    first, second = lab(cases, case), lab(cases, case)
+
+    assert (first.output, first.advanced) == (second.output, second.advanced)
+    assert first.advanced
 
 
 def test_given_threads_when_run_twice_then_they_take_turns_alike(lab: Lab, cases: str) -> None:

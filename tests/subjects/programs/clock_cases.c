@@ -12,6 +12,7 @@
 #include <sys/select.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/time.h>
 #include <sys/un.h>
 #include <sys/wait.h>
@@ -214,12 +215,69 @@ static void redirect(void)
     printf("%s\n", begin < 1767225600 + 10 && begin >= 1767225600 ? "virtual" : "real");
 }
 
+static void raw_calls(void)
+{
+    struct timespec span = {1, 500000000}, at = {105, 0}, bad = {0, -1}, read = {0, 0};
+    long result = syscall(SYS_nanosleep, &span, NULL);
+    printf("%ld %.3f\n", result, now());
+    result = syscall(SYS_clock_nanosleep, CLOCK_MONOTONIC, TIMER_ABSTIME, &at, NULL);
+    syscall(SYS_clock_gettime, CLOCK_MONOTONIC, &read);
+    printf("%ld %ld.%03ld\n", result, (long)read.tv_sec, read.tv_nsec / 1000000);
+    result = syscall(SYS_clock_nanosleep, CLOCK_MONOTONIC, 0, &bad, NULL);
+    printf("%ld %s %d\n", result, strerror(errno), syscall(SYS_getpid) == getpid());
+}
+
+static void epoll_pwait2_case(void)
+{
+    struct epoll_event event = {.events = EPOLLIN};
+    struct timespec span = {2, 500000}, bad = {0, 1000000000};
+    int ends[2], epoll = epoll_create1(0);
+    if (pipe(ends)) return;
+    epoll_ctl(epoll, EPOLL_CTL_ADD, ends[0], &event);
+    int found = epoll_pwait2(epoll, &event, 1, &span, NULL);
+    printf("%d %.4f\n", found, now());
+    found = epoll_pwait2(epoll, &event, 1, &bad, NULL);
+    printf("%d %s\n", found, strerror(errno));
+    if (write(ends[1], "x", 1) != 1) return;
+    found = epoll_pwait2(epoll, &event, 1, &span, NULL);
+    printf("%d %.4f\n", found, now());
+}
+
+static void *sender(void *process)
+{
+    sleep(4);
+    kill((pid_t)(long)process, SIGUSR1);
+    return NULL;
+}
+
+static void signal_wait(void)
+{
+    struct timespec span = {3, 0};
+    siginfo_t info = {0};
+    pthread_t thread;
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGUSR1);
+    pthread_sigmask(SIG_BLOCK, &set, NULL);
+    int number = sigtimedwait(&set, &info, &span);
+    printf("%d %s %.3f\n", number, strerror(errno), now());
+    pthread_create(&thread, NULL, sender, (void *)(long)getpid());
+    span.tv_sec = 60;
+    number = sigtimedwait(&set, &info, &span);
+    printf("%d %d %.3f\n", number == SIGUSR1, info.si_pid == getpid(), now());
+    pthread_join(thread, NULL);
+    kill(getpid(), SIGUSR1);
+    number = sigtimedwait(&set, &info, &span);
+    printf("%d %.3f\n", number == SIGUSR1, now());
+}
+
 int main(int count, char **arguments)
 {
     static const struct { const char *name; void (*run)(void); } CASES[] = {
         {"sleeps", sleeps}, {"loop", loop}, {"interrupted", interrupted}, {"nested", nested},
         {"stubborn", stubborn}, {"descriptors", waits_for_descriptors}, {"spin", spin}, {"threads", threads},
         {"locks", locks}, {"children", children}, {"close", close_everything}, {"redirect", redirect},
+        {"raw", raw_calls}, {"epoll_pwait2", epoll_pwait2_case}, {"sigtimedwait", signal_wait},
     };
     for (size_t i = 0; count == 2 && i < sizeof CASES / sizeof *CASES; i++)
         if (strcmp(CASES[i].name, arguments[1]) == 0) {

@@ -1,10 +1,11 @@
-/* Waiting for descriptors or a virtual moment: poll, select and epoll, all by way of watch(). */
+/* Waiting for descriptors or a virtual moment: poll, select, epoll and pending signals, all by way of watch(). */
 #include "library.h"
 
 #include <errno.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/select.h>
+#include <sys/signalfd.h>
 
 static uint64_t moment_in_ms(int ms)
 {
@@ -176,4 +177,49 @@ EXPORT int epoll_wait(int epoll, struct epoll_event *events, int max, int ms)
     if (!clock_on())
         return REAL(epoll_wait)(epoll, events, max, ms);
     return epoll_until(epoll, events, max, moment_in_ms(ms), NULL);
+}
+
+EXPORT int epoll_pwait2(int epoll, struct epoll_event *events, int max, const struct timespec *span,
+                        const sigset_t *mask)
+{
+    if (!clock_on())
+        return REAL(epoll_pwait2)(epoll, events, max, span, mask);
+    if (span && !valid_timespec(span)) {
+        errno = EINVAL;
+        return -1;
+    }
+    return epoll_until(epoll, events, max, moment_in_span(span), mask);
+}
+
+/* ---- signals that are waited for: a descriptor tells when one is pending ---- */
+
+EXPORT int sigtimedwait(const sigset_t *restrict set, siginfo_t *restrict info,
+                        const struct timespec *restrict span)
+{
+    static const struct timespec AT_ONCE = {0, 0};
+
+    if (!clock_on() || !span)
+        return REAL(sigtimedwait)(set, info, span);
+    if (!valid_timespec(span)) {
+        errno = EINVAL;
+        return -1;
+    }
+    uint64_t moment = moment_in_span(span);
+    int number = REAL(sigtimedwait)(set, info, &AT_ONCE);
+    if (number >= 0 || errno != EAGAIN)
+        return number;
+    int pending = signalfd(-1, set, SFD_CLOEXEC);
+    if (pending < 0)
+        return -1;
+    pending = keep_out_of_the_way(pending);
+    int ready;
+    do { /* another thread may take the signal before us: then go on waiting */
+        struct pollfd fds = {pending, POLLIN, 0};
+        ready = watch(&fds, 1, moment, NULL);
+        number = ready < 0 ? -1 : REAL(sigtimedwait)(set, info, &AT_ONCE);
+    } while (ready > 0 && number < 0 && errno == EAGAIN);
+    int error = errno;
+    close_own(pending);
+    errno = error;
+    return number;
 }
