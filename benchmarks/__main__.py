@@ -13,7 +13,7 @@ import json
 import sys
 from dataclasses import asdict
 
-from benchmarks import commands, repeats, roundtrip, simulator
+from benchmarks import commands, fuzz, repeats, roundtrip, scale, simulator
 from benchmarks.figure import Figure
 
 MEASURES = {
@@ -21,6 +21,8 @@ MEASURES = {
     "one-test": commands.one_test,
     "round-trip": roundtrip.against_libvirtd,
     "simulator": simulator.speed,
+    "scale": scale.growth,
+    "fuzz": fuzz.a_million,
     "repeats": repeats.identical,
 }
 
