@@ -31,7 +31,7 @@ format: setup ## let the formatter decide layout
 bench: setup ## measure what the project promises about speed
 	@$(PYTHON) -m benchmarks
 
-floor: setup ## compute anew what weak programs get under the rubric
+floor: setup ## compute anew what weak programs get under each rubric
 	@$(PYTHON) scripts/floor
 
 clean: ## remove what setup and the tests made, except installed packages

@@ -35,7 +35,7 @@ def test_show_prints_json_of_a_scenario_and_of_a_rubric() -> None:
 def test_check_passes_what_is_shipped() -> None:
     result = _RUN.invoke(app, ["check"])
 
-    assert (result.exit_code, result.stdout) == (0, "14 files checked: no mistakes.\n")
+    assert (result.exit_code, result.stdout) == (0, "15 files checked: no mistakes.\n")
 
 
 def test_check_reports_all_files_of_a_folder_and_exits_with_3(tmp_path: Path) -> None:

@@ -3,15 +3,18 @@
 import json
 from pathlib import Path
 
+import pytest
+
 from virtlab.grading.floor import WEAK_PROGRAMS, compute_floor, floor_json
 from virtlab.grading.rubric import find_rubric, rubric_files
 
 FLAWED = Path(__file__).parents[2] / "examples" / "submissions" / "flawed"
 
 
-def test_the_floor_beside_the_rubric_is_what_weak_programs_get() -> None:
-    rubric = find_rubric("fall-2026")
-    published = rubric_files()["fall-2026"].with_suffix(".floor.json").read_text()
+@pytest.mark.parametrize("name", rubric_files())
+def test_the_floor_beside_the_rubric_is_what_weak_programs_get(name: str) -> None:
+    rubric = find_rubric(name)
+    published = rubric_files()[name].with_suffix(".floor.json").read_text()
 
     assert published == floor_json(rubric, compute_floor(rubric, FLAWED)), "run `make floor`"
 

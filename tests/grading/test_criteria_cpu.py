@@ -141,6 +141,7 @@ def test_the_relative_rule_leaves_an_idle_host_alone() -> None:
     assert _judged("balanced", busy, relative_sd_max=0.05).status == "passed"
     result = _judged("balanced", busy, relative_sd_max=0.04)
     assert (result.status, result.unit, result.measured) == ("failed", "of the mean", 0.042)
+    assert "standard deviation 4.2 % of the mean in 10-12 s (limit 4 %)" in result.reason
 
 
 # --- what masks permit

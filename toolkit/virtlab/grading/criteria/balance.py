@@ -172,10 +172,11 @@ def _spread_reason(
 ) -> str:
     used = utilisation_points(timeline, window)
     listed = " ".join(f"{points:.0f}" for points in used[:16]) + (" ..." if len(used) > 16 else "")
-    text = (
-        f"standard deviation {figure(spreads[shown], limit)} {unit} in {window.name} "
-        f"(limit {figure(limit, None)}); pCPUs in %: {listed}"
-    )
+    if unit == "points":
+        spread, most = f"{figure(spreads[shown], limit)} points", figure(limit)
+    else:  # a share, which reads better in per cent
+        spread, most = f"{figure(100 * spreads[shown], 100 * limit)} % {unit}", f"{100 * limit:g} %"
+    text = f"standard deviation {spread} in {window.name} (limit {most}); pCPUs in %: {listed}"
     missed = sum(spread > limit for spread in spreads)
     return text if missed < 2 else f"{text}; {missed} of {len(spreads)} windows miss"
 
