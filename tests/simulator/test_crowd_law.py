@@ -57,12 +57,12 @@ def test_a_large_host_does_the_same_without_numpy(
 
 def _figures(pinned: bool) -> str:
     rng = Random(7)
-    duties = [rng.choice((0.05, 0.1, 0.3, 1.0)) for _ in range(200)]
+    duties = [rng.choice((0.05, 0.1, 0.3, 1.0)) for _ in range(300)]
     events: list[Event] = [
-        PinVcpu(n * 37 * NS_PER_MS, f"g{rng.randrange(200)}", 0, (rng.randrange(64),))
+        PinVcpu(n * 37 * NS_PER_MS, f"g{rng.randrange(300)}", 0, (rng.randrange(64),))
         for n in range(100)
     ]
-    masks = [(n % 64,) for n in range(200)] if pinned else None
+    masks = [(n % 64,) for n in range(300)] if pinned else None
     simulated = loops(duties, masks, pcpus=64, events=events)
     rows = []
     for second in range(1, 6):

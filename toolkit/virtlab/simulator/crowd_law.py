@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["CROWD_MIN", "PcpuShares", "numpy_or_none", "sharing_of_many", "sharing_of_table"]
 
 # From so many pCPUs on one operation on all of them costs less than a loop over them.
-CROWD_MIN: Final = 48
+CROWD_MIN: Final = 12
 _BLOCK: Final = 128  # pCPUs whose terms of the others fit into a processor's own cache
 _LONG_ROW: Final = 64  # vCPUs on one pCPU, from which on it is left to `cpu_law`
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 from bisect import bisect_left, insort
 from collections.abc import Callable, Iterable
 from random import Random
-from typing import TYPE_CHECKING
 
 from virtlab.model.units import NS_PER_S
 from virtlab.simulator.columns import SEATS_MAX, ColumnVcpu, VcpuColumns
@@ -28,14 +27,11 @@ from virtlab.simulator.pcpu import Pcpu, by_key
 from virtlab.simulator.placement import REBALANCE_NS, emptiest, even_out, idle_chance, wander
 from virtlab.simulator.vcpu import MOVE_COST_NS, SimulatedVcpu, in_order, take_rates
 
-if TYPE_CHECKING:
-    from types import ModuleType
-
 __all__ = ["CpuScheduler"]
 
 
 # From so many vCPUs on, work on all of them each second costs less in columns.
-_COLUMNS_MIN = 1024
+_COLUMNS_MIN = 256
 
 
 class CpuScheduler:
@@ -183,10 +179,10 @@ class CpuScheduler:
         """Set the rates of every pCPU on which something changed."""
         # A roaming loop looks for idle pCPUs elsewhere, so a change there concerns its own too.
         concerned = [pcpu for pcpu in self.pcpus if pcpu.dirty or pcpu.roamed]
-        numpy = numpy_or_none() if len(self._dirty) >= CROWD_MIN and self._alike else None
+        many = len(self._dirty) >= CROWD_MIN and self._alike and not self.stopped
         self._dirty = []
-        if numpy is not None and not self.stopped:
-            concerned = self._share_many(numpy, concerned, now_ns)
+        if many and self.columns is not None:
+            concerned = self._share_many(self.columns, concerned, now_ns)
         for pcpu in concerned:
             pcpu.settle(now_ns)
             if pcpu.dirty:
@@ -195,16 +191,15 @@ class CpuScheduler:
         for pcpu in concerned:
             self._share(pcpu, now_ns)
 
-    def _share_many(self, numpy: ModuleType, concerned: list[Pcpu], now_ns: int) -> list[Pcpu]:
+    def _share_many(self, columns: VcpuColumns, concerned: list[Pcpu], now_ns: int) -> list[Pcpu]:
         """Do the same for the plain ones of many pCPUs at once; return those that are left."""
-        if self.columns is not None:
-            self._share_columns(self.columns, concerned, now_ns)
+        self._share_columns(columns, concerned, now_ns)
         left = [pcpu for pcpu in concerned if not pcpu.dirty and pcpu.roamed]
         dirty = [pcpu for pcpu in concerned if pcpu.dirty]
         if not dirty:
             return left
         demands = [[vcpu.demand for vcpu in pcpu.residents] for pcpu in dirty]
-        for pcpu, shares in zip(dirty, sharing_of_many(numpy, demands), strict=True):
+        for pcpu, shares in zip(dirty, sharing_of_many(columns.np, demands), strict=True):
             pcpu.take_law(shares)
             if pcpu.plain:
                 take_rates(pcpu.residents, shares.run, shares.wait, now_ns)
