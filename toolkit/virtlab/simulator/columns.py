@@ -226,6 +226,17 @@ class ColumnVcpu(SimulatedVcpu):
     _before_run_ns = _in_column("before_run_ns")
     _before_delay_ns = _in_column("before_delay_ns")
 
+    def settle(self, now_ns: int) -> None:
+        """Write down what the rates have brought so far."""
+        columns, row = self.columns, self.row
+        span_ns = now_ns - columns.since_ns[row]
+        columns.since_ns[row] = now_ns
+        run_rate = columns.run_rate[row]
+        columns.run_ns[row] += int(run_rate * span_ns)
+        columns.delay_ns[row] += int(columns.wait_rate[row] * span_ns)
+        if self.batch:
+            self.batch_left_ns -= run_rate * span_ns
+
     def _get_levels(self) -> tuple[float, ...]:
         return self._own_levels
 

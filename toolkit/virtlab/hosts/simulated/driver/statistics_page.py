@@ -101,21 +101,22 @@ class StatisticsPage:
         np = self._columns.np
         offsets = {layout: layout.offsets() for layout in set(self._layouts)}
         rows, vcpus, firsts, guests = [], list[Sequence[int]](), [], list[Sequence[int]]()
-        self._guest_rows: list[int] = []
+        guest_rows: list[int] = []
         for guest, layout, (first, _) in zip(self.guests, self._layouts, self._spans, strict=True):
             if guest.id < 0:
                 continue
             places = offsets[layout]
             start = first + _handle_size(guest)
             if "cpu.time" in places:
-                firsts.append(len(self._guest_rows))
-                self._guest_rows += [_row(vcpu) for vcpu in guest.vcpus]
+                firsts.append(len(guest_rows))
+                guest_rows += [_row(vcpu) for vcpu in guest.vcpus]
                 guests.append([(start + places[f"cpu.{n}"]) // 4 for n in _GUEST_TIMES])
             for vcpu in guest.vcpus if "vcpu.0.time" in places else ():
                 rows.append(_row(vcpu))
                 vcpus.append(
                     [(start + places[f"vcpu.{vcpu.index}.{n}"]) // 4 for n in _VCPU_VALUES]
                 )
+        self._guest_rows = np.array(guest_rows, np.int64)
         self._rows = np.array(rows, np.int64)
         self._vcpu_places = np.array(vcpus, np.int64).reshape(-1, 3).T.copy()
         self._firsts = np.array(firsts, np.int64)
