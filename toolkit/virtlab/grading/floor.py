@@ -73,6 +73,8 @@ def floor_json(rubric: Rubric, lines: list[FloorLine]) -> str:
 def _lines(rubric: Rubric, examples: Path, out: Path, jobs: int) -> Iterator[FloorLine]:
     for does, programs in WEAK_PROGRAMS.items():
         for kind, example in programs.items():
+            if not any(test.scenario.program == kind for test in rubric.tests):
+                continue  # a rubric for one of the two programs
             verdict = grade_submission(
                 examples / example,
                 rubric,

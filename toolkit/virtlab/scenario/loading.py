@@ -19,7 +19,8 @@ from virtlab.scenario.trace import load_trace
 
 __all__ = ["find_scenario", "load_scenario", "scenario_files", "shipped_scenarios"]
 
-_FOLDERS = ("cpu", "memory")  # of shipped scenarios, in the order in which they are listed
+# Of shipped scenarios, in the order in which they are listed.
+_FOLDERS = ("cpu", "memory", "generality")
 
 
 def load_scenario(path: Path | str) -> Scenario:

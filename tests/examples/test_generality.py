@@ -1,0 +1,66 @@
+"""Each scenario of the generality rubric costs some weak program a point, and no reference any."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from virtlab.grading.grade import grade_submission
+from virtlab.grading.rubric import find_rubric
+from virtlab.model.verdict import Verdict
+
+SUBMISSIONS = Path(__file__).parents[2] / "examples" / "submissions"
+RUBRIC = find_rubric("generality")
+# A flawed example -> criteria that it must lose, by the number of the scenario.
+CAUGHT = {
+    "does-nothing": {1: {"balanced"}, 6: {"balanced"}, 7: {"balanced"}, 8: {"balanced"}},
+    "assumes-one-vcpu": {3: {"balanced"}},
+    "needs-a-running-guest": {4: {"no-crash"}},
+    "swaps-for-ever": {2: {"stable"}, 5: {"stable"}},
+    "keeps-old-domains": {6: {"balanced"}},
+    "indexes-by-domain-id": {7: {"balanced"}},
+    "moves-too-slowly": {8: {"balanced", "stable"}},
+}
+
+
+def graded(submission: Path, out: Path, seeds: tuple[int, ...]) -> Verdict:
+    return grade_submission(
+        submission,
+        RUBRIC,
+        out,
+        seeds=seeds,
+        jobs=1,
+        only="vcpu_scheduler",
+        monitor_text=lambda _timeline: "",
+    ).verdict
+
+
+def lost(verdict: Verdict) -> dict[int, set[str]]:
+    return {
+        int(run.scenario.split("-")[1]): names
+        for run in verdict.runs
+        if (names := {result.name for result in run.criteria if result.status != "passed"})
+    }
+
+
+@pytest.mark.parametrize("name", CAUGHT)
+def test_a_weak_program_loses_where_it_is_meant_to(name: str, tmp_path: Path) -> None:
+    verdict = graded(SUBMISSIONS / "flawed" / name, tmp_path / name, (1,))
+
+    got = lost(verdict)
+    for number, names in CAUGHT[name].items():
+        assert names <= got.get(number, set()), (number, got)
+
+
+def test_every_scenario_catches_somebody() -> None:
+    caught = {number for scenarios in CAUGHT.values() for number in scenarios}
+
+    assert caught == {int(test.scenario.id.split("-")[1]) for test in RUBRIC.tests}
+
+
+@pytest.mark.parametrize("name", ["reference-c", "reference-python"])
+def test_the_references_lose_nothing_with_any_of_three_seeds(name: str, tmp_path: Path) -> None:
+    verdict = graded(SUBMISSIONS / name, tmp_path / name, (1, 2, 3))
+
+    assert (verdict.points, verdict.borderline) == (RUBRIC.points_max, ())
