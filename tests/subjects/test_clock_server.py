@@ -143,6 +143,12 @@ def serve_until_exit(
         ("close", "2.000\n"),
         ("raw", "0 1.500\n0 105.000\n-1 Invalid argument 1\n"),
         ("epoll_pwait2", "0 2.0005\n-1 Invalid argument\n1 2.0005\n"),
+        (
+            "timerfd",
+            "1 at 0.500\n1 at 2.500\n1 at 4.500\n2 at 8.500\nwas due in 2 s\n"
+            "0 at 9.500\n1 8 1 at 10.000\n-1 Resource temporarily unavailable\n",
+        ),
+        ("timer_create", "-1 Operation not supported\n"),
         ("sigtimedwait", "-1 Resource temporarily unavailable 3.000\n1 1 7.000\n1 7.000\n"),
     ],
 )
@@ -154,7 +160,7 @@ def test_given_a_c_program_when_it_waits_then_virtual_time_is_exact(
     assert (run.output, run.status) == (output, 0)
 
 
-@pytest.mark.parametrize("case", ["raw", "epoll_pwait2", "sigtimedwait"])
+@pytest.mark.parametrize("case", ["raw", "epoll_pwait2", "sigtimedwait", "alarms", "timerfd"])
 def test_given_the_rarer_waits_when_run_twice_then_time_takes_the_same_steps(
     lab: Lab, cases: str, case: str
 ) -> None:
@@ -162,6 +168,23 @@ def test_given_the_rarer_waits_when_run_twice_then_time_takes_the_same_steps(
 
     assert (first.output, first.advanced) == (second.output, second.advanced)
     assert first.advanced
+
+
+def test_given_an_alarm_when_a_program_pauses_or_sleeps_then_it_rings_at_its_virtual_time(
+    lab: Lab, cases: str
+) -> None:
+    run = lab(cases, "alarms")
+
+    assert run.output.splitlines() == [
+        "-1 Interrupted system call 1.000",
+        "3 s left at 3.000",
+        "29, then none at 4.000",
+        "3 rings at 7.250, then none for 500000 us",
+        "3 rings at 17.250",
+        "0 s left at 20.250",
+    ]
+    assert run.status == -signal.SIGALRM  # nobody handled the last one
+    assert run.end_ns == seconds(21.25)
 
 
 def test_given_threads_when_run_twice_then_they_take_turns_alike(lab: Lab, cases: str) -> None:

@@ -14,6 +14,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
+#include <sys/timerfd.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -271,6 +272,80 @@ static void signal_wait(void)
     printf("%d %.3f\n", number == SIGUSR1, now());
 }
 
+static volatile sig_atomic_t rings;
+static void on_ring(int number) { (void)number; rings++; }
+
+static void alarms(void)
+{
+    struct sigaction action = {.sa_handler = on_ring};
+    struct itimerval every = {{1, 500000}, {0, 250000}}, off = {{0, 0}, {0, 0}};
+    sigset_t none;
+    sigemptyset(&none);
+    sigaction(SIGALRM, &action, NULL);
+    alarm(1);
+    int paused = pause();
+    printf("%d %s %.3f\n", paused, strerror(errno), now());
+    alarm(2);
+    unsigned left = sleep(5);
+    printf("%u s left at %.3f\n", left, now());
+    alarm(30);
+    sleep(1);
+    unsigned was = alarm(0);
+    printf("%u, then none at %.3f\n", was, now());
+    rings = 0;
+    setitimer(ITIMER_REAL, &every, NULL);
+    while (rings < 3)
+        sigsuspend(&none);
+    setitimer(ITIMER_REAL, &off, &every);
+    printf("%d rings at %.3f, then none for %ld us\n", (int)rings, now(), (long)every.it_value.tv_usec);
+    sleep(10);
+    printf("%d rings at %.3f\n", (int)rings, now());
+    signal(SIGALRM, SIG_IGN);
+    alarm(1);
+    left = sleep(3);
+    printf("%u s left at %.3f\n", left, now());
+    signal(SIGALRM, SIG_DFL);
+    fflush(stdout);
+    alarm(1);
+    sleep(3);
+    printf("still here\n");
+}
+
+static void timer_descriptors(void)
+{
+    struct itimerspec every = {{2, 0}, {0, 500000000}}, at = {{0, 0}, {110, 0}}, off = {{0, 0}, {0, 0}};
+    int periodic = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC), once = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK);
+    uint64_t times = 0;
+    timerfd_settime(periodic, 0, &every, NULL);
+    for (int i = 0; i < 3; i++) {
+        if (read(periodic, &times, sizeof times) != sizeof times) return;
+        printf("%d at %.3f\n", (int)times, now());
+    }
+    sleep(4);
+    if (read(periodic, &times, sizeof times) != sizeof times) return;
+    printf("%d at %.3f\n", (int)times, now());
+    timerfd_settime(periodic, 0, &off, &every);
+    printf("was due in %ld s\n", (long)every.it_value.tv_sec);
+    timerfd_settime(once, TFD_TIMER_ABSTIME, &at, NULL);
+    struct pollfd fds = {once, POLLIN, 0};
+    int before = poll(&fds, 1, 1000);
+    printf("%d at %.3f\n", before, now());
+    int after = poll(&fds, 1, 5000);
+    ssize_t got = read(once, &times, sizeof times);
+    printf("%d %d %d at %.3f\n", after, (int)got, (int)times, now());
+    got = read(once, &times, sizeof times);
+    printf("%d %s\n", (int)got, strerror(errno));
+    close(once);
+    close(periodic);
+}
+
+static void posix_timer(void)
+{
+    timer_t timer;
+    int made = timer_create(CLOCK_MONOTONIC, NULL, &timer);
+    printf("%d %s\n", made, strerror(errno));
+}
+
 int main(int count, char **arguments)
 {
     static const struct { const char *name; void (*run)(void); } CASES[] = {
@@ -278,6 +353,7 @@ int main(int count, char **arguments)
         {"stubborn", stubborn}, {"descriptors", waits_for_descriptors}, {"spin", spin}, {"threads", threads},
         {"locks", locks}, {"children", children}, {"close", close_everything}, {"redirect", redirect},
         {"raw", raw_calls}, {"epoll_pwait2", epoll_pwait2_case}, {"sigtimedwait", signal_wait},
+        {"alarms", alarms}, {"timerfd", timer_descriptors}, {"timer_create", posix_timer},
     };
     for (size_t i = 0; count == 2 && i < sizeof CASES / sizeof *CASES; i++)
         if (strcmp(CASES[i].name, arguments[1]) == 0) {

@@ -68,6 +68,7 @@ static void after_fork_in_child(void)
     child_link = -1;
     forget_links_of_parent(link);
     forget_waiters_of_parent();
+    forget_timers_of_parent();
     wait_for_birth(link);
     adopt_link(dial(CLOCK_HELLO, 0));
     drop_link(link);

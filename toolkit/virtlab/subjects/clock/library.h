@@ -57,6 +57,12 @@ uint64_t span_of(const struct timespec *time);
 struct timespec timespec_of(uint64_t ns);
 uint64_t moment_of(clockid_t clock, const struct timespec *time); /* virtual ns of an absolute time */
 
+/* ---- timers.c: alarm, setitimer, timerfd ---- */
+uint64_t timers_next(void);                /* the moment that no wait goes past, CLOCK_FOREVER where none */
+bool timers_go_off(void);                  /* those that are due; tells whether there was one */
+void forget_timers_of_parent(void);
+void forget_timers_on(unsigned first, unsigned last); /* these descriptors are closed */
+
 /* ---- locks.c ---- */
 void forget_waiters_of_parent(void);
 

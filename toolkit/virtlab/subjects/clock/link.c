@@ -68,11 +68,13 @@ EXPORT int close(int descriptor)
         errno = EBADF; /* the program never opened it */
         return -1;
     }
+    forget_timers_on((unsigned)descriptor, (unsigned)descriptor);
     return REAL(close)(descriptor);
 }
 
 EXPORT int close_range(unsigned first, unsigned last, int flags)
 {
+    forget_timers_on(first, last);
     for (unsigned end = first; end <= last && end < DESCRIPTORS_MAX; end++) {
         if (!own[end])
             continue;

@@ -28,6 +28,8 @@ static const struct timespec LOCK_PATIENCE = {0, 50000000};
 /* A thread that looks at the clock so often without waiting is spinning: each look then costs 1 us. */
 #define READS_BEFORE_NUDGE 10000
 
+static const struct timespec AT_ONCE = {0, 0};
+
 static PER_THREAD bool request_open; /* a wait was announced and its answer not yet taken */
 static PER_THREAD unsigned idle_reads;
 
@@ -85,18 +87,36 @@ uint64_t moment_in(uint64_t span_ns)
     return span_ns >= CLOCK_FOREVER - now ? CLOCK_FOREVER - 1 : now + span_ns;
 }
 
+/* Let timers that are due go off, signals being blocked; true where a handler has run under `mask`. */
+static bool timers_interrupt(const sigset_t *mask)
+{
+    return timers_go_off() && kernel_ppoll(NULL, 0, &AT_ONCE, mask) < 0;
+}
+
+static uint64_t not_past_timers(uint64_t moment)
+{
+    uint64_t next = timers_next();
+
+    return next < moment ? next : moment;
+}
+
 static int wait_as(enum clock_operation operation, uint64_t moment)
 {
     int link = my_link();
     struct pollfd answer = {link, POLLIN, 0};
     sigset_t before;
+    bool interrupted;
 
     block_signals(&before);
-    open_request(link, operation, moment);
-    int ready = kernel_ppoll(&answer, 1, NULL, &before);
-    close_request(link, ready > 0, false);
+    interrupted = timers_interrupt(&before);
+    while (!interrupted && clock_now() < moment) {
+        open_request(link, operation, not_past_timers(moment));
+        int ready = kernel_ppoll(&answer, 1, NULL, &before);
+        close_request(link, ready > 0, false);
+        interrupted = timers_interrupt(&before) || ready < 0;
+    }
     restore_signals(&before);
-    if (ready > 0)
+    if (!interrupted)
         return 0;
     pthread_testcancel();
     errno = EINTR;
@@ -138,18 +158,24 @@ static int watch_blocked(struct pollfd *fds, nfds_t count, uint64_t moment, cons
     int link = my_link();
 
     fds[count] = (struct pollfd){link, POLLIN, 0};
-    open_request(link, CLOCK_WATCH, moment);
-    int ready = kernel_ppoll(fds, count + 1, NULL, mask);
-    int error = errno;
-    bool answered = ready > 0 && fds[count].revents;
-    close_request(link, answered, false);
-    errno = error;
-    return answered ? ready - 1 : ready;
+    for (;;) {
+        open_request(link, CLOCK_WATCH, not_past_timers(moment));
+        int ready = kernel_ppoll(fds, count + 1, NULL, mask);
+        int error = errno;
+        bool answered = ready > 0 && fds[count].revents;
+        close_request(link, answered, false);
+        errno = error;
+        if (ready < 0 || ready > answered || !timers_go_off())
+            return ready - answered;
+        /* A timer may have run a handler, or filled a descriptor that we watch. */
+        ready = kernel_ppoll(fds, count, &AT_ONCE, mask);
+        if (ready != 0 || clock_now() >= moment)
+            return ready;
+    }
 }
 
 int watch(struct pollfd *fds, nfds_t count, uint64_t moment, const sigset_t *mask)
 {
-    static const struct timespec AT_ONCE = {0, 0};
     struct pollfd few[FEW_DESCRIPTORS + 1], *all = few;
     sigset_t before;
 
@@ -157,6 +183,7 @@ int watch(struct pollfd *fds, nfds_t count, uint64_t moment, const sigset_t *mas
     block_signals(&before);
     if (!mask)
         mask = &before;
+    timers_go_off();
     int ready = kernel_ppoll(fds, count, moment == CLOCK_FOREVER ? &REPLY_PATIENCE : &AT_ONCE, mask);
     if (ready == 0 && moment > clock_now()) {
         if (count > FEW_DESCRIPTORS)
@@ -189,11 +216,17 @@ enum wait_end watch_wake(int wake, uint64_t moment, bool impatient)
     sigset_t before;
 
     block_signals(&before);
-    open_request(link, CLOCK_WATCH, moment);
-    int ready = kernel_ppoll(fds, 2, impatient ? &LOCK_PATIENCE : NULL, &before);
-    close_request(link, ready > 0 && fds[1].revents, ready == 0);
+    int ready;
+    bool interrupted, on_time;
+    do { /* a timer that ran no handler and woke nobody does not end the wait */
+        open_request(link, CLOCK_WATCH, not_past_timers(moment));
+        ready = kernel_ppoll(fds, 2, impatient ? &LOCK_PATIENCE : NULL, &before);
+        on_time = ready > 0 && !fds[0].revents && clock_now() < moment;
+        close_request(link, ready > 0 && fds[1].revents, ready == 0);
+        interrupted = timers_interrupt(&before) || ready < 0;
+    } while (on_time && !interrupted);
     restore_signals(&before);
-    if (ready < 0)
+    if (interrupted)
         return WAIT_INTERRUPTED;
     return ready > 0 && fds[0].revents ? WAIT_WOKEN : WAIT_OVER;
 }
