@@ -174,8 +174,12 @@ class _Run:
             argv=(*program.argv, str(self._scenario.interval_s)),
             cwd=root / program.source.folder.relative_to(program_root),
             folders=folders,
-            # A program that names no URI means the system's host, as root on a real one gets.
-            env={**environment, "LIBVIRT_DEFAULT_URI": "qemu:///system"},
+            env={
+                **environment,
+                # A program that names no URI means the system's host, as root on a real one gets.
+                "LIBVIRT_DEFAULT_URI": "qemu:///system",
+                "VIRTLAB_PCPUS": str(self._scenario.host.pcpus),
+            },
             limits=Limits(address_space=not program.sanitised()),
         )
         return launch(plan, sandbox, self._selector)
