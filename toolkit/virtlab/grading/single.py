@@ -15,6 +15,7 @@ from virtlab.grading.store import check_target, write_results
 from virtlab.model.scenario import Scenario
 from virtlab.model.timeline import ProgramOutcome, Timeline
 from virtlab.model.verdict import RunVerdict
+from virtlab.subjects.one_core import one_core
 
 __all__ = ["run_single"]
 
@@ -69,7 +70,9 @@ def _record(scenario: Scenario, preparation: Preparation, seed: int) -> RunRecor
     """Run the program once it is built; one that cannot be built is a record too."""
     program = preparation.built(scenario.program, scenario.id)
     if program.ok:
-        return run_program(scenario, program, preparation.root, preparation.sandbox, seed=seed)
+        # Alone on the machine, as far as we know; gradings side by side are left to the kernel.
+        with one_core():
+            return run_program(scenario, program, preparation.root, preparation.sandbox, seed=seed)
     reason = f"{scenario.program} was not built: {program.first_error or 'see its log'}"
     outcome = ProgramOutcome("program_fault", "not_built", reason, 0)
     return record_without_run(scenario, seed, outcome)
