@@ -14,6 +14,7 @@ Source: RFC 4506.
 from __future__ import annotations
 
 import struct
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -67,19 +68,19 @@ class Encoded(bytes):
     __slots__ = ()
 
 
-class XdrType:
+class XdrType(ABC):
     """A declared type."""
 
     format: str | None = None  # the letter of `struct`, for numbers
     size_min: int = 4  # bytes that the shortest value takes
 
+    @abstractmethod
     def decoder(self) -> Decoder:
         """Return a function from (payload, position) to (value, position after it)."""
-        raise NotImplementedError
 
+    @abstractmethod
     def encoder(self) -> Encoder:
         """Return a function from a value to its bytes."""
-        raise NotImplementedError
 
 
 class Scalar(XdrType):

@@ -17,6 +17,7 @@ from typing import Final
 from xml.etree import ElementTree as ET
 
 from virtlab.hosts.simulated.driver import machines, safe_xml
+from virtlab.hosts.simulated.driver.descriptions import CPU_TUNE
 from virtlab.hosts.simulated.driver.domain_tree import ORDER, child
 from virtlab.hosts.simulated.driver.quantities import cpu_list, memory_kib, whole_number
 from virtlab.libvirt_rpc import errors
@@ -43,17 +44,8 @@ _BALLOON_MODELS: Final = (
 )
 _PERIODS_US: Final = (1_000, 1_000_000)
 _QUOTAS_US: Final = (1_000, 17_592_186_044_415)
-# cputune's names, and those of the scheduler parameters that they set.
-_CPU_LIMITS: Final = {
-    "period": "vcpu_period",
-    "quota": "vcpu_quota",
-    "global_period": "global_period",
-    "global_quota": "global_quota",
-    "emulator_period": "emulator_period",
-    "emulator_quota": "emulator_quota",
-    "iothread_period": "iothread_period",
-    "iothread_quota": "iothread_quota",
-}
+# cputune's names of limits, and those of the scheduler parameters that they set.
+_CPU_LIMITS: Final = {tag: name for name, tag in CPU_TUNE.items() if name != "cpu_shares"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from virtlab.hosts.simulated.driver.xml_text import document
 from virtlab.model.scenario import GuestSpec, HostSpec
 
 __all__ = [
+    "CPU_TUNE",
     "DISK",
     "HOST_CPU_MODEL",
     "DomainFigures",
@@ -28,7 +29,7 @@ HOST_CPU_MODEL = "virtlab"
 DISK = "vda"
 
 # Scheduler parameters, and how cputune calls them.
-_CPU_TUNE = {
+CPU_TUNE: Mapping[str, str] = {
     "cpu_shares": "shares",
     "vcpu_period": "period",
     "vcpu_quota": "quota",
@@ -152,7 +153,7 @@ def _write_limits(root: ET.Element, figures: DomainFigures) -> None:
     for limit, kib in figures.memory_limits.items():
         _text(child(root, "memtune"), limit, str(kib), unit="KiB")
     remove(root, "cputune")
-    for parameter, tag in _CPU_TUNE.items():
+    for parameter, tag in CPU_TUNE.items():
         if parameter in figures.scheduler:
             _text(child(root, "cputune"), tag, str(figures.scheduler[parameter]))
     for number, mask in enumerate(figures.masks):
