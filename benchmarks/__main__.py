@@ -13,7 +13,7 @@ import json
 import sys
 from dataclasses import asdict
 
-from benchmarks import commands, fuzz, repeats, roundtrip, scale, simulator
+from benchmarks import commands, elsewhere, fuzz, repeats, roundtrip, scale, simulator
 from benchmarks.figure import Figure
 
 MEASURES = {
@@ -24,6 +24,7 @@ MEASURES = {
     "scale": scale.growth,
     "fuzz": fuzz.a_million,
     "repeats": repeats.identical,
+    "elsewhere": elsewhere.identical,
 }
 
 

@@ -21,11 +21,11 @@ def identical() -> list[Figure]:
             jobs = str(1 + number % 2)
             command = [str(VIRTLAB), "grade", str(REFERENCE), "--out", str(out), "--jobs", jobs]
             subprocess.run(command, env=environment(), capture_output=True, check=True)
-            seen.add(_digest(out))
+            seen.add(digest(out))
     return [Figure(f"different results in {REPEATS} gradings", len(seen) - 1, "", 0)]
 
 
-def _digest(out: Path) -> str:
+def digest(out: Path) -> str:
     digest = hashlib.sha256()
     for pattern in ("*/verdict.json", "*/runs/*/timeline.json"):
         for path in sorted(out.glob(pattern)):
