@@ -339,6 +339,23 @@ static void timer_descriptors(void)
     close(periodic);
 }
 
+static void waited_alarms(void)
+{
+    struct itimerval every = {{2, 0}, {2, 0}};
+    siginfo_t info = {0};
+    sigset_t set;
+    int number = 0;
+    sigemptyset(&set);
+    sigaddset(&set, SIGALRM);
+    sigprocmask(SIG_BLOCK, &set, NULL);
+    setitimer(ITIMER_REAL, &every, NULL);
+    for (int i = 0; i < 3; i++)
+        if (sigwait(&set, &number) == 0)
+            printf("%d %.3f\n", number == SIGALRM, now());
+    number = sigwaitinfo(&set, &info);
+    printf("%d %d %.3f\n", number == SIGALRM, info.si_signo == SIGALRM, now());
+}
+
 static void posix_timer(void)
 {
     timer_t timer;
@@ -353,7 +370,7 @@ int main(int count, char **arguments)
         {"stubborn", stubborn}, {"descriptors", waits_for_descriptors}, {"spin", spin}, {"threads", threads},
         {"locks", locks}, {"children", children}, {"close", close_everything}, {"redirect", redirect},
         {"raw", raw_calls}, {"epoll_pwait2", epoll_pwait2_case}, {"sigtimedwait", signal_wait},
-        {"alarms", alarms}, {"timerfd", timer_descriptors}, {"timer_create", posix_timer},
+        {"alarms", alarms}, {"timerfd", timer_descriptors}, {"timer_create", posix_timer}, {"sigwait", waited_alarms},
     };
     for (size_t i = 0; count == 2 && i < sizeof CASES / sizeof *CASES; i++)
         if (strcmp(CASES[i].name, arguments[1]) == 0) {

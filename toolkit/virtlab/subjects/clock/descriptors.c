@@ -198,9 +198,10 @@ EXPORT int sigtimedwait(const sigset_t *restrict set, siginfo_t *restrict info,
 {
     static const struct timespec AT_ONCE = {0, 0};
 
-    if (!clock_on() || !span)
+    /* Without a limit only a timer of ours needs virtual time to bring the signal. */
+    if (!clock_on() || (!span && timers_next() == CLOCK_FOREVER))
         return REAL(sigtimedwait)(set, info, span);
-    if (!valid_timespec(span)) {
+    if (span && !valid_timespec(span)) {
         errno = EINVAL;
         return -1;
     }
@@ -222,4 +223,24 @@ EXPORT int sigtimedwait(const sigset_t *restrict set, siginfo_t *restrict info,
     close_own(pending);
     errno = error;
     return number;
+}
+
+EXPORT int sigwaitinfo(const sigset_t *restrict set, siginfo_t *restrict info)
+{
+    return sigtimedwait(set, info, NULL);
+}
+
+EXPORT int sigwait(const sigset_t *restrict set, int *restrict number)
+{
+    int got;
+
+    if (!clock_on() || timers_next() == CLOCK_FOREVER)
+        return REAL(sigwait)(set, number);
+    do /* a handler of another signal does not end it */
+        got = sigtimedwait(set, NULL, NULL);
+    while (got < 0 && errno == EINTR);
+    if (got < 0)
+        return errno;
+    *number = got;
+    return 0;
 }
