@@ -5,7 +5,7 @@ import socket
 from pathlib import Path
 
 from virtlab.model.units import seconds
-from virtlab.subjects import clock_server
+from virtlab.subjects import clock_link
 from virtlab.subjects.clock_server import ClockServer
 
 
@@ -22,7 +22,7 @@ def test_time_stands_still_until_the_host_has_taken_a_new_connection_in(tmp_path
     clock.set_end(seconds(30))
     program = socket.socket(socket.AF_UNIX)
     program.connect(str(clock.socket_path))
-    program.send(clock_server.REQUEST.pack(clock_server.HELLO, 1, 0))
+    program.send(clock_link.REQUEST.pack(clock_link.HELLO, 1, 0))
     while not has_answer(program):
         for key, mask in selector.select(clock.turn() or 0):
             key.data(mask)
@@ -43,7 +43,7 @@ def test_time_stands_still_until_the_host_has_taken_a_new_connection_in(tmp_path
     caller = socket.socket(socket.AF_UNIX)
     caller.connect(str(tmp_path / "host"))
     caller.send(b"a call")
-    program.send(clock_server.REQUEST.pack(clock_server.WATCH, 1, clock_server.FOREVER))
+    program.send(clock_link.REQUEST.pack(clock_link.WATCH, 1, clock_link.FOREVER))
 
     for _ in range(10):
         for key, mask in selector.select(clock.turn() or 0):

@@ -19,27 +19,29 @@ The first two are exact; the others take some real milliseconds to notice when t
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
-import mmap
 import selectors
 import socket
 import struct
-import termios
-import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from virtlab.model.units import BOOT_S, EPOCH_S, NS_PER_MS, NS_PER_S
-from virtlab.subjects.task_states import TaskStates, is_asleep, is_running, tasks_of
+from virtlab.model.units import NS_PER_MS
+from virtlab.subjects.clock_link import (
+    BORN,
+    CANCEL,
+    FOREVER,
+    HELLO,
+    SPIN,
+    WAIT,
+    WATCH,
+    Link,
+    turn_of,
+)
+from virtlab.subjects.clock_page import ClockPage
+from virtlab.subjects.clock_stillness import Stillness
 
 __all__ = ["ClockServer"]
 
-HELLO, BORN, WAIT, WATCH, CANCEL, SPIN = range(1, 7)
-FOREVER = (1 << 64) - 1
-REQUEST = struct.Struct("=IIQ")
-ANSWER = struct.Struct("=Q")
-PAGE = struct.Struct("=QQQ")
 PEER_CREDENTIALS = struct.Struct("=iII")  # struct ucred of unix(7): pid, uid, gid
 
 LINKS_MAX = 4096  # threads of one program; more is a run-away
@@ -48,38 +50,6 @@ WATCH_STEP_NS = (
 )  # the host may speak unasked at any instant: it is heard within this time
 EAGER_LOOKS = 20  # looks without a pause, as an answer is typically some microseconds away
 PAUSE_S = 0.0005
-EXEC_PATIENCE_S = 0.2  # real time in which a program that was just started says its first word
-
-
-class _Link:
-    """One thread of the program. Its deadline is None while it runs."""
-
-    __slots__ = (
-        "buffer",
-        "child",
-        "deadline",
-        "host_tid",
-        "number",
-        "pid",
-        "releases_before",
-        "sock",
-        "takes_turn",
-        "tid",
-        "watching",
-    )
-
-    def __init__(self, number: int, sock: socket.socket, pid: int) -> None:
-        self.number = number
-        self.sock = sock
-        self.pid = pid
-        self.tid = 0  # as the thread sees it; 0 until its first word
-        self.host_tid = 0  # as this machine sees it; 0 until somebody asked
-        self.deadline: int | None = None
-        self.watching = False  # a descriptor may wake it
-        self.takes_turn = False  # nothing but its turn is missing: not held back by the end of time
-        self.child = False  # lent to a newborn child until it dials under its own number
-        self.buffer = b""
-        self.releases_before = 0  # how many threads had been released when it began to wait
 
 
 class ClockServer:
@@ -127,16 +97,14 @@ class ClockServer:
         self.waits = self.forced = self.blocked = 0
         self.first_pid: int | None = None
         self.socket_path = directory / "clock.sock"
-        self.page_path = directory / "clock.page"
         self._selector = selector
         self._advance = advance
-        self._busy_sockets = busy_sockets
         self._next_word = next_word
         self._hang_ups = hang_ups
         self._now = 0
         self._end: int | None = None
         self._end_told = False
-        self._links: dict[int, _Link] = {}
+        self._links: dict[int, Link] = {}
         self._next_number = 0
         self._running = 0  # links without a deadline
         self._releases = 0
@@ -144,11 +112,8 @@ class ClockServer:
         self._due = False  # something is to be examined at the next turn
         self._looks = 0  # examinations since the program's last word
         self._signalled = False  # on_end has acted and the program has not yet reacted
-        self._starting: dict[int, float] = {}  # pid -> until when it is given time to exec
-        self._parting: int | None = None  # a process of which a running thread has just ended
-        self._tasks = TaskStates()
-        self._count = bytearray(4)
-        self._page = self._create_page()
+        self._stillness = Stillness(self._links, busy_sockets)
+        self._page = ClockPage(directory / "clock.page")
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
         self.socket_path.unlink(missing_ok=True)
         self._listener.bind(str(self.socket_path))
@@ -158,6 +123,11 @@ class ClockServer:
         selector.register(self._listener, selectors.EVENT_READ, self._on_connection)
 
     # ---- what the owner sees ----
+
+    @property
+    def page_path(self) -> Path:
+        """The page of `clock/protocol.h`."""
+        return self._page.path
 
     @property
     def now_ns(self) -> int:
@@ -189,8 +159,7 @@ class ClockServer:
 
     def step_realtime(self, ns: int) -> None:
         """Let the calendar clock jump, forwards or back; the monotonic clock does not."""
-        realtime_ns, monotonic_ns = PAGE.unpack_from(self._page, 0)[1:]
-        PAGE.pack_into(self._page, 0, self._now, max(realtime_ns + ns, 0), monotonic_ns)
+        self._page.step_realtime(ns)
 
     def set_end(self, ns: int) -> None:
         """Set the instant that time does not pass; `on_end` is called once when it is reached."""
@@ -220,22 +189,11 @@ class ClockServer:
         self._listener.close()
         self._page.close()
         self.socket_path.unlink(missing_ok=True)
-        self.page_path.unlink(missing_ok=True)
-
-    # ---- the page ----
-
-    def _create_page(self) -> mmap.mmap:
-        with self.page_path.open("wb+") as file:
-            file.write(bytes(mmap.PAGESIZE))
-            file.flush()
-            page = mmap.mmap(file.fileno(), mmap.PAGESIZE)
-        PAGE.pack_into(page, 0, 0, EPOCH_S * NS_PER_S, BOOT_S * NS_PER_S)
-        return page
 
     def _set_now(self, ns: int) -> None:
         self._advance(ns)  # first: nobody may see a time that the host has not reached
         self._now = ns
-        ANSWER.pack_into(self._page, 0, ns)
+        self._page.show(ns)
 
     # ---- connections ----
 
@@ -249,16 +207,16 @@ class ClockServer:
         if len(self._links) >= LINKS_MAX:
             sock.close()
             return
-        link = _Link(self._next_number, sock, pid)
+        link = Link(self._next_number, sock, pid)
         self._next_number += 1
         self._links[link.number] = link
         self._running += 1
         if self.first_pid is None:
             self.first_pid = pid
-        self._starting.pop(pid, None)
+        self._stillness.has_spoken(pid)
         self._selector.register(sock, selectors.EVENT_READ, lambda _mask: self._on_data(link))
 
-    def _drop(self, link: _Link) -> None:
+    def _drop(self, link: Link) -> None:
         self._selector.unregister(link.sock)
         link.sock.close()
         del self._links[link.number]
@@ -266,17 +224,13 @@ class ClockServer:
             self._running -= 1
         self._watching -= link.watching
         self._looks = 0
-        if self._links and not self.is_registered(link.pid) and is_running(link.pid):
-            # It ends, or becomes another program which has not yet spoken.
-            self._starting[link.pid] = time.monotonic() + EXEC_PATIENCE_S
-        if link.deadline is None and self.is_registered(link.pid):
-            self._parting = link.pid
+        self._stillness.has_left(link)
         # Its last act may have woken another thread, so nobody is released before a closer look.
         self._due = True
 
     # ---- messages ----
 
-    def _on_data(self, link: _Link) -> None:
+    def _on_data(self, link: Link) -> None:
         try:
             data = link.sock.recv(4096)
         except OSError:
@@ -284,13 +238,9 @@ class ClockServer:
         if not data:
             self._drop(link)
             return
-        if link.buffer:
-            data = link.buffer + data
-        whole = len(data) - len(data) % REQUEST.size
-        link.buffer = data[whole:]
         self._looks = 0
         self._signalled = False
-        for operation, tid, argument in REQUEST.iter_unpack(data[:whole]):
+        for operation, tid, argument in link.take(data):
             if tid != link.tid:
                 link.tid, link.host_tid = tid, 0
             if not self._obey(link, operation, argument):
@@ -298,7 +248,7 @@ class ClockServer:
                 return
         self._settle()
 
-    def _obey(self, link: _Link, operation: int, argument: int) -> bool:
+    def _obey(self, link: Link, operation: int, argument: int) -> bool:
         """Serve one request; False where it makes no sense at this point and the link must go."""
         if operation == CANCEL:
             self._cancel(link, at_once=argument == 1)
@@ -313,23 +263,23 @@ class ClockServer:
         elif operation == BORN:
             link.tid = 0  # the number was the parent's
             link.child = argument == 1
-            self._answer(link)
+            link.answer(self._now)
             self._suspend(link, self._now)
             link.takes_turn = True
         elif operation == HELLO:
-            self._answer(link)
+            link.answer(self._now)
         else:
             return False
         return True
 
-    def _suspend(self, link: _Link, deadline: int, *, watching: bool = False) -> None:
+    def _suspend(self, link: Link, deadline: int, *, watching: bool = False) -> None:
         link.deadline = deadline
         link.watching = watching
         link.releases_before = self._releases
         self._running -= 1
         self._watching += watching
 
-    def _cancel(self, link: _Link, *, at_once: bool) -> None:
+    def _cancel(self, link: Link, *, at_once: bool) -> None:
         if link.deadline is None:
             return  # the answer is on its way already and is the only one
         # Where nobody ran since it began to watch, only the host can have woken it, by the answer
@@ -343,17 +293,13 @@ class ClockServer:
         link.takes_turn = True
         link.deadline = self._now
 
-    def _release(self, link: _Link) -> None:
+    def _release(self, link: Link) -> None:
         link.deadline = None
         self._watching -= link.watching
         link.watching = link.takes_turn = False
         self._running += 1
         self._releases += 1
-        self._answer(link)
-
-    def _answer(self, link: _Link) -> None:
-        with contextlib.suppress(OSError):  # it may have died; its end of file is read next
-            link.sock.send(ANSWER.pack(self._now))
+        link.answer(self._now)
 
     # ---- the rule ----
 
@@ -364,7 +310,7 @@ class ClockServer:
             links == 1
             and not self._running
             and not self._watching
-            and not self._starting
+            and not self._stillness.expects_a_start
             and not self._due
             and not self._in_flight()
         ):
@@ -379,23 +325,24 @@ class ClockServer:
         if len(self._links) == self._running:
             return 0.0  # nobody waits
         if (
-            self._is_parting()
-            or self._is_starting()
-            or (self._signalled and not self._tasks.still(self.pids))
+            self._stillness.is_parting()
+            or self._stillness.is_starting()
+            or (self._signalled and not self._stillness.all_asleep())
         ):
             return self._look_again()
         self._signalled = False
         if self._running:
-            if (self._in_flight() and self._looks < EAGER_LOOKS) or not self._rest_is_blocked():
+            eager = self._looks < EAGER_LOOKS
+            if (eager and self._in_flight()) or not self._stillness.rest_is_blocked():
                 return self._look_again()
-            if self._watcher_is_awake() or self._thread_speaks():
+            if self._stillness.watcher_is_awake() or self._stillness.thread_speaks():
                 return self._look_again()  # what blocks the others may have woken it
             self.blocked += self._release_next()
             return 0.0
         if self._watching and not self._looks:
             return self._look_again()  # the host may have a connection or a call to take in
-        if self._watcher_is_awake() or self._word_in_flight():
-            if self._looks < EAGER_LOOKS or not self._tasks.still(self.pids):
+        if self._stillness.watcher_is_awake() or self._word_in_flight():
+            if self._looks < EAGER_LOOKS or not self._stillness.all_asleep():
                 return self._look_again()
             self.forced += 1
         if self._release_next():
@@ -418,7 +365,7 @@ class ClockServer:
             waiting = [link for link in waiting if link.takes_turn]
         if not waiting:
             return False
-        link = min(waiting, key=_turn)
+        link = min(waiting, key=turn_of)
         deadline = FOREVER if link.deadline is None else link.deadline
         word = self._next_word()
         if word is not None and word < deadline and not link.takes_turn:
@@ -458,81 +405,10 @@ class ClockServer:
         self._looks = 0
         self.on_end()
 
-    # ---- what is under way ----
-
     def _in_flight(self) -> bool:
         """Tell whether we have yet to read something, or the program where it watches for it."""
-        for sock in self._busy_sockets():
-            if self._pending(sock, termios.FIONREAD):
-                return True
-            if self._watching and self._pending(sock, termios.TIOCOUTQ):
-                return True
-        return False
+        return self._stillness.in_flight(watched=self._watching > 0)
 
     def _word_in_flight(self) -> bool:
         """Tell whether anything is in flight, the words of the program's threads to us included."""
-        return self._in_flight() or self._thread_speaks()
-
-    def _thread_speaks(self) -> bool:
-        """Tell whether a thread of the program has said something that was not read yet."""
-        return any(self._pending(link.sock, termios.FIONREAD) for link in self._links.values())
-
-    def _pending(self, sock: socket.socket, request: int) -> bool:
-        try:
-            fcntl.ioctl(sock, request, self._count)
-        except (OSError, ValueError):
-            return False  # closed meanwhile
-        return any(self._count)
-
-    def _watcher_is_awake(self) -> bool:
-        """Tell whether a descriptor woke a thread that has not yet told us.
-
-        It must be asked before the bytes in flight: an awake thread tells us and sleeps again.
-        """
-        for link in self._links.values():
-            if link.watching and not is_asleep(link.pid, self._host_tid(link)):
-                return True
-        return False
-
-    def _host_tid(self, link: _Link) -> int:
-        if not link.host_tid:
-            found = (task for task in tasks_of(link.pid) if task.inner_tid == link.tid)
-            link.host_tid = next((task.host_tid for task in found), 0)
-        return link.host_tid
-
-    def _rest_is_blocked(self) -> bool:
-        """Tell whether all threads that have not said that they wait are asleep for good."""
-        if any(link.child and link.deadline is None for link in self._links.values()):
-            return False  # a child without a number yet: it will dial at once
-        resting = {
-            (link.pid, link.tid) for link in self._links.values() if link.deadline is not None
-        }
-        # Of a process that has ended no task is left to move; its connections are about to tell.
-        return self._tasks.still(self.pids, resting) and all(map(is_running, self.pids))
-
-    def _is_parting(self) -> bool:
-        """Tell whether a process whose thread has ended is about to end as a whole.
-
-        Its other threads are then on their way out, or gone already without our having read so;
-        where only that one has ended, the others sleep as before.
-        """
-        if self._parting is None:
-            return False
-        if self.is_registered(self._parting):
-            resting = {(x.pid, x.tid) for x in self._links.values() if x.deadline is not None}
-            if not (self._tasks.still([self._parting], resting) and is_running(self._parting)):
-                return True
-        self._parting = None
-        return False
-
-    def _is_starting(self) -> bool:
-        now = time.monotonic()
-        for pid, until in list(self._starting.items()):
-            # A program that loads slowly runs; one that sleeps and says nothing has no clock.
-            if not is_running(pid) or (self._tasks.still([pid]) and now >= until):
-                del self._starting[pid]
-        return bool(self._starting)
-
-
-def _turn(link: _Link) -> tuple[int, int]:
-    return (FOREVER if link.deadline is None else link.deadline, link.number)
+        return self._in_flight() or self._stillness.thread_speaks()

@@ -15,7 +15,7 @@
  *   SPIN     1        a WAIT of a thread that reads the clock again and again without ever waiting
  *
  * The current time stands in a page that the program maps read-only, so reading it costs no message.
- * subjects/clock_server.py is the other end of this file.
+ * subjects/clock_link.py and clock_page.py are the other end of this file.
  */
 #ifndef VIRTLAB_CLOCK_PROTOCOL_H
 #define VIRTLAB_CLOCK_PROTOCOL_H

@@ -1,0 +1,78 @@
+"""One thread's connection to the clock server, and the words that go over it.
+
+`clock/protocol.h` is the other end of these words, and says what each means.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import struct
+
+__all__ = [
+    "ANSWER",
+    "BORN",
+    "CANCEL",
+    "FOREVER",
+    "HELLO",
+    "REQUEST",
+    "SPIN",
+    "WAIT",
+    "WATCH",
+    "Link",
+    "turn_of",
+]
+
+HELLO, BORN, WAIT, WATCH, CANCEL, SPIN = range(1, 7)
+FOREVER = (1 << 64) - 1
+REQUEST = struct.Struct("=IIQ")
+ANSWER = struct.Struct("=Q")
+
+
+class Link:
+    """One thread of the program. Its deadline is None while it runs."""
+
+    __slots__ = (
+        "buffer",
+        "child",
+        "deadline",
+        "host_tid",
+        "number",
+        "pid",
+        "releases_before",
+        "sock",
+        "takes_turn",
+        "tid",
+        "watching",
+    )
+
+    def __init__(self, number: int, sock: socket.socket, pid: int) -> None:
+        self.number = number
+        self.sock = sock
+        self.pid = pid
+        self.tid = 0  # as the thread sees it; 0 until its first word
+        self.host_tid = 0  # as this machine sees it; 0 until somebody asked
+        self.deadline: int | None = None
+        self.watching = False  # a descriptor may wake it
+        self.takes_turn = False  # nothing but its turn is missing: not held back by the end of time
+        self.child = False  # lent to a newborn child until it dials under its own number
+        self.buffer = b""
+        self.releases_before = 0  # how many threads had been released when it began to wait
+
+    def answer(self, now_ns: int) -> None:
+        """Tell the thread the time; one that died meanwhile shows so by its end of file."""
+        with contextlib.suppress(OSError):
+            self.sock.send(ANSWER.pack(now_ns))
+
+    def take(self, data: bytes) -> list[tuple[int, int, int]]:
+        """Return the whole requests in what was received: (operation, thread, argument) each."""
+        if self.buffer:
+            data = self.buffer + data
+        whole = len(data) - len(data) % REQUEST.size
+        self.buffer = data[whole:]
+        return list(REQUEST.iter_unpack(data[:whole]))
+
+
+def turn_of(link: Link) -> tuple[int, int]:
+    """Return the place of a waiting thread in the order of releases."""
+    return (FOREVER if link.deadline is None else link.deadline, link.number)
