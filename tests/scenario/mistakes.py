@@ -808,4 +808,164 @@ MISTAKES: list[tuple[str, str, list[str]]] = [
             "  fix: define it before.",
         ],
     ),
+    (
+        "memory_mib: 8192}",
+        "memory_mib: 8192, topology: {cells: 3}}",
+        [
+            "s.yaml:6: host.topology.cells: 4 pCPUs cannot be shared out evenly among 3 cells.",
+            "  fix: give each cell its pcpus, or change host.pcpus.",
+        ],
+    ),
+    (
+        "memory_mib: 8192}",
+        "memory_mib: 8192, topology: {cells: 0}}",
+        [
+            "s.yaml:6: host.topology.cells: 0 is not a list.",
+            "  fix: write it as `cells: 2`.",
+        ],
+    ),
+    (
+        "memory_mib: 8192}",
+        "memory_mib: 8192, topology: {cells: [{pcpus: [0, 1]}, {}]}}",
+        [
+            "s.yaml:6: host.topology.cells[1]: cell 1 has no pcpus, while cell 0 has.",
+            "  fix: give pcpus in all cells, or in none.",
+        ],
+    ),
+    (
+        "memory_mib: 8192}",
+        "memory_mib: 8192, topology: {cells: [{pcpus: [0, 1]}, {pcpus: [1, 2, 3]}]}}",
+        [
+            "s.yaml:6: host.topology.cells[1].pcpus[0]: pCPU 1 is listed twice.",
+            "  fix: list it once.",
+        ],
+    ),
+    (
+        "memory_mib: 8192}",
+        "memory_mib: 8192, topology: {cells: [{pcpus: [0, 1]}, {pcpus: [2]}]}}",
+        [
+            "s.yaml:6: host.topology.cells: pCPU 3 is in no cell.",
+            "  fix: list each pCPU of the host in one cell.",
+        ],
+    ),
+    (
+        "memory_mib: 8192}",
+        "memory_mib: 8192, topology: {cells: [{pcpus: [0, 1, 2]}, {pcpus: [3, 4]}]}}",
+        [
+            "s.yaml:6: host.topology.cells[1].pcpus[1]: pCPU 4 does not exist (the host has 0-3).",
+            "  fix: use a pCPU from 0 to 3, or raise host.pcpus to 5.",
+        ],
+    ),
+    (
+        "memory_mib: 8192}",
+        "memory_mib: 8192, topology: {cells: [{memory_mib: 4096}, {memory_mib: 2048}]}}",
+        [
+            "s.yaml:6: host.topology.cells: the cells have 6144 MiB together, and the host 8192.",
+            "  fix: set host.memory_mib to 6144, or mend theirs.",
+        ],
+    ),
+    (
+        "memory_mib: 8192}",
+        "memory_mib: 8192, topology: {cells: [{distances: [10]}, {}]}}",
+        [
+            "s.yaml:6: host.topology.cells[0].distances: 1 distances are given for 2 cells.",
+            "  fix: list 2, its own (10) included.",
+        ],
+    ),
+    (
+        "memory_mib: 8192}",
+        "memory_mib: 8192, topology: {cells: [{distances: [21, 10]}, {}]}}",
+        [
+            "s.yaml:6: host.topology.cells[0].distances[0]: a distance of 21 from cell 0 to cell 0 cannot be.",
+            "  fix: use 10 to the cell itself, and more to all others.",
+            "s.yaml:6: host.topology.cells[0].distances[1]: a distance of 10 from cell 0 to cell 1 cannot be.",
+            "  fix: use 10 to the cell itself, and more to all others.",
+        ],
+    ),
+    (
+        "memory_mib: 8192}",
+        "memory_mib: 8192, topology: {remote_latency: 2}}",
+        [
+            "s.yaml:6: host.topology.remote_latency: a host with one cell has no remote memory.",
+            "  fix: remove remote_latency, or give more cells.",
+        ],
+    ),
+    (
+        "memory_mib: 8192}",
+        "memory_mib: 8192, topology: {threads: 2, siblings: [[0, 1]]}}",
+        [
+            "s.yaml:6: host.topology.siblings: a topology has either `threads` or `siblings`.",
+            "  fix: write one of the two keys.",
+        ],
+    ),
+    (
+        "memory_mib: 8192}",
+        "memory_mib: 8192, topology: {threads: 2, cells: 4}}",
+        [
+            "s.yaml:6: host.topology.threads: cell 0 has 1 pCPUs, which do not make pairs.",
+            "  fix: give it an even number, or list siblings instead of threads.",
+            "s.yaml:6: host.topology.threads: cell 1 has 1 pCPUs, which do not make pairs.",
+            "  fix: give it an even number, or list siblings instead of threads.",
+            "s.yaml:6: host.topology.threads: cell 2 has 1 pCPUs, which do not make pairs.",
+            "  fix: give it an even number, or list siblings instead of threads.",
+            "s.yaml:6: host.topology.threads: cell 3 has 1 pCPUs, which do not make pairs.",
+            "  fix: give it an even number, or list siblings instead of threads.",
+        ],
+    ),
+    (
+        "memory_mib: 8192}",
+        "memory_mib: 8192, topology: {smt_yield: 1.3}}",
+        [
+            "s.yaml:6: host.topology.smt_yield: a host without SMT siblings has no use for it.",
+            "  fix: remove it, or write `threads: 2`.",
+        ],
+    ),
+    (
+        "memory_mib: 8192}",
+        "memory_mib: 8192, topology: {siblings: [[0, 1], [1, 2]]}}",
+        [
+            "s.yaml:6: host.topology.siblings[1][0]: pCPU 1 is listed twice.",
+            "  fix: list it once.",
+        ],
+    ),
+    (
+        "memory_mib: 8192}",
+        "memory_mib: 8192, topology: {cells: 2, siblings: [[0, 2]]}}",
+        [
+            "s.yaml:6: host.topology.siblings[0]: pCPUs 0 and 2 lie in different cells.",
+            "  fix: pair pCPUs of one cell.",
+        ],
+    ),
+    (
+        "memory_mib: 8192}",
+        "memory_mib: 8192, topology: {threads: 2, sockets: 3}}",
+        [
+            "s.yaml:6: host.topology.sockets: the 2 cores of cell 0 do not fill 3 sockets.",
+            "  fix: use a number of sockets that divides them.",
+        ],
+    ),
+    (
+        "memory_mib: 8192}",
+        "memory_mib: 8192, topology: {capacity: [1024, 512]}}",
+        [
+            "s.yaml:6: host.topology.capacity: 2 capacities are given for 4 pCPUs.",
+            "  fix: list one for each pCPU.",
+        ],
+    ),
+    (
+        "memory_mib: 8192}",
+        "memory_mib: 8192, topology: {capacity: [1024, 1024, 1024, 2048]}}",
+        [
+            "s.yaml:6: host.topology.capacity[3]: 2048 is out of range.",
+            "  fix: use a value of at most 1024.",
+        ],
+    ),
+    (
+        "    running: false",
+        "    running: false\n    memory_cell: 1",
+        [
+            "s.yaml:19: guests[2].memory_cell: cell 1 does not exist (the host has only 0).",
+            "  fix: use one of these, or give host.topology more cells.",
+        ],
+    ),
 ]

@@ -9,7 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from virtlab.errors import InputError, ScenarioError, UsageError
-from virtlab.model.scenario import PinVcpu, SetMemory, StartWorkload
+from virtlab.model.scenario import HostSpec, PinVcpu, SetMemory, StartWorkload
+from virtlab.model.topology import Cell
+from virtlab.model.units import mib
 from virtlab.model.workload import Duty, MemoryGrowth, Trace, TracePoint
 from virtlab.scenario import find_scenario, load_scenario
 
@@ -54,6 +56,57 @@ def test_a_sound_file_becomes_the_models_values(tmp_path: Path) -> None:
         PinVcpu(10 * 10**9, "web", 1, (3,)),
     )
     assert scenario.criteria[1].limits == {"settle_intervals": 5.0}
+
+
+def _with_topology(folder: Path, keys: str) -> HostSpec:
+    text = SOUND.replace("memory_mib: 8192", f"memory_mib: 8192, topology: {{{keys}}}", 1)
+    return load_scenario(_written(folder, text)).host
+
+
+def test_cells_that_only_have_a_number_share_the_host_out_evenly(tmp_path: Path) -> None:
+    topology = _with_topology(tmp_path, "cells: 2, threads: 2").topology
+
+    assert topology is not None
+    assert topology.cells == (Cell((0, 1), mib(4096), (10, 20)), Cell((2, 3), mib(4096), (20, 10)))
+    assert topology.cores == ((0, 1), (2, 3))
+    assert topology.capacity == (1024,) * 4
+
+
+def test_a_topology_may_say_everything_itself(tmp_path: Path) -> None:
+    cells = (
+        "[{pcpus: [0, 2, 3], memory_mib: 6144, distances: [10, 21]}, "
+        "{pcpus: [1], memory_mib: 2048, distances: [31, 10]}]"
+    )
+    topology = _with_topology(
+        tmp_path,
+        f"cells: {cells}, siblings: [[3, 0]], smt_yield: 1.3, remote_latency: 2, "
+        "capacity: [1024, 512, 512, 1024]",
+    ).topology
+
+    assert topology is not None
+    assert topology.cells[0] == Cell((0, 2, 3), mib(6144), (10, 21))
+    assert topology.cells[1].distances == (31, 10)
+    assert topology.cell_of() == (0, 1, 0, 0)
+    assert topology.cores == ((0, 3), (1,), (2,))
+    assert (topology.smt_yield, topology.remote_latency) == (1.3, 2.0)
+
+
+def test_a_host_without_a_topology_has_one_cell_and_a_thread_a_core(tmp_path: Path) -> None:
+    host = load_scenario(_written(tmp_path, SOUND)).host
+
+    assert host.topology is None
+    assert host.layout == _with_topology(tmp_path, "sockets: 1").topology
+
+
+def test_a_cell_must_hold_the_guests_whose_memory_lies_in_it(tmp_path: Path) -> None:
+    text = SOUND.replace("memory_mib: 8192", "memory_mib: 8192, topology: {cells: 4}", 1)
+    text = text.replace("names: [db, mail]", "names: [db, mail, www, ftp]\n    memory_cell: 3")
+
+    assert _refusal(_written(tmp_path, text)) == (
+        "s.yaml:15: guests[1].memory_cell: the guests of cell 3 start with 2048 MiB, "
+        "and 1792 are free there.\n"
+        "  fix: let some lie in another cell."
+    )
 
 
 @pytest.mark.parametrize(("old", "new", "said"), MISTAKES)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from virtlab.model.faults import GuestFault, HostFault
+from virtlab.model.topology import Topology, flat
 from virtlab.model.units import NS_PER_S
 from virtlab.model.workload import Workload
 
@@ -52,6 +53,12 @@ class HostSpec:
     swap_kib_s: int | None = None
     balloon: Literal["kvm", "emulation"] = "kvm"  # whose rates balloons have
     balloon_batches: bool = False  # a balloon on its way shows whole batches of 1 MiB only
+    topology: Topology | None = None  # None: nothing that could make a difference
+
+    @property
+    def layout(self) -> Topology:
+        """Return how it is put together, in any case."""
+        return self.topology or flat(self.pcpus, self.memory_kib)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +82,8 @@ class GuestSpec:
     file_reads_kib_s: int = 0  # files read that are not cached: the page cache comes back
     free_page_reporting: bool = False
     defined: bool = True  # False: it is not there until an event defines it
+    memory_cell: int | None = None  # None: where its first vCPU starts
+    memory_bound: float = 0.0  # share of its time that its work waits for memory of its own cell
 
 
 @dataclass(frozen=True, slots=True)

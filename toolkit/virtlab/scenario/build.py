@@ -34,6 +34,7 @@ from virtlab.scenario.schema import (
     ScenarioFile,
     TraceFile,
 )
+from virtlab.scenario.topology import topology_of
 
 __all__ = ["built"]
 
@@ -86,6 +87,7 @@ def _host(host: HostFile) -> HostSpec:
         swap_kib_s=None if host.swap_mib_s is None else mib(host.swap_mib_s),
         balloon=host.balloon,
         balloon_batches=host.balloon_batches,
+        topology=None if host.topology is None else topology_of(host, host.topology),
     )
 
 
@@ -116,6 +118,8 @@ def _guests(guest: GuestFile) -> Iterator[GuestSpec]:
             file_reads_kib_s=mib(guest.file_reads_mib_s),
             free_page_reporting=guest.free_page_reporting,
             defined=guest.defined,
+            memory_cell=guest.memory_cell,
+            memory_bound=float(guest.memory_bound),
         )
 
 

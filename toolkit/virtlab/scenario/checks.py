@@ -17,6 +17,7 @@ from virtlab.scenario.located_yaml import Document, KeyPath
 from virtlab.scenario.parts import Parts
 from virtlab.scenario.schema import GrowthFile, GuestFile, HostFile
 from virtlab.scenario.shared_checks import growth_problems, pcpu_problems
+from virtlab.scenario.topology_checks import topology_problems
 
 __all__ = ["contradictions"]
 
@@ -31,6 +32,7 @@ def contradictions(parts: Parts) -> list[Problem]:
                 for index, guest in parts.guests
             ),
             _host_memory(parts),
+            topology_problems(parts),
             _run(parts),
             event_problems(parts),
             _criteria(parts),

@@ -20,12 +20,14 @@ from virtlab.scenario.schema.guest import GuestFile
 from virtlab.scenario.schema.host import HostFile
 from virtlab.scenario.schema.loads import BatchFile, DutyFile, GrowthFile, LoadFile, TraceFile
 from virtlab.scenario.schema.scenario import RunFile, ScenarioFile, scenario_schema
+from virtlab.scenario.schema.topology import CellFile, TopologyFile
 
 __all__ = [
     "DIALECT",
     "FORM",
     "HOST_FAULTS",
     "BatchFile",
+    "CellFile",
     "CriterionFile",
     "DutyFile",
     "EventFile",
@@ -41,6 +43,7 @@ __all__ = [
     "ScenarioFile",
     "SchemaVersion",
     "Text",
+    "TopologyFile",
     "TraceFile",
     "checked_version",
     "limits_schema",

@@ -106,6 +106,19 @@ class GuestFile(FileModel):
         description="the guest reports free pages, and the host takes them back: resident memory "
         "falls while the balloon's size stays",
     )
+    memory_cell: int | None = Field(
+        default=None,
+        ge=0,
+        examples=[0],
+        description="the NUMA cell in which its memory lies, as with a strict <numatune>. Left "
+        "out: the cell of the pCPU on which its first vCPU starts",
+    )
+    memory_bound: Share = Field(
+        default=0.0,
+        examples=[0.4],
+        description="share of its time that its work waits for memory of the own cell: 0 where "
+        "all stays in the caches, near 1 where every step needs another page",
+    )
     load: LoadFile | None = Field(
         default=None, examples=[{"duty": 0.21}], description="load that runs from time 0 on"
     )

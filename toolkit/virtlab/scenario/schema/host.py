@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from virtlab.scenario.schema.base import FileModel, Mib, PositiveMib
+from virtlab.scenario.schema.topology import TopologyFile
 
 __all__ = ["HostFile"]
 
@@ -50,4 +51,10 @@ class HostFile(FileModel):
         default=False,
         examples=[True],
         description="a balloon on its way shows whole batches of 1 MiB only, as virtio's do",
+    )
+    topology: TopologyFile | None = Field(
+        default=None,
+        examples=[{"cells": 2, "threads": 2}],
+        description="NUMA cells, sockets, SMT siblings and the speed of pCPUs. Left out: one cell, "
+        "one socket, one thread a core, all equally fast",
     )
