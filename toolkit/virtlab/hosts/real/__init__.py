@@ -1,0 +1,1 @@
+"""The real host: libvirtd, QEMU and guests that boot anywhere."""
