@@ -9,8 +9,8 @@ from virtlab.model.scenario import Event, StartWorkload, StopWorkload
 from virtlab.model.timeline import EventRecord
 from virtlab.model.units import mib, ms, seconds
 from virtlab.model.workload import Duty, MemoryGrowth
-from virtlab.simulator.guest_memory import MemoryFigures
 from virtlab.simulator.host import SimulatedHost
+from virtlab.simulator.memory_sizes import MemoryFigures
 from virtlab.simulator.page_reporting import pass_kib
 
 

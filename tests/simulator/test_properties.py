@@ -12,8 +12,8 @@ from small_hosts import guest, host
 from virtlab.model.scenario import Event, StartWorkload, StopWorkload
 from virtlab.model.units import mib, ms
 from virtlab.model.workload import Batch, Duty, MemoryGrowth, Workload
-from virtlab.simulator.guest_memory import MemoryFigures
 from virtlab.simulator.host import HostMemoryFigures, SimulatedHost
+from virtlab.simulator.memory_sizes import MemoryFigures
 
 PCPUS = 3
 GUESTS = 4

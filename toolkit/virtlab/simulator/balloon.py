@@ -11,20 +11,21 @@ deflate-on-OOM each call of its OOM notifier gives 256 pages back.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Literal
 
 from virtlab.model.units import NS_PER_MS, NS_PER_S
 
-__all__ = ["BATCH_KIB", "OUT_OF_PUFF_NS", "BalloonRates", "in_batches", "rates_of"]
+__all__ = ["Balloon"]
 
 _KIB_PER_GIB: Final = 1024 * 1024
-BATCH_KIB: Final = 256 * 4
-OUT_OF_PUFF_NS: Final = 200 * NS_PER_MS
+_BATCH_KIB: Final = 256 * 4
+_OUT_OF_PUFF_NS: Final = 200 * NS_PER_MS
 
 
 @dataclass(frozen=True, slots=True)
-class BalloonRates:
+class _Rates:
     """How fast a balloon moves, in KiB/ns."""
 
     inflate: float  # the guest gets smaller
@@ -37,17 +38,69 @@ def _gib_s(rate: float) -> float:
 
 
 _RATES: Final = {
-    "kvm": BalloonRates(_gib_s(0.88), _gib_s(0.88), _gib_s(2.11)),
-    "emulation": BalloonRates(_gib_s(0.55), _gib_s(0.25), _gib_s(1.8)),
+    "kvm": _Rates(_gib_s(0.88), _gib_s(0.88), _gib_s(2.11)),
+    "emulation": _Rates(_gib_s(0.55), _gib_s(0.25), _gib_s(1.8)),
 }
 
 
-def rates_of(kind: Literal["kvm", "emulation"]) -> BalloonRates:
-    """Return the rates of a kind of host."""
-    return _RATES[kind]
+class Balloon:
+    """The balloon of one guest: the size that is asked for, and whether pages are found for it."""
 
+    def __init__(self, kind: Literal["kvm", "emulation"], max_kib: int, *, batches: bool) -> None:
+        """Take the kind of host, the guest's maximum and whether whole batches are shown."""
+        self.max_kib = max_kib
+        self.target_kib = 0
+        self.stuck = False  # a fault: it stands still whatever is asked of it
+        self.giving = False  # it deflates as the guest is out of memory
+        self.stalled_ns: int | None = None  # since when it finds no page
+        self._rates = _RATES[kind]
+        self._batches = batches
+        self._from_kib = 0.0  # where its present move began
+        self._retry_ns = 0
 
-def in_batches(from_kib: float, kib: float) -> float:
-    """Return the size that a balloon on its way shows: it tells of whole batches only."""
-    moved_kib = abs(kib - from_kib) // BATCH_KIB * BATCH_KIB
-    return from_kib + moved_kib if kib > from_kib else from_kib - moved_kib
+    def boot(self, kib: int) -> int:
+        """Come up with the guest, at a size or its maximum; return which."""
+        self.target_kib = min(kib, self.max_kib)
+        self.giving, self.stalled_ns, self._retry_ns = False, None, 0
+        return self.target_kib
+
+    def aim(self, kib: int) -> None:
+        """Go towards a size from now on, without waiting."""
+        self.target_kib = min(kib, self.max_kib)
+        self.retry()
+
+    def retry(self) -> None:
+        """Look for pages at once, as some have become free."""
+        self._retry_ns = 0
+
+    def rate(self, now_ns: int, actual_kib: float, busy: Callable[[], bool]) -> float:
+        """Return how fast it would move, in KiB/ns."""
+        if self.stuck:
+            return 0.0
+        if actual_kib < self.target_kib:
+            return self._rates.deflate
+        if actual_kib > self.target_kib and now_ns >= self._retry_ns:
+            return -(self._rates.inflate_busy if busy() else self._rates.inflate)
+        return 0.0
+
+    def wait(self, now_ns: int) -> None:
+        """Sleep before it looks for pages again, as it has found none."""
+        self._retry_ns = now_ns + _OUT_OF_PUFF_NS
+
+    def retries_at(self, now_ns: int) -> int | None:
+        """Return when it tries again; None where it is not stalled, or not any more."""
+        if self._retry_ns <= now_ns:
+            self.stalled_ns = None  # it wants nothing any more, or gives
+        return None if self.stalled_ns is None else self._retry_ns
+
+    def sets_out(self, kib: float, rate_before: float, rate: float) -> None:
+        """Note where a move begins, if this is another than the one before."""
+        if (rate_before > 0.0) != (rate > 0.0) or rate_before == 0.0:
+            self._from_kib = kib
+
+    def shown_kib(self, kib: int, rate: float) -> int:
+        """Return the size that it shows: on its way, it may tell of whole batches only."""
+        if not rate or not (self._batches or self.giving):
+            return kib
+        moved_kib = abs(kib - self._from_kib) // _BATCH_KIB * _BATCH_KIB
+        return int(self._from_kib + (moved_kib if kib > self._from_kib else -moved_kib))

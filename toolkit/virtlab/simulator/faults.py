@@ -1,7 +1,7 @@
 """Faults in virtual time: each begins by an event of the scenario, and may end by itself.
 
 A fault that begins again while it lasts goes on until the later of the two ends. What it does is
-done elsewhere: a balloon stands still (`guest_memory`), statistics are not renewed or not shown
+done elsewhere: a balloon stands still (`balloon`), statistics are not renewed or not shown
 (`memory_report`), a blocked guest's lock is held (the driver asks `SimulatedGuest.blocked`),
 libvirtd is away and the calendar clock jumps (whoever serves the host is told).
 """

@@ -16,14 +16,12 @@ when somebody looks, or just before the guest's rates change.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from virtlab.model.scenario import GuestSpec
 from virtlab.model.units import NS_PER_S
 from virtlab.simulator.engine import EventHandle, EventQueue, Priority
-
-if TYPE_CHECKING:
-    from virtlab.simulator.guest_memory import MemoryFigures
+from virtlab.simulator.memory_sizes import MemoryFigures
 
 __all__ = ["MemoryReport"]
 
