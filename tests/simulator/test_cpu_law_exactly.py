@@ -1,4 +1,4 @@
-"""The recursion gives the law as it is written down, for few vCPUs and for thousands."""
+"""Integrals and recursion give the law as it is written down, for few vCPUs and for thousands."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from virtlab.simulator.cpu_law import sharing
+from virtlab.simulator.cpu_law import SEATS_MAX, sharing
 
 
 def listed(duties: list[float]) -> list[tuple[float, float]]:
@@ -29,9 +29,26 @@ def listed(duties: list[float]) -> list[tuple[float, float]]:
 
 
 @given(duties=st.lists(st.sampled_from((0.01, 0.2, 0.21, 0.36, 0.5, 0.9, 0.99)), max_size=8))
-def test_the_recursion_agrees_with_the_list_of_states(duties: list[float]) -> None:
+def test_the_integrals_agree_with_the_list_of_states(duties: list[float]) -> None:
     for got, expected in zip(sharing(duties), listed(duties), strict=True):
         assert got == pytest.approx(expected, abs=1e-12)
+
+
+@pytest.mark.parametrize("busy", [0, 3])
+def test_one_vcpu_more_than_integrals_are_for_changes_hardly_anything(busy: int) -> None:
+    duties = [1.0] * busy + [0.01 * (1 + n % 7) for n in range(SEATS_MAX - busy)]
+
+    integrated, recursive = sharing(duties), sharing([*duties, 0.0])
+
+    for share, other in zip(integrated, recursive, strict=False):
+        assert share == pytest.approx(other, abs=1e-12)
+
+
+@pytest.mark.parametrize("duty", [0.1, 0.2, 0.3, 0.7, 0.9, 1.0])
+def test_a_lone_loop_gets_exactly_what_it_wants_and_busy_ones_an_nth(duty: float) -> None:
+    assert sharing([0.0, duty]) == ((0.0, 0.0), (duty, 0.0))
+    for count in range(1, 9):
+        assert sharing([1.0] * count) == ((1.0 / count, 1.0 - 1.0 / count),) * count
 
 
 def test_the_total_is_one_less_the_chance_of_an_empty_pcpu() -> None:

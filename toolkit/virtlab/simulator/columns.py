@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
+from virtlab.simulator.cpu_law import SEATS_MAX
 from virtlab.simulator.vcpu import SimulatedVcpu
 
 if TYPE_CHECKING:
@@ -20,9 +21,8 @@ if TYPE_CHECKING:
 
     from virtlab.simulator.engine import EventQueue
 
-__all__ = ["SEATS_MAX", "ColumnVcpu", "VcpuColumns"]
+__all__ = ["ColumnVcpu", "VcpuColumns"]
 
-SEATS_MAX: Final = 64  # vCPUs on one pCPU, above which it is left to the law for one pCPU
 _AHEAD: Final = 16  # random numbers taken from a stream at once
 _LEVELS_MAX: Final = 18
 _FIRST: Final = 4096

@@ -23,10 +23,22 @@ Always-busy vCPUs share by weight exactly, as Linux has them do. Of loops that
 sleep one set was compared, four of 50 % with two of nice 0 and two of nice 5: 0.325 and 0.149 each,
 where Linux gave 0.35 and 0.15. How far off other duties and weights are is not known.
 
-The polynomial is built by recursion, and one vCPU is taken out of it by division, so that m vCPUs
-of few different duties cost m^2 / 2 steps once and m for each duty. Results are kept by the sorted
-duties. Sums are taken one by one, since the built-in `sum` of floats differs between versions of
-Python. `crowd_law` takes the same steps for many pCPUs at once.
+The sums are worked out as integrals. k! is the integral of t^k e^-t, and with each factor 1 + rho t
+divided by 1 + rho, which cancels,
+
+    G     ~ integral of e^-t F(t)  with F = product of f_i  and f_i = 1 - d_i + d_i t
+    run_i = d_i * integral of e^-t F / f_i  / G
+    wait_i= d_i * integral of t e^-t (F / f_i)  sum of d_j / f_j over the others  / G
+
+(the last by integrating (t - 1) e^-t by parts). A vCPU that never sleeps is no case of its own:
+f = t. All of these are polynomials, so that quadrature with half as many nodes as there are vCPUs
+is exact (`quadrature`), and as nothing is negative, nothing is lost. Operations and their order are
+those of `crowd_law`, which takes the same steps for many pCPUs at once. Results are kept by the
+sorted duties. Sums are taken one by one, since the built-in `sum` of floats differs between
+versions of Python.
+
+More vCPUs on one pCPU than `SEATS_MAX` would take the integrals out of a float's range. There the
+polynomial is built by recursion, and one vCPU is taken out of it by division.
 
 Source: F. P. Kelly, Reversibility and Stochastic Networks (1979), chapter 4, for the law of closed
 processor-sharing queues; the figures of Linux are this project's own measurements (docs).
@@ -36,14 +48,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import lru_cache, reduce
-from operator import add
+from operator import add, mul
+
+from virtlab.simulator.quadrature import laguerre
 
 __all__ = [
     "BUSY",
     "EQUAL_WEIGHT",
-    "SCALE_ABOVE",
+    "SEATS_MAX",
     "Shares",
     "added",
+    "nodes_for",
     "sharing",
     "weighted_sharing",
 ]
@@ -51,7 +66,9 @@ __all__ = [
 EQUAL_WEIGHT = 1024
 BUSY = 0.9999  # from here on a loop is taken to never sleep; its rho would be above 10,000
 _ROUNDS = 60  # of the fixed point for unequal weights; it halves its error in each
-SCALE_ABOVE = 1e100  # keeps the polynomials within a float for any number of vCPUs
+SEATS_MAX = 64  # vCPUs on one pCPU, above which quadrature gives way to recursion
+_NODES_STEP = 8  # vCPUs; so that pCPUs of about as many are worked out together
+_SCALE_ABOVE = 1e100  # keeps the polynomials within a float for any number of vCPUs
 _DROP_BELOW = 1e-40  # of the largest term; lower terms grow more slowly and never come back
 
 Shares = tuple[tuple[float, float], ...]
@@ -71,11 +88,52 @@ def sharing(duties: Sequence[float]) -> Shares:
 @lru_cache(maxsize=65_536)
 def _sharing_of(duties: tuple[float, ...]) -> Mapping[float, tuple[float, float]]:
     """Return the shares by duty; the order of vCPUs does not matter, so sets are found again."""
+    shares = dict.fromkeys(duties, (0.0, 0.0))
+    some = [duty if duty < BUSY else 1.0 for duty in duties if duty > 0.0]
+    if not some:
+        return shares
+    # Where the result is plain it is exact: 1 / n of busy loops, and all that a lone one wants.
+    if some[0] == 1.0:
+        each = 1.0 / len(some)
+        return shares | {duty: (each, 1.0 - each) for duty in duties if duty > 0.0}
+    if len(some) == 1:
+        return shares | {duties[-1]: (some[0], 0.0)}
+    if len(duties) <= SEATS_MAX:
+        return _integrated(duties)
+    return _by_recursion(duties)
+
+
+def nodes_for(vcpus: int) -> int:
+    """Return with how many nodes so many vCPUs are worked out: more than half as many."""
+    return -(-vcpus // _NODES_STEP) * _NODES_STEP // 2 + 1
+
+
+def _integrated(duties: tuple[float, ...]) -> Mapping[float, tuple[float, float]]:
+    """Return the shares by duty, by quadrature; duties are sorted."""
+    wanted = [duty if duty < BUSY else 1.0 for duty in duties]
+    firsts = [n for n, duty in enumerate(duties) if n == 0 or duties[n - 1] != duty]
+    runs, waits, total = [0.0] * len(firsts), [0.0] * len(firsts), 0.0
+    for node, weight in laguerre(nodes_for(len(duties))):
+        factors = [1.0 - duty + duty * node for duty in wanted]
+        parts = [duty / factor for duty, factor in zip(wanted, factors, strict=True)]
+        whole = reduce(mul, factors) * weight
+        every = added(parts)
+        total += whole
+        for at, first in enumerate(firsts):
+            taken = whole * parts[first]
+            runs[at] += taken
+            waits[at] += taken * (every - parts[first]) * node
+    return {
+        duties[first]: (run / total, wait / total)
+        for first, run, wait in zip(firsts, runs, waits, strict=True)
+    }
+
+
+def _by_recursion(duties: tuple[float, ...]) -> Mapping[float, tuple[float, float]]:
+    """Return the shares by duty, of any number of vCPUs."""
     busy = sum(duty >= BUSY for duty in duties)
     finite = [duty / (1.0 - duty) for duty in duties if 0.0 < duty < BUSY]
     shares = dict.fromkeys(duties, (0.0, 0.0))
-    if not busy and not finite:
-        return shares
     low, whole = _terms(finite, busy)
     first = busy + low
     total = added(whole)
@@ -123,7 +181,7 @@ def _terms(rhos: Sequence[float], busy: int) -> tuple[int, list[float]]:
         for k in range(len(terms) - 1, 0, -1):
             terms[k] += rho * (first + k) * terms[k - 1]
         peak = max(terms)
-        if peak > SCALE_ABOVE:
+        if peak > _SCALE_ABOVE:
             terms = [term / peak for term in terms]
             drop = next(k for k, term in enumerate(terms) if term > _DROP_BELOW)
             terms, low = terms[drop:], low + drop

@@ -6,7 +6,6 @@ from bisect import insort
 from collections.abc import Sequence
 
 from virtlab.simulator.cpu_law import Shares, added, sharing, weighted_sharing
-from virtlab.simulator.crowd_law import PcpuShares
 from virtlab.simulator.vcpu import SimulatedVcpu
 
 __all__ = ["Pcpu", "by_key"]
@@ -89,13 +88,9 @@ class Pcpu:
         self.roamed = True in [vcpu.roams for vcpu in residents]
         self.plain = not (self.roamed or True in [v.growing or v.batch for v in residents])
 
-    def take_law(self, shares: PcpuShares) -> None:
-        """Take on what was worked out for many pCPUs at once, as `apply_law` would."""
-        self.dirty = False
-        self.used = shares.used
-        self.look()
-        if not self.plain:
-            self.law = tuple(zip(shares.run, shares.wait, strict=True))
+    def take_law(self, runs: Sequence[float], waits: Sequence[float]) -> None:
+        """Take on the law's shares, which may be followed by zeros, from elsewhere."""
+        self.law = tuple(zip(runs, waits, strict=True))[: len(self.residents)]
 
 
 def _equal_weights(vcpus: Sequence[SimulatedVcpu]) -> bool:

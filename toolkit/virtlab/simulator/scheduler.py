@@ -13,19 +13,14 @@ from collections.abc import Callable, Iterable
 from random import Random
 
 from virtlab.model.units import NS_PER_S
-from virtlab.simulator.columns import SEATS_MAX, ColumnVcpu, VcpuColumns
-from virtlab.simulator.cpu_law import EQUAL_WEIGHT, Shares
-from virtlab.simulator.crowd_law import (
-    CROWD_MIN,
-    numpy_or_none,
-    sharing_of_many,
-    sharing_of_table,
-)
+from virtlab.simulator.columns import ColumnVcpu, VcpuColumns
+from virtlab.simulator.cpu_law import EQUAL_WEIGHT, SEATS_MAX, Shares
+from virtlab.simulator.crowd_law import CROWD_MIN, numpy_or_none, sharing_of_table
 from virtlab.simulator.engine import EventQueue, Priority
 from virtlab.simulator.noise import demand_of, drawn_anew
 from virtlab.simulator.pcpu import Pcpu, by_key
 from virtlab.simulator.placement import REBALANCE_NS, emptiest, even_out, idle_chance, wander
-from virtlab.simulator.vcpu import MOVE_COST_NS, SimulatedVcpu, in_order, take_rates
+from virtlab.simulator.vcpu import MOVE_COST_NS, SimulatedVcpu, in_order
 
 __all__ = ["CpuScheduler"]
 
@@ -192,49 +187,37 @@ class CpuScheduler:
             self._share(pcpu, now_ns)
 
     def _share_many(self, columns: VcpuColumns, concerned: list[Pcpu], now_ns: int) -> list[Pcpu]:
-        """Do the same for the plain ones of many pCPUs at once; return those that are left."""
-        self._share_columns(columns, concerned, now_ns)
-        left = [pcpu for pcpu in concerned if not pcpu.dirty and pcpu.roamed]
-        dirty = [pcpu for pcpu in concerned if pcpu.dirty]
-        if not dirty:
-            return left
-        demands = [[vcpu.demand for vcpu in pcpu.residents] for pcpu in dirty]
-        for pcpu, shares in zip(dirty, sharing_of_many(columns.np, demands), strict=True):
-            pcpu.take_law(shares)
-            if pcpu.plain:
-                take_rates(pcpu.residents, shares.run, shares.wait, now_ns)
-            else:
-                left.append(pcpu)
-        return sorted(left, key=lambda pcpu: pcpu.index)
+        """Set the rates of the plain ones among many pCPUs; return the others.
 
-    def _share_columns(self, columns: VcpuColumns, concerned: list[Pcpu], now_ns: int) -> None:
-        """Set the rates of the plain ones among many pCPUs; the others stay dirty."""
-        plain = []
+        Of the others the law is worked out, but for those with too many vCPUs.
+        """
+        few = []
         for pcpu in concerned:
-            if not pcpu.dirty:
-                continue
-            if pcpu.altered:
-                pcpu.altered = False
-                pcpu.look()
-                rows = [vcpu.row for vcpu in pcpu.residents if isinstance(vcpu, ColumnVcpu)]
-                if len(rows) > SEATS_MAX:
-                    pcpu.altered = True
-                    continue
-                columns.seat(pcpu.index, rows)
-            if pcpu.plain:
-                plain.append(pcpu)
-        if len(plain) < CROWD_MIN:
-            return
-        longest = max(len(pcpu.residents) for pcpu in plain)
-        seats = columns.seats([pcpu.index for pcpu in plain], longest)
-        run, wait, used, fits = sharing_of_table(columns.np, columns["demand"][seats])
-        if not fits.all():
-            plain = [pcpu for pcpu, fit in zip(plain, fits.tolist(), strict=True) if fit]
-            seats, run, wait, used = seats[:, fits], run[:, fits], wait[:, fits], used[fits]
-        columns.take_rates(seats, run, wait, now_ns)
-        for pcpu, share in zip(plain, used.tolist(), strict=True):
+            if pcpu.dirty and (not pcpu.altered or self._look_at(columns, pcpu)):
+                few.append(pcpu)
+        if len(few) < CROWD_MIN:
+            return concerned
+        counts = columns.np.array([len(pcpu.residents) for pcpu in few])
+        seats = columns.seats([pcpu.index for pcpu in few], int(counts.max()))
+        run, wait, used = sharing_of_table(columns.np, columns["demand"][seats], counts)
+        plain = columns.np.array([pcpu.plain for pcpu in few])
+        columns.take_rates(seats[:, plain], run[:, plain], wait[:, plain], now_ns)
+        for place, (pcpu, share) in enumerate(zip(few, used.tolist(), strict=True)):
             pcpu.dirty = False
             pcpu.used = share
+            if not pcpu.plain:
+                pcpu.take_law(run[:, place].tolist(), wait[:, place].tolist())
+        return [pcpu for pcpu in concerned if pcpu.dirty or not pcpu.plain]
+
+    def _look_at(self, columns: VcpuColumns, pcpu: Pcpu) -> bool:
+        """Note who sits on a pCPU; tell whether they are few enough for the columns."""
+        pcpu.look()
+        rows = [vcpu.row for vcpu in pcpu.residents if isinstance(vcpu, ColumnVcpu)]
+        if len(rows) > SEATS_MAX:
+            return False
+        columns.seat(pcpu.index, rows)
+        pcpu.altered = False
+        return True
 
     def _share(self, pcpu: Pcpu, now_ns: int) -> None:
         shares = self._roaming_shares(pcpu) if pcpu.roamed else pcpu.law

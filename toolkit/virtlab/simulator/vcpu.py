@@ -17,7 +17,7 @@ from virtlab.simulator.engine import EventHandle, EventQueue
 if TYPE_CHECKING:
     from random import Random
 
-__all__ = ["MOVE_COST_NS", "SimulatedVcpu", "in_order", "take_rates"]
+__all__ = ["MOVE_COST_NS", "SimulatedVcpu", "in_order"]
 
 # Cache-light code lost at most 2 % of a second's work at 100 moves a second, so 0.2 ms a move; the
 # kernel's sysctl_sched_migration_cost of 0.5 ms is its guess for code with some working set. It is
@@ -172,16 +172,3 @@ class SimulatedVcpu:
         self._seated_run_ns = self._run_ns
         self._left_ns[self.pcpu] = self._left_ns.get(self.pcpu, 0) + ran_ns
         return ran_ns
-
-
-def take_rates(
-    vcpus: Sequence[SimulatedVcpu], runs: Sequence[float], waits: Sequence[float], now_ns: int
-) -> None:
-    """Write down what vCPUs without a batch got, as `settle` does, and set their new rates."""
-    for vcpu, run, wait in zip(vcpus, runs, waits, strict=True):
-        span_ns = now_ns - vcpu._since_ns
-        vcpu._since_ns = now_ns
-        vcpu._run_ns += int(vcpu.run_rate * span_ns)
-        vcpu._delay_ns += int(vcpu.wait_rate * span_ns)
-        vcpu.run_rate = run
-        vcpu.wait_rate = wait
