@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
 __all__ = ["ColumnVcpu", "VcpuColumns"]
 
-_AHEAD: Final = 16  # random numbers taken from a stream at once
+_AHEAD: Final = 32  # random numbers taken from a stream at once
+_BITS: Final = 64  # that `random` takes from a stream for each
 _LEVELS_MAX: Final = 18
 _FIRST: Final = 4096
 
@@ -37,7 +38,8 @@ class VcpuColumns:
         self._size = 0
         self._used = 1
         self._arrays: dict[str, Any] = {}
-        self._streams: list[Callable[[], float]] = [lambda: 0.0]
+        self._streams: list[Callable[[int], int]] = [lambda _bits: 0]
+        self._pcpus = pcpus
         self._tables: dict[tuple[float, ...], int] = {}
         self._counts = np.zeros(0, np.int64)
         self._values = np.zeros((0, _LEVELS_MAX))
@@ -50,8 +52,8 @@ class VcpuColumns:
         """Return a column."""
         return self._arrays[name]
 
-    def row_for(self, stream: Callable[[], float]) -> int:
-        """Return a new row for a vCPU with this stream of random numbers."""
+    def row_for(self, stream: Callable[[int], int]) -> int:
+        """Return a new row for a vCPU with this stream of random bits."""
         if self._used == self._size:
             self._grow()
         row, self._used = self._used, self._used + 1
@@ -93,7 +95,9 @@ class VcpuColumns:
         changed = wanted != columns["demand"][rows]
         rows = rows[changed]
         columns["demand"][rows] = wanted[changed]
-        dirty: list[int] = np.unique(columns["pcpu"][rows]).tolist()
+        here = np.zeros(self._pcpus, bool)
+        here[columns["pcpu"][rows]] = True
+        dirty: list[int] = np.flatnonzero(here).tolist()
         return dirty
 
     def seat(self, pcpu: int, rows: Sequence[int]) -> None:
@@ -145,8 +149,13 @@ class VcpuColumns:
         return busy_ns
 
     def _refill(self, rows: list[int]) -> None:
-        streams = self._streams
-        self._ahead[rows] = [[streams[row]() for _ in range(_AHEAD)] for row in rows]
+        """Take the next numbers of streams, those that `random` would return one by one."""
+        streams, bits = self._streams, _AHEAD * _BITS
+        taken = b"".join([streams[row](bits).to_bytes(bits // 8, "little") for row in rows])
+        words = self.np.frombuffer(taken, "<u4").reshape(-1, _AHEAD, 2)
+        # Python's random(): 27 bits of one word and 26 of the next, over 2**53.
+        whole = (words[:, :, 0] >> 5) * float(1 << 26) + (words[:, :, 1] >> 6)
+        self._ahead[rows] = whole / float(1 << 53)
         self._arrays["drawn"][rows] = 0
 
     def _grow(self) -> None:
@@ -210,7 +219,7 @@ class ColumnVcpu(SimulatedVcpu):
     ) -> None:  # fmt: skip
         """Take the columns of the host, and what every vCPU takes."""
         self.columns = columns
-        self.row = columns.row_for(noise.random)
+        self.row = columns.row_for(noise.getrandbits)
         super().__init__(name, index, number, mask, pcpus, queue, noise, noise_max)
         self.draw = lambda: columns.draw(self.row)
 

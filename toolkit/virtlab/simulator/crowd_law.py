@@ -11,7 +11,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
-from virtlab.simulator.cpu_law import BUSY, nodes_for
+from virtlab.simulator.cpu_law import BUSY, SEATS_MAX, nodes_for
 from virtlab.simulator.quadrature import laguerre
 
 if TYPE_CHECKING:
@@ -26,7 +26,9 @@ __all__ = ["CROWD_MIN", "numpy_or_none", "sharing_of_table"]
 
 # From so many pCPUs on one operation on all of them costs less than a loop over them.
 CROWD_MIN: Final = 12
-_ROW_MIN: Final = 2  # numpy adds up a single column in another order
+_COLUMNS_MIN: Final = 2  # numpy adds up a single column in another order
+_BLOCK: Final = 256  # pCPUs at once, which is as fast as any number
+_AT_ONCE: Final = 32_768  # values that fit into a processor's own cache
 
 
 @lru_cache(maxsize=1)
@@ -49,49 +51,71 @@ def sharing_of_table(
         duties: one column a pCPU, filled up with zeros.
         counts: how many vCPUs sit on each, `SEATS_MAX` at most.
     """
-    nodes = np.array([nodes_for(n) for n in range(len(duties) + 1)])[counts]
+    nodes = _nodes_of(np)[counts]
     run, wait = np.zeros_like(duties), np.zeros_like(duties)
-    for number in np.unique(nodes).tolist():
-        these = np.flatnonzero(nodes == number)
-        part = duties[: counts[these].max(), these]
-        if len(these) < _ROW_MIN:
-            part = np.repeat(part, _ROW_MIN, axis=1)
-        runs, waits = _integrated(np, part, number)
-        run[: len(part), these] = runs[:, : len(these)]
-        wait[: len(part), these] = waits[:, : len(these)]
+    for number in sorted(set(nodes.tolist())):
+        alike = np.flatnonzero(nodes == number)
+        for at in range(0, len(alike), _BLOCK):
+            these = alike[at : at + _BLOCK]
+            part = duties[: counts[these].max(), these]
+            if len(these) < _COLUMNS_MIN:
+                part = np.repeat(part, _COLUMNS_MIN, axis=1)
+            runs, waits = _integrated(np, part, number)
+            run[: len(part), these] = runs[:, : len(these)]
+            wait[: len(part), these] = waits[:, : len(these)]
     used = np.zeros(duties.shape[1])
     for row in run:  # one by one, as `added` does
         used += row
     return run, wait, used
 
 
-def _integrated(np: Any, duties: Floats, nodes: int) -> tuple[Floats, Floats]:
-    """Return the run and wait shares; see `cpu_law`."""
-    order = np.argsort(duties, axis=0)
-    wanted = np.take_along_axis(duties, order, axis=0)
+@lru_cache(maxsize=1)
+def _nodes_of(np: Any) -> Any:
+    """Return how many nodes it takes, by the number of vCPUs."""
+    return np.array([nodes_for(vcpus) for vcpus in range(SEATS_MAX + 1)])
+
+
+@lru_cache(maxsize=SEATS_MAX)
+def _rule(np: Any, count: int) -> tuple[Floats, Floats]:
+    """Return nodes and weights, one row each."""
+    rule: Floats = np.array(laguerre(count))
+    return rule[:, :1].copy(), rule[:, 1:].copy()
+
+
+def _integrated(np: Any, duties: Floats, count: int) -> tuple[Floats, Floats]:
+    """Return the run and wait shares, worked out with so many nodes; see `cpu_law`."""
+    order, columns = np.argsort(duties, axis=0), np.arange(duties.shape[1])
+    wanted = duties[order, columns]
     busy = wanted >= BUSY
     wanted[busy] = 1.0
     sleeps = 1.0 - wanted
-    runs, waits, total = np.zeros_like(wanted), np.zeros_like(wanted), np.zeros(wanted.shape[1])
-    factors, parts = np.empty_like(wanted), np.empty_like(wanted)
-    for node, weight in laguerre(nodes):
-        np.multiply(wanted, node, out=factors)
-        np.add(sleeps, factors, out=factors)
-        np.divide(wanted, factors, out=parts)
-        # Along the first axis numpy goes one by one.
-        whole = np.multiply.reduce(factors, axis=0) * weight
+    nodes, weights = _rule(np, count)
+    # Of few pCPUs all nodes at once, which saves operations; of many one by one, in a cache.
+    step = count if wanted.size * count <= _AT_ONCE else 1
+    runs, waits, total = np.zeros_like(wanted), np.zeros_like(wanted), np.zeros(len(columns))
+    factors = np.empty((len(wanted), step, len(columns)))
+    parts = np.empty_like(factors)
+    for at in range(0, count, step):
+        node = nodes[at : at + step]
+        np.multiply(wanted[:, None], node, out=factors)
+        factors += sleeps[:, None]
+        np.divide(wanted[:, None], factors, out=parts)
+        # Along an axis that is not the last one numpy goes one by one.
+        whole = np.multiply.reduce(factors, axis=0) * weights[at : at + step]
         every = np.add.reduce(parts, axis=0)
         others = np.subtract(every, parts, out=factors)
-        taken = np.multiply(whole, parts, out=parts)
-        total += whole
-        runs += taken
-        waits += np.multiply(np.multiply(taken, others, out=others), node, out=others)
+        taken = np.multiply(parts, whole, out=parts)
+        others *= taken
+        others *= node
+        total += np.add.reduce(whole, axis=0)
+        runs += taken[:, 0] if step == 1 else np.add.reduce(taken, axis=1)
+        waits += others[:, 0] if step == 1 else np.add.reduce(others, axis=1)
     runs /= total
     waits /= total
     _set_plain_cases(np, wanted, busy, runs, waits)
     run, wait = np.empty_like(runs), np.empty_like(waits)
-    np.put_along_axis(run, order, runs, axis=0)
-    np.put_along_axis(wait, order, waits, axis=0)
+    run[order, columns] = runs
+    wait[order, columns] = waits
     return run, wait
 
 
