@@ -1,11 +1,14 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
 
+from virtlab.subjects.clock_library import clock_library
 from virtlab.subjects.sandbox import Sandbox, find_sandbox, make_work_directory
 
 
@@ -31,3 +34,35 @@ def bubblewrap() -> Sandbox:
     if found.bubblewrap is None:
         pytest.skip("bubblewrap cannot run here")
     return found
+
+
+# What the tests of the clock share lies beside them.
+if str(Path(__file__).parent) not in sys.path:
+    sys.path.append(str(Path(__file__).parent))
+
+from clock_lab import Lab, Run, run_program  # noqa: E402
+
+_CASES = Path(__file__).parent / "programs" / "clock_cases.c"
+
+
+@pytest.fixture(scope="session")
+def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return clock_library(tmp_path_factory.mktemp("clock-cache"))
+
+
+@pytest.fixture(scope="session")
+def cases(tmp_path_factory: pytest.TempPathFactory) -> str:
+    program = tmp_path_factory.mktemp("programs") / "clock_cases"
+    subprocess.run(
+        ["gcc", "-O1", "-Wall", "-Wextra", "-Werror", "-pthread", _CASES, "-o", program],
+        check=True,
+    )
+    return str(program)
+
+
+@pytest.fixture
+def lab(library: Path, tmp_path: Path) -> Lab:
+    def run(*command: str, end_s: float | None = None, environment: Mapping[str, str] = {}) -> Run:
+        return run_program(library, tmp_path, command, end_s, environment)
+
+    return run

@@ -15,6 +15,8 @@ __all__ = [
     "CANCEL",
     "FOREVER",
     "HELLO",
+    "LEAVES",
+    "NAME",
     "REQUEST",
     "SPIN",
     "WAIT",
@@ -23,10 +25,11 @@ __all__ = [
     "turn_of",
 ]
 
-HELLO, BORN, WAIT, WATCH, CANCEL, SPIN = range(1, 7)
+HELLO, BORN, WAIT, WATCH, CANCEL, SPIN, NAME, LEAVES = range(1, 9)
 FOREVER = (1 << 64) - 1
 REQUEST = struct.Struct("=IIQ")
 ANSWER = struct.Struct("=Q")
+NAME_MAX = 4096  # PATH_MAX of Linux
 
 
 class Link:
@@ -37,6 +40,7 @@ class Link:
         "child",
         "deadline",
         "host_tid",
+        "named",
         "number",
         "pid",
         "releases_before",
@@ -57,12 +61,22 @@ class Link:
         self.takes_turn = False  # nothing but its turn is missing: not held back by the end of time
         self.child = False  # lent to a newborn child until it dials under its own number
         self.buffer = b""
+        self.named = b""  # as much of the path of a program as it has told
         self.releases_before = 0  # how many threads had been released when it began to wait
 
     def answer(self, now_ns: int) -> None:
         """Tell the thread the time; one that died meanwhile shows so by its end of file."""
         with contextlib.suppress(OSError):
             self.sock.send(ANSWER.pack(now_ns))
+
+    def name(self, eight_bytes: int) -> None:
+        """Take the next piece of the path of a program that is about to start."""
+        self.named = (self.named + ANSWER.pack(eight_bytes))[:NAME_MAX]
+
+    def take_name(self) -> str:
+        """Return the path that was told, and forget it."""
+        path, self.named = self.named.rstrip(b"\0").decode(errors="replace"), b""
+        return path
 
     def take(self, data: bytes) -> list[tuple[int, int, int]]:
         """Return the whole requests in what was received: (operation, thread, argument) each."""

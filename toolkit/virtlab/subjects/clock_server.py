@@ -31,6 +31,8 @@ from virtlab.subjects.clock_link import (
     CANCEL,
     FOREVER,
     HELLO,
+    LEAVES,
+    NAME,
     SPIN,
     WAIT,
     WATCH,
@@ -79,6 +81,7 @@ class ClockServer:
         on_end: Callable[[], None] = lambda: None,
         next_word: Callable[[], int | None] = lambda: None,
         hang_ups: Callable[[], int] = lambda: 0,
+        on_leave: Callable[[str, int], None] = lambda _path, _reach: None,
     ) -> None:
         """Open `clock.sock` and `clock.page` in the directory and listen.
 
@@ -92,6 +95,8 @@ class ClockServer:
             next_word: the earliest virtual instant at which the host answers a call that it put
                 off; time may go there although the whole program waits for nothing but descriptors.
             hang_ups: how often the host has closed its connections, which wakes who watches them.
+            on_leave: told of a program that starts without a clock: its path, and a value of
+                `enum clock_reach`.
         """
         self.on_end = on_end
         self.waits = self.forced = self.blocked = 0
@@ -101,6 +106,7 @@ class ClockServer:
         self._advance = advance
         self._next_word = next_word
         self._hang_ups = hang_ups
+        self._on_leave = on_leave
         self._now = 0
         self._end: int | None = None
         self._end_told = False
@@ -268,6 +274,10 @@ class ClockServer:
             link.takes_turn = True
         elif operation == HELLO:
             link.answer(self._now)
+        elif operation == NAME:
+            link.name(argument)
+        elif operation == LEAVES:
+            self._on_leave(link.take_name(), argument)
         else:
             return False
         return True

@@ -42,6 +42,8 @@ uint64_t take_answer(int link);
 int keep_out_of_the_way(int descriptor);   /* move a descriptor of ours up, and own it: close() leaves it alone */
 void close_own(int descriptor);
 
+bool leads_to_server(int descriptor);
+
 /* ---- wait.c: waiting for a virtual moment ---- */
 enum wait_end { WAIT_OVER, WAIT_WOKEN, WAIT_INTERRUPTED };
 uint64_t moment_in(uint64_t span_ns);      /* now + span, never reaching CLOCK_FOREVER */
@@ -50,6 +52,7 @@ int watch(struct pollfd *fds, nfds_t count, uint64_t moment, const sigset_t *mas
 enum wait_end watch_wake(int wake, uint64_t moment, bool impatient);
 void wait_for_birth(int link);             /* the second answer to BORN */
 void count_idle_read(void);                /* one more look at the clock without a wait */
+void tell_leaving(const char *path, enum clock_reach reach); /* this program starts now, and has no clock */
 
 /* ---- times.c: conversions ---- */
 bool valid_timespec(const struct timespec *time);
@@ -62,6 +65,12 @@ uint64_t timers_next(void);                /* the moment that no wait goes past,
 bool timers_go_off(void);                  /* those that are due; tells whether there was one */
 void forget_timers_of_parent(void);
 void forget_timers_on(unsigned first, unsigned last); /* these descriptors are closed */
+
+/* ---- reach.c ---- */
+enum clock_reach reach_of(const char *path); /* of the program in a file */
+
+/* ---- programs.c ---- */
+void take_turn_of_birth(void);             /* in a program that was spawned, once, before anything else of it */
 
 /* ---- locks.c ---- */
 void forget_waiters_of_parent(void);

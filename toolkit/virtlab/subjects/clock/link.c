@@ -143,6 +143,15 @@ int dial(enum clock_operation introduction, uint64_t argument)
     return link;
 }
 
+bool leads_to_server(int descriptor)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    socklen_t length = sizeof address;
+
+    return getpeername(descriptor, (struct sockaddr *)&address, &length) == 0 &&
+           strncmp(address.sun_path, socket_path, sizeof socket_path) == 0;
+}
+
 int my_link(void)
 {
     if (thread_link < 0)
@@ -205,8 +214,10 @@ static void start(void)
 
 __attribute__((constructor)) static void register_first_thread(void)
 {
-    if (clock_on())
-        my_link();
+    if (!clock_on())
+        return;
+    take_turn_of_birth();
+    my_link();
 }
 
 bool clock_on(void)

@@ -13,6 +13,8 @@
  *   CANCEL   0        something else ended my wait; argument 0: I take my turn, 1: I go on at once.
  *                     The wait still gets exactly one answer, whichever of the two came first
  *   SPIN     1        a WAIT of a thread that reads the clock again and again without ever waiting
+ *   NAME     0        eight more bytes of the path that the next LEAVES is about
+ *   LEAVES   0        a program that has no clock is about to start; argument: why, a value of clock_reach
  *
  * The current time stands in a page that the program maps read-only, so reading it costs no message.
  * subjects/clock_link.py and clock_page.py are the other end of this file.
@@ -29,6 +31,15 @@ enum clock_operation {
     CLOCK_WATCH = 4,
     CLOCK_CANCEL = 5,
     CLOCK_SPIN = 6,
+    CLOCK_NAME = 7,
+    CLOCK_LEAVES = 8,
+};
+
+enum clock_reach {
+    CLOCK_REACHED = 0,
+    CLOCK_STATIC = 1,
+    CLOCK_GO = 2,
+    CLOCK_OTHER_LOADER = 3,
 };
 
 #define CLOCK_FOREVER UINT64_MAX

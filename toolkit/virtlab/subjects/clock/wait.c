@@ -151,6 +151,29 @@ void wait_for_birth(int link)
     restore_signals(&before);
 }
 
+void tell_leaving(const char *path, enum clock_reach reach)
+{
+    int link = my_link();
+    sigset_t before;
+
+    block_signals(&before);
+    if (request_open) { /* we are inside a signal handler; see open_request() */
+        send_request(link, CLOCK_CANCEL, 1);
+        take_answer(link);
+        request_open = false;
+    }
+    for (size_t left = strlen(path); left > 0;) {
+        uint64_t piece = 0;
+        size_t size = left < sizeof piece ? left : sizeof piece;
+        memcpy(&piece, path, size);
+        send_request(link, CLOCK_NAME, piece);
+        path += size;
+        left -= size;
+    }
+    send_request(link, CLOCK_LEAVES, reach);
+    restore_signals(&before);
+}
+
 /* The part of watch() after which signals are blocked and nothing was ready at first sight. The last entry of
  * `fds`, beyond `count`, is free for the connection. */
 static int watch_blocked(struct pollfd *fds, nfds_t count, uint64_t moment, const sigset_t *mask)
