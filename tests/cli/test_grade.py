@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -190,6 +191,36 @@ def test_ctrl_c_keeps_what_is_done_and_says_that_it_is_partial(jobs: str, tmp_pa
     verdict = json.loads((tmp_path / "out" / "reference-python" / "verdict.json").read_text())
     assert verdict["partial"]
     assert not list(tmp_path.glob("out/.*"))
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["run", "memory-1-one-consumes", "coordinator"],
+        ["grade", "coordinator", "--only", "memory_coordinator", "--jobs", "1"],
+        ["grade", "coordinator", "--only", "memory_coordinator", "--jobs", "2"],
+    ],
+)
+def test_ctrl_c_ends_a_run_on_the_paced_clock_at_once(command: list[str], tmp_path: Path) -> None:
+    (tmp_path / "coordinator").mkdir()
+    source = "#include <unistd.h>\nint main(void) { for (;;) pause(); }\n"
+    (tmp_path / "coordinator" / "memory_coordinator.c").write_text(source)
+    makefile = "memory_coordinator: memory_coordinator.c\n\t$(CC) -static -o $@ $<\n"
+    (tmp_path / "coordinator" / "Makefile").write_text(makefile)
+    running = subprocess.Popen(
+        [VIRTLAB, *command],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert running.stderr is not None
+    told = running.stderr.readline()
+    running.send_signal(signal.SIGINT)
+    running.communicate(timeout=60)  # the run alone would take 240 s
+
+    assert re.fullmatch(r"virtlab: memory-\d-[a-z-]+: on the paced clock, 0 of 240 s\n", told)
+    assert running.returncode == 130
 
 
 def test_values_that_travel_are_those_of_the_schema() -> None:

@@ -18,9 +18,10 @@ def ended(stderr: str) -> Ended:
         before_end=True,
         exit=ProcessExit(1, None),
         stall=None,
-        escaped=False,
         flooded=False,
         asked=None,
+        clock_notes=(),
+        host_hidden=False,
         ending_notes=(),
         stderr=stderr,
     )

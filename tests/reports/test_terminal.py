@@ -63,3 +63,17 @@ def test_an_incomplete_mark_says_so() -> None:
     text = verdict_text(replace(submission(), partial=True))
 
     assert "Not everything was run, so this is not the whole mark." in text
+
+
+def test_a_run_on_the_paced_clock_is_marked_wherever_it_is_told() -> None:
+    healthy = replace(submission().runs[0], clock="paced", notes=("It ran on the paced clock.",))
+    verdict = replace(submission(), runs=(healthy, *submission().runs[1:]), clock="paced")
+
+    of_all, of_one = verdict_text(verdict, width=120), run_text(healthy)
+
+    row = next(line for line in of_all.splitlines() if line.lstrip().startswith(healthy.scenario))
+    assert row.endswith(", on the paced clock")
+    assert "It ran on the paced clock." in of_all
+    assert "Tests on the paced clock are not the same each time" in of_all
+    assert f"seed {healthy.seed}, paced clock" in of_one
+    assert "paced" not in verdict_text(submission(), width=120)

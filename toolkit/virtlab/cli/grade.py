@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from virtlab.cli.exit_codes import ExitCode
-from virtlab.cli.show import page_options, progress_line
+from virtlab.cli.show import PaceLine, pace_line, page_options, progress_line
 
 if TYPE_CHECKING:
     from virtlab.grading.grade import GradedSubmission
@@ -33,6 +33,16 @@ class Program(StrEnum):
 Seed = Annotated[
     int | None,
     typer.Option("--seed", min=0, max=2**31 - 1, help="First seed; the rubric's where not given."),
+]
+Pace = Annotated[
+    float,
+    typer.Option(
+        "--pace",
+        min=0.001,
+        max=1000.0,
+        help="Virtual seconds in a real one, for programs that cannot run in lockstep: static "
+        "ones and Go. Their own sleeps stay real.",
+    ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 Overwrite = Annotated[
@@ -75,6 +85,7 @@ def grade(
         ),
     ] = None,
     overwrite: Overwrite = False,
+    pace: Pace = 1.0,
     as_json: Json = False,
 ) -> None:
     """Grade submissions by a rubric, and explain every point.
@@ -86,6 +97,7 @@ def grade(
 
     from virtlab.grading.grade import grade_submission
     from virtlab.grading.rubric import find_rubric
+    from virtlab.grading.timing import Pacing
     from virtlab.reports.monitor import monitor_text
     from virtlab.reports.terminal import verdict_text
 
@@ -107,6 +119,7 @@ def grade(
                     overwrite=overwrite or out is None,
                     monitor_text=monitor_text,
                     on_step=on_step,
+                    pacing=Pacing(pace, PaceLine()),
                 )
             )
         if not as_json:
@@ -133,6 +146,7 @@ def run(
         Path | None, typer.Option("--out", help="Folder for the evidence; none where not given.")
     ] = None,
     overwrite: Overwrite = False,
+    pace: Pace = 1.0,
     as_json: Json = False,
 ) -> None:
     """Run one program on one scenario, and judge each criterion.
@@ -145,9 +159,14 @@ def run(
     from virtlab.grading.interrupts import one_interrupt
     from virtlab.grading.preparation import Preparation, likely_kind
 
-    with one_interrupt(), Preparation(program, likely_kind(scenario)) as preparation:
+    with (
+        one_interrupt(),
+        pace_line() as on_pace,
+        Preparation(program, likely_kind(scenario)) as preparation,
+    ):
         # Loaded while the compiler is at work.
         from virtlab.grading.single import run_single
+        from virtlab.grading.timing import Pacing
         from virtlab.reports.monitor import monitor_text
         from virtlab.reports.terminal import load_page_parts, run_text
         from virtlab.scenario import find_scenario
@@ -163,6 +182,7 @@ def run(
             out=out,
             overwrite=overwrite,
             monitor_text=monitor_text,
+            pacing=Pacing(pace, on_pace),
         )
     if as_json:
         print(json.dumps({"version": 1, **asdict(verdict)}, indent=2, ensure_ascii=False))

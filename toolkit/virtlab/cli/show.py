@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TypedDict
 if TYPE_CHECKING:
     from virtlab.grading.grade import Step
 
-__all__ = ["page_options", "progress_line"]
+__all__ = ["PaceLine", "pace_line", "page_options", "progress_line"]
 
 _WIDTH_MAX = 120  # longer lines are hard to read
 
@@ -50,3 +50,38 @@ def progress_line(name: str) -> Iterator[Callable[[Step], None]]:
     finally:
         if shown:
             print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+
+
+class PaceLine:
+    """Shows how far a run on the paced clock is: on a terminal as a line that moves, else once."""
+
+    def __init__(self) -> None:
+        self._shown_s = -1
+
+    def __call__(self, scenario: str, at_s: int, of_s: int) -> None:
+        """Show the second of the scenario that the run has come to."""
+        on_terminal = sys.stderr.isatty()
+        if at_s == self._shown_s or (self._shown_s >= 0 and not on_terminal):
+            return
+        self._shown_s = at_s
+        line = f"{scenario}: on the paced clock, {at_s} of {of_s} s"
+        if on_terminal:
+            width = shutil.get_terminal_size((80, 24)).columns - 1
+            print(f"\r\x1b[K{line[:width]}", end="", file=sys.stderr, flush=True)
+        else:
+            sys.stderr.write(f"virtlab: {line}\n")  # in one piece: several runs may tell
+
+    def wipe(self) -> None:
+        """Leave the terminal as it was."""
+        if self._shown_s >= 0 and sys.stderr.isatty():
+            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+
+
+@contextmanager
+def pace_line() -> Iterator[PaceLine]:
+    """Give a line that shows a single run's progress, and wipe it afterwards."""
+    line = PaceLine()
+    try:
+        yield line
+    finally:
+        line.wipe()

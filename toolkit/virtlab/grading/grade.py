@@ -32,6 +32,7 @@ from virtlab.grading.tasks import (
     build_outcome,
     run_test,
 )
+from virtlab.grading.timing import REAL_PACE, Pacing
 from virtlab.grading.workers import Workers, open_workers
 from virtlab.model.scenario import ProgramKind
 from virtlab.model.verdict import RunVerdict, Verdict
@@ -77,6 +78,7 @@ def grade_submission(
     overwrite: bool = False,
     monitor_text: MonitorText,
     on_step: Callable[[Step], None] = lambda _step: None,
+    pacing: Pacing = REAL_PACE,
 ) -> GradedSubmission:
     """Grade one submission and write its result folder.
 
@@ -90,6 +92,7 @@ def grade_submission(
         overwrite: an older result folder of ours may be replaced.
         monitor_text: renders the course's monitor lines of a run.
         on_step: told of each build and run that finished.
+        pacing: of runs on the paced clock.
 
     Raises:
         SubmissionError: there is nothing in it that could be graded.
@@ -106,13 +109,23 @@ def grade_submission(
         found = sorted(find_programs(submission.root, kind=only))
         wanted = _wanted(rubric, found, path, only)
         grading = _Grading(
-            rubric, path, submission.name, work, seeds, workers, writer, monitor_text, on_step
+            rubric,
+            path,
+            submission.name,
+            work,
+            seeds,
+            workers,
+            writer,
+            monitor_text,
+            on_step,
+            pacing,
         )
         interrupted = False
         try:
             grading.run(wanted, found)
         except KeyboardInterrupt:
             interrupted = True
+            workers.interrupt()
         verdict = build_verdict(
             rubric,
             program=submission.name,
@@ -138,6 +151,7 @@ class _Grading:
     writer: ResultWriter
     monitor_text: MonitorText
     on_step: Callable[[Step], None]
+    pacing: Pacing
     builds: dict[str, BuildOutcome] = field(default_factory=dict)
     _build_s: dict[str, float] = field(default_factory=dict)
     _done: dict[tuple[int, int], TestDone] = field(default_factory=dict)  # by (seed, test)
@@ -203,7 +217,12 @@ class _Grading:
                 for kind, outcome in sorted(self.builds.items())
             },
             "runs": [
-                {"scenario": done.verdict.scenario, "seed": seed, "real_s": round(done.real_s, 3)}
+                {
+                    "scenario": done.verdict.scenario,
+                    "seed": seed,
+                    "clock": done.verdict.clock,
+                    "real_s": round(done.real_s, 3),
+                }
                 for (seed, _), done in sorted(self._done.items())
             ],
         }
@@ -214,7 +233,15 @@ class _Grading:
         for number, test in self._longest_first(kind):
             for seed in self.seeds:
                 future = self.workers.submit(
-                    run_test, test, built, outcome, seed, self.name, self.writer, self.monitor_text
+                    run_test,
+                    test,
+                    built,
+                    outcome,
+                    seed,
+                    self.name,
+                    self.writer,
+                    self.monitor_text,
+                    self.pacing,
                 )
                 self._running[future] = (seed, number)
 

@@ -55,8 +55,6 @@ HINTS: Mapping[str, str] = MappingProxyType(
         "no-crash:exited": "the loop ends only at SIGINT; look at what makes it leave early",
         "no-crash:hung": "look for a loop inside the loop that never sleeps or returns",
         "no-crash:silent": "it made no libvirt call; check the connection and the arguments",
-        "no-crash:escaped_clock": "look for -static among the flags of the build, and for code "
-        "that changes LD_PRELOAD",
         "no-crash:flooded": "print one short block an interval, not one for each call",
         "no-crash:timeout": "look for work that grows with time, and for loops without sleep",
     }

@@ -3,6 +3,9 @@
 An interrupted grading still ends the programs under test, removes its folders and writes what is
 done. That takes a moment, in which people press Ctrl-C again, and a terminal or `timeout` may send
 the signal twice by itself.
+
+A worker process notes the signal and finishes what it runs, so that nothing is half done. Only a
+run on the paced clock, which would take minutes, asks for it and ends.
 """
 
 from __future__ import annotations
@@ -13,7 +16,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-__all__ = ["one_interrupt"]
+__all__ = ["check_interrupt", "note_interrupts", "one_interrupt"]
+
+_noted = False
 
 
 @contextmanager
@@ -32,3 +37,19 @@ def one_interrupt() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+def note_interrupts() -> None:
+    """Have this process, a worker, take note of SIGINT and go on."""
+    signal.signal(signal.SIGINT, _note)
+
+
+def _note(_number: int, _frame: FrameType | None) -> None:
+    global _noted
+    _noted = True
+
+
+def check_interrupt() -> None:
+    """Raise KeyboardInterrupt where this worker has noted one."""
+    if _noted:
+        raise KeyboardInterrupt

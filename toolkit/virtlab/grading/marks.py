@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from virtlab.grading.criteria import judge_all
 from virtlab.grading.criteria.check import figure
-from virtlab.model.timeline import CallRecord, ProgramOutcome, Timeline
+from virtlab.model.timeline import CallRecord, ClockKind, ProgramOutcome, Timeline
 from virtlab.model.units import NS_PER_S
 from virtlab.model.verdict import CriterionResult, PointLine, RunVerdict, Verdict
 
@@ -113,6 +113,7 @@ def build_verdict(
         borderline=tuple(_borderline(rubric, runs)),
         general=general,
         runs=tuple(marked),
+        clock="paced" if any(run.clock == "paced" for run in marked) else "lockstep",
     )
 
 
@@ -181,6 +182,7 @@ def _run(
         tuple(_call_words(call) for call in calls),
         program,
         replay,
+        timeline.clock,
     )
 
 
@@ -194,6 +196,7 @@ def _verdict(
     last_calls: tuple[str, ...],
     program: str,
     replay: str,
+    clock: ClockKind = "lockstep",
 ) -> RunVerdict:
     return RunVerdict(
         scenario=scenario,
@@ -210,6 +213,7 @@ def _verdict(
         points=round(max(_sum(line.points for line in lines), 0.0), 6),
         points_max=round(_sum(x.points_max for x in lines if x.points is not None), 6),
         replay=replay,
+        clock=clock,
     )
 
 

@@ -13,12 +13,7 @@ from virtlab.model.timeline import ProgramOutcome, RunStatus, Timeline
 from virtlab.model.units import NS_PER_S
 from virtlab.subjects.launch import ProcessExit
 
-__all__ = ["STATIC_REASON", "Ended", "describe_outcome"]
-
-STATIC_REASON = (
-    "It is linked statically, so that the virtual clock cannot be put under it; link it "
-    "dynamically, without -static."
-)
+__all__ = ["Ended", "describe_outcome"]
 
 # The clock library's own exit: the lab, not the program, lost its clock.
 _CLOCK_LOST_CODE = 97
@@ -34,9 +29,10 @@ class Ended:
     before_end: bool  # of the scenario
     exit: ProcessExit
     stall: str | None  # why the watchdog ended it
-    escaped: bool
     flooded: bool
     asked: signal.Signals | None  # the hardest signal that it was sent at the end
+    clock_notes: tuple[str, ...]
+    host_hidden: bool  # the clock library shows it the host, but does not reach the program
     ending_notes: tuple[str, ...]
     stderr: str
 
@@ -44,7 +40,7 @@ class Ended:
 def describe_outcome(ended: Ended, timeline: Timeline) -> ProgramOutcome:
     """Return the outcome of a run from how its program ended."""
     status, kind, reason = _verdict(ended, timeline)
-    notes = list(ended.ending_notes)
+    notes = [*ended.clock_notes, *ended.ending_notes]
     # A program without a handler dies of SIGINT, as it should; any other signal is a crash.
     crashed = ended.exit.signal not in (None, "SIGINT", "SIGTERM", "SIGKILL")
     if kind == "completed" and not ended.before_end and crashed:
@@ -64,12 +60,13 @@ def describe_outcome(ended: Ended, timeline: Timeline) -> ProgramOutcome:
 
 def _verdict(ended: Ended, timeline: Timeline) -> tuple[RunStatus, str, str]:
     at = f"at {ended.at_ns / NS_PER_S:.1f} s"
-    if ended.escaped:
+    if ended.host_hidden and timeline.calls_total == 0:
         return (
-            "program_fault",
-            "escaped_clock",
-            "It talks to libvirt without the virtual clock, as a statically linked program does; "
-            "link it dynamically, and leave LD_PRELOAD alone.",
+            "lab_fault",
+            "lab_error",
+            "It made no libvirt call, but could hardly: it cannot be given the clock library, by "
+            "which programs find the simulated host where bubblewrap does not run; install "
+            "bubblewrap, or link it dynamically.",
         )
     if ended.flooded:
         return "program_fault", "flooded", f"It printed more than the lab can take {at}."

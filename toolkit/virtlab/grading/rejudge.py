@@ -8,6 +8,7 @@ from virtlab.errors import InputError
 from virtlab.grading.marks import BuildOutcome, build_verdict, mark_run, mark_without_run
 from virtlab.grading.rubric import Rubric
 from virtlab.grading.store import StoredResults, read_results
+from virtlab.grading.timing import pace_option
 from virtlab.model.timeline import ProgramOutcome
 from virtlab.model.verdict import RunVerdict, Verdict
 
@@ -57,7 +58,9 @@ def _of_seed(
         build = builds.get(test.scenario.program)
         timeline = recorded.get(test.scenario.id)
         if timeline is not None:
-            verdicts.append(mark_run(test, timeline, program=name, replay=replay))
+            verdicts.append(
+                mark_run(test, timeline, program=name, replay=replay + pace_option(timeline))
+            )
         elif build is not None and not build.ok:
             kind = "not_found" if "was not found" in build.reason else "not_built"
             outcome = ProgramOutcome("program_fault", kind, build.reason, 0)

@@ -1,7 +1,8 @@
 """One scenario, one program, one seed: the loop that ties host, clock and process together.
 
-Everything runs in one thread over one selector. Virtual time moves only in the clock server, which
+Everything runs in one thread over one selector. Virtual time moves only in the run's clock, which
 takes the recorder (and with it the simulated host) along before the program can see the instant.
+Which of two clocks that is depends on the program (`timing`).
 The loop ends when the program has ended; the host then goes on alone to the scenario's end, so that
 a program which left early is judged on what it left behind.
 """
@@ -16,7 +17,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from virtlab.grading.ending import EndLadder
-from virtlab.grading.outcomes import STATIC_REASON, Ended, describe_outcome
+from virtlab.grading.outcomes import Ended, describe_outcome
+from virtlab.grading.paced_clock import PacedRunClock
+from virtlab.grading.timing import REAL_PACE, Lockstep, OutOfReachError, Paced, Pacing, Timing
 from virtlab.grading.watchdog import Stall, Watchdog, WatchdogLimits
 from virtlab.hosts.simulated.driver.driver import SimulatedDriver
 from virtlab.hosts.simulated.recorder import Recorder
@@ -24,10 +27,10 @@ from virtlab.hosts.simulated.server import LibvirtServer
 from virtlab.libvirt_rpc import Call
 from virtlab.model.scenario import Scenario
 from virtlab.model.timeline import ProgramOutcome, Timeline
-from virtlab.model.units import NS_PER_S
 from virtlab.simulator.host import SimulatedHost
 from virtlab.subjects.build import INSIDE, BuildResult
 from virtlab.subjects.clock_library import clock_library, preload_environment
+from virtlab.subjects.clock_reach import why_start_is_out_of_reach
 from virtlab.subjects.clock_server import ClockServer
 from virtlab.subjects.launch import Process, ProcessExit, launch
 from virtlab.subjects.sandbox import Folder, Limits, Plan, Sandbox, make_work_directory
@@ -36,13 +39,9 @@ __all__ = ["RunRecord", "record_without_run", "run_program"]
 
 # How often the loop looks at a silent program, in real seconds.
 _LOOK_EVERY_S = 0.25
-# Virtual time between two signals at the end: enough for two looks at a flag.
-_GRACE_INTERVALS = 3
 # Where a program in bubblewrap sees what the lab gives it.
 _CLOCK_INSIDE = "/run/virtlab"
 _LIBRARY = "libvirtlab-clock.so"
-# Once the program was asked to stop there is nothing left to compute: real patience is short.
-_ENDING_LIMITS = WatchdogLimits(cpu_s=2.0, blocked_s=2.0, real_s=20.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +63,7 @@ def run_program(
     *,
     seed: int,
     watchdog: WatchdogLimits | None = None,
+    pacing: Pacing = REAL_PACE,
 ) -> RunRecord:
     """Run a built program on a scenario's simulated host; whatever it does, return a record.
 
@@ -74,21 +74,34 @@ def run_program(
         sandbox: the layers to run it in.
         seed: of the run.
         watchdog: what the program may use between two signs of life.
+        pacing: of a run on the paced clock, for a program that lockstep does not reach.
     """
-    if program.static:
-        outcome = ProgramOutcome("program_fault", "escaped_clock", STATIC_REASON, 0)
-        return record_without_run(scenario, seed, outcome)
-    folder = make_work_directory()  # the program runs as another user
-    try:
-        run = _Run(
-            scenario, program, program_root, sandbox, seed, folder, watchdog or WatchdogLimits()
-        )
+
+    def ran(out_of_reach: str | None) -> RunRecord:
+        folder = make_work_directory()  # the program runs as another user
         try:
-            return run.result()
+            run = _Run(
+                scenario,
+                program,
+                program_root,
+                sandbox,
+                seed,
+                folder,
+                watchdog or WatchdogLimits(),
+                pacing,
+                out_of_reach,
+            )
+            try:
+                return run.result()
+            finally:
+                run.close()
         finally:
-            run.close()
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+            shutil.rmtree(folder, ignore_errors=True)
+
+    try:
+        return ran(program.out_of_reach)
+    except OutOfReachError as found:
+        return ran(str(found))
 
 
 def record_without_run(scenario: Scenario, seed: int, outcome: ProgramOutcome) -> RunRecord:
@@ -110,6 +123,8 @@ class _Run:
         seed: int,
         folder: Path,
         limits: WatchdogLimits,
+        pacing: Pacing,
+        out_of_reach: str | None,
     ) -> None:
         self._began_s = time.monotonic()
         self._scenario = scenario
@@ -118,21 +133,14 @@ class _Run:
         self._recorder = Recorder(self._host, scenario, seed=seed)
         self._calls = 0
         self._stall: Stall | None = None
-        self._escaped = False
-        self._watchdog = Watchdog(limits)
+        self._out_of_reach: str | None = None  # why lockstep turned out not to do
         self._folder = folder
         for name in ("libvirt", "clock"):
             (folder / name).mkdir()
             (folder / name).chmod(0o755)
-        self._clock = ClockServer(
-            self._selector,
-            folder / "clock",
-            self._recorder.advance,
-            busy_sockets=lambda: self._server.sockets(),
-            on_end=self._on_end,
-            next_word=lambda: self._server.next_word_ns,
-            hang_ups=lambda: self._server.hang_ups,
-        )
+        self._timing = self._start_clock(limits, pacing, out_of_reach)
+        self._clock = self._timing.clock
+        self._watchdog = Watchdog(self._timing.limits)
         self._host.on_clock_step = self._clock.step_realtime
         self._recorder.advance(0)  # the loads of time 0 start with the program
         self._clock.set_end(scenario.duration_ns)
@@ -142,11 +150,29 @@ class _Run:
             SimulatedDriver(self._host, self._recorder),
             self._clock,
             on_call=self._on_call,
-            admit=self._admit,
+            admit=self._timing.admit,
         )
         self._ladder = EndLadder(self._signal, self._clock.allow_until)
         self._sandbox = sandbox
         self._process = self._launch(program, program_root, sandbox)
+
+    def _start_clock(
+        self, limits: WatchdogLimits, pacing: Pacing, out_of_reach: str | None
+    ) -> Timing:
+        if out_of_reach is not None:
+            paced = PacedRunClock(pacing.pace, self._recorder.advance, self._on_end)
+            return Paced(paced, pacing, out_of_reach, limits)
+        lockstep = ClockServer(
+            self._selector,
+            self._folder / "clock",
+            self._recorder.advance,
+            busy_sockets=lambda: self._server.sockets(),
+            on_end=self._on_end,
+            next_word=lambda: self._server.next_word_ns,
+            hang_ups=lambda: self._server.hang_ups,
+            on_leave=self._on_leave,
+        )
+        return Lockstep(lockstep, limits, self._leave_lockstep)
 
     def _launch(self, program: BuildResult, program_root: Path, sandbox: Sandbox) -> Process:
         libvirt, clock = self._folder / "libvirt", self._folder / "clock"
@@ -161,9 +187,8 @@ class _Run:
         # preloaded library sends the program's connection there.
         environment = preload_environment(
             seen / _LIBRARY,
-            clock_socket=seen / self._clock.socket_path.name,
-            clock_page=seen / self._clock.page_path.name,
             libvirt_dir=libvirt if sandbox.weaker else None,
+            **self._timing.files(seen),
         )
         folders = (
             Folder(root, INSIDE, writable=True),
@@ -190,16 +215,21 @@ class _Run:
         ended_ns = self._clock.now_ns
         if ended_ns < self._scenario.duration_ns:
             self._recorder.advance(self._scenario.duration_ns)
-        timeline = self._recorder.timeline(ProgramOutcome("ok", "completed", "", ended_ns))
+        timeline = self._recorder.timeline(
+            ProgramOutcome("ok", "completed", "", ended_ns),
+            clock=self._timing.kind,
+            pace=self._timing.pace,
+        )
         outcome = describe_outcome(
             Ended(
                 at_ns=min(ended_ns, self._scenario.duration_ns),
                 before_end=not self._ladder.begun,
                 exit=self._process.exit or ProcessExit(None, None),
                 stall=self._stall.what if self._stall else None,
-                escaped=self._escaped,
                 flooded=self._process.flooded,
                 asked=self._ladder.last_sent,
+                clock_notes=self._timing.notes,
+                host_hidden=self._sandbox.weaker and self._timing.kind == "paced",
                 ending_notes=self._ladder.notes(),
                 stderr=self._process.stderr.text(),
             ),
@@ -227,6 +257,8 @@ class _Run:
             wait_s = _LOOK_EVERY_S if pause_s is None else min(pause_s, _LOOK_EVERY_S)
             for key, mask in self._selector.select(wait_s):
                 key.data(mask)
+            if self._out_of_reach is not None:
+                raise OutOfReachError(self._out_of_reach)
             now_s = time.monotonic()
             if now_s >= next_look_s:
                 next_look_s = now_s + _LOOK_EVERY_S
@@ -238,34 +270,35 @@ class _Run:
             real_s=now_s,
             cpu_s=self._process.cpu_seconds(),
         )
-        if self._process.flooded or self._escaped:
+        self._timing.look(self._scenario.id, self._scenario.duration_ns)
+        if self._process.flooded:
             self._process.kill_all()
         elif stall is not None and self._ladder.begun:
             self._on_end()  # it does not come to its flag: the next, harder signal
-            self._watchdog = Watchdog(_ENDING_LIMITS)
+            self._watchdog = Watchdog(self._timing.ending_limits)
         elif stall is not None:
             self._stall = stall
             self._process.kill_all()
 
     def _on_end(self) -> None:
         if not self._ladder.begun:
-            self._watchdog = Watchdog(_ENDING_LIMITS)
-        self._ladder.step(
-            self._clock.now_ns, _GRACE_INTERVALS * self._scenario.interval_s * NS_PER_S
-        )
+            self._watchdog = Watchdog(self._timing.ending_limits)
+        self._ladder.step(self._clock.now_ns, self._timing.grace_ns(self._scenario.interval_s))
 
     def _signal(self, number: signal.Signals) -> None:
         if number == signal.SIGKILL:
             self._process.kill_all()
             return
-        for pid in sorted(self._clock.pids):
+        for pid in self._timing.targets(self._process):
             self._process.send_signal(number, pid)
 
-    def _admit(self, pid: int) -> str | None:
-        if self._clock.is_registered(pid):
-            return None
-        self._escaped = True
-        return "this process is not under the virtual clock; link the program dynamically"
+    def _on_leave(self, path: str, reach: int) -> None:
+        self._leave_lockstep(why_start_is_out_of_reach(path, reach))
+
+    def _leave_lockstep(self, reason: str) -> None:
+        # What a program leaves behind when it is told to stop does not make the run a wrong one.
+        if not self._ladder.begun:
+            self._out_of_reach = reason
 
     def _on_call(self, call: Call, error: str | None, time_ns: int) -> None:
         self._calls += 1

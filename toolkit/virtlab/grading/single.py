@@ -12,6 +12,7 @@ from virtlab.grading.marks import plain_run
 from virtlab.grading.preparation import Preparation
 from virtlab.grading.run import RunRecord, record_without_run, run_program
 from virtlab.grading.store import check_target, write_results
+from virtlab.grading.timing import REAL_PACE, Pacing, pace_option
 from virtlab.model.scenario import Scenario
 from virtlab.model.timeline import ProgramOutcome, Timeline
 from virtlab.model.verdict import RunVerdict
@@ -29,6 +30,7 @@ def run_single(
     out: Path | None = None,
     overwrite: bool = False,
     monitor_text: Callable[[Timeline], str],
+    pacing: Pacing = REAL_PACE,
 ) -> RunVerdict:
     """Run the program that a scenario asks for, and judge it criterion by criterion.
 
@@ -40,6 +42,7 @@ def run_single(
         out: folder for the timeline and the logs; nothing is written where None.
         overwrite: an older folder of ours may be replaced.
         monitor_text: renders the course's monitor lines.
+        pacing: of a run on the paced clock.
 
     Raises:
         SubmissionError: the program is not in the submission.
@@ -47,16 +50,19 @@ def run_single(
     """
     if out is not None:
         check_target(out, overwrite=overwrite)
-    record = _record(scenario, preparation, seed)
+    record = _record(scenario, preparation, seed, pacing)
+    replay = f"virtlab run {source} {preparation.name} --seed {seed}"
     verdict = plain_run(
         record.timeline,
         program=preparation.name,
-        replay=f"virtlab run {source} {preparation.name} --seed {seed}",
+        replay=replay + pace_option(record.timeline),
     )
     if out is not None:
         with write_results(out, overwrite=overwrite) as writer:
             writer.file("run-verdict.json", json.dumps(asdict(verdict), indent=2).encode() + b"\n")
-            writer.run_info({"virtlab": __version__, "sandbox": record.layers})
+            writer.run_info(
+                {"virtlab": __version__, "sandbox": record.layers, "clock": verdict.clock}
+            )
             writer.run(
                 record.timeline,
                 monitor=monitor_text(record.timeline),
@@ -66,13 +72,20 @@ def run_single(
     return verdict
 
 
-def _record(scenario: Scenario, preparation: Preparation, seed: int) -> RunRecord:
+def _record(scenario: Scenario, preparation: Preparation, seed: int, pacing: Pacing) -> RunRecord:
     """Run the program once it is built; one that cannot be built is a record too."""
     program = preparation.built(scenario.program, scenario.id)
     if program.ok:
         # Alone on the machine, as far as we know; gradings side by side are left to the kernel.
         with one_core():
-            return run_program(scenario, program, preparation.root, preparation.sandbox, seed=seed)
+            return run_program(
+                scenario,
+                program,
+                preparation.root,
+                preparation.sandbox,
+                seed=seed,
+                pacing=pacing,
+            )
     reason = f"{scenario.program} was not built: {program.first_error or 'see its log'}"
     outcome = ProgramOutcome("program_fault", "not_built", reason, 0)
     return record_without_run(scenario, seed, outcome)

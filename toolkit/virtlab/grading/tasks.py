@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from virtlab.grading.marks import BuildOutcome, mark_run, mark_without_run
 from virtlab.grading.run import RunRecord, record_without_run, run_program
 from virtlab.grading.store import ResultWriter
+from virtlab.grading.timing import Pacing, pace_option
 from virtlab.model.scenario import ProgramKind
 from virtlab.model.timeline import ProgramOutcome, Timeline
 from virtlab.model.verdict import RunVerdict
@@ -75,6 +76,7 @@ def run_test(
     name: str,
     writer: ResultWriter,
     monitor_text: MonitorText,
+    pacing: Pacing,
 ) -> TestDone:
     """Run one test with one seed, write its folder, and return its verdict."""
     replay = f"virtlab run {test.source} {name} --seed {seed}"
@@ -83,21 +85,27 @@ def run_test(
         lacking = ProgramOutcome("program_fault", kind, outcome.reason, 0)
         verdict = mark_without_run(test, seed, lacking, program=name, replay=replay)
         return TestDone(verdict, (), 0.0)
-    record = _record(test, built.program, built, seed)
+    record = _record(test, built.program, built, seed, pacing)
     writer.run(
         record.timeline,
         monitor=monitor_text(record.timeline),
         stdout=record.stdout,
         stderr=record.stderr,
     )
-    verdict = mark_run(test, record.timeline, program=name, replay=replay)
+    verdict = mark_run(
+        test, record.timeline, program=name, replay=replay + pace_option(record.timeline)
+    )
     return TestDone(verdict, record.layers, record.real_s)
 
 
-def _record(test: RubricTest, program: BuildResult, built: Built, seed: int) -> RunRecord:
+def _record(
+    test: RubricTest, program: BuildResult, built: Built, seed: int, pacing: Pacing
+) -> RunRecord:
     """Run a test; a failure of the lab's own is an outcome too, and takes no other run along."""
     try:
-        return run_program(test.scenario, program, built.root, built.sandbox, seed=seed)
+        return run_program(
+            test.scenario, program, built.root, built.sandbox, seed=seed, pacing=pacing
+        )
     except Exception as error:
         _log.exception("the run of %s with seed %d was lost", test.scenario.id, seed)
         reason = f"the lab failed: {type(error).__name__}: {error}"

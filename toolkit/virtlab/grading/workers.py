@@ -1,17 +1,20 @@
 """Functions run side by side in processes, or one after the other in this one.
 
-Ctrl-C reaches the main process alone: workers finish what they run, so that nothing is half done.
+Workers finish what they run when they are interrupted, long runs excepted (`interrupts`).
 """
 
 from __future__ import annotations
 
 import multiprocessing
+import os
 import signal
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
 from typing import Any, ParamSpec, Protocol, TypeVar
+
+from virtlab.grading.interrupts import note_interrupts
 
 __all__ = ["Workers", "open_workers"]
 
@@ -28,6 +31,9 @@ class Workers(Protocol):
     def finished(self, futures: list[Future[T]]) -> Iterator[Future[T]]:
         """Yield futures as they finish."""
 
+    def interrupt(self) -> None:
+        """Tell them that the user has interrupted: what is not begun is not begun any more."""
+
 
 @contextmanager
 def open_workers(jobs: int) -> Iterator[Workers]:
@@ -36,7 +42,7 @@ def open_workers(jobs: int) -> Iterator[Workers]:
         yield _InTurn()
         return
     context = multiprocessing.get_context("fork")
-    pool = ProcessPoolExecutor(jobs, mp_context=context, initializer=_ignore_interrupts)
+    pool = ProcessPoolExecutor(jobs, mp_context=context, initializer=note_interrupts)
     try:
         yield _SideBySide(pool)
     finally:
@@ -63,6 +69,9 @@ class _InTurn:
                 wanted.remove(future)
                 yield future
 
+    def interrupt(self) -> None:
+        self._waiting.clear()
+
 
 class _SideBySide:
     """Runs functions in worker processes."""
@@ -76,6 +85,8 @@ class _SideBySide:
     def finished(self, futures: list[Future[T]]) -> Iterator[Future[T]]:
         return as_completed(futures)
 
-
-def _ignore_interrupts() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    def interrupt(self) -> None:
+        # A terminal has told them already; whoever signals this process alone has not.
+        for worker in multiprocessing.active_children():
+            if worker.pid is not None:
+                os.kill(worker.pid, signal.SIGINT)

@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 __all__ = [
     "CallRecord",
+    "ClockKind",
     "EventRecord",
     "GuestTrack",
     "MemoryCall",
@@ -25,6 +26,8 @@ __all__ = [
 ]
 
 RunStatus = Literal["ok", "program_fault", "timeout", "lab_fault"]
+# What moved time: the waits of the program, or real time at a pace. Runs of the second kind differ.
+ClockKind = Literal["lockstep", "paced"]
 Actor = Literal["program", "scenario"]
 
 
@@ -110,7 +113,7 @@ class CallRecord:
 class ProgramOutcome:
     """How the program itself fared, apart from what it achieved.
 
-    Kinds: completed, crashed, exited, hung, silent, flooded, ignored_sigint, escaped_clock,
+    Kinds: completed, crashed, exited, hung, silent, flooded, ignored_sigint,
     not_built, not_found, lab_error.
     """
 
@@ -149,6 +152,8 @@ class Timeline:
     calls: tuple[CallRecord, ...]
     calls_total: int  # `calls` keeps a bounded number, this counts all
     outcome: ProgramOutcome
+    clock: ClockKind = "lockstep"
+    pace: float = 1.0  # virtual seconds in a real one, on the paced clock
 
     def guest(self, name: str) -> GuestTrack:
         """Return the track of a guest by its name."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from virtlab.model.timeline import RunStatus
+from virtlab.model.timeline import ClockKind, RunStatus
 
 __all__ = ["CriterionResult", "CriterionStatus", "PointLine", "RunVerdict", "Verdict"]
 
@@ -59,6 +59,7 @@ class RunVerdict:
     points: float
     points_max: float
     replay: str  # the command that runs exactly this again
+    clock: ClockKind = "lockstep"
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,3 +78,4 @@ class Verdict:
     borderline: tuple[str, ...]  # what a small change might tip, in words
     general: tuple[PointLine, ...]  # builds, and items given by hand
     runs: tuple[RunVerdict, ...]
+    clock: ClockKind = "lockstep"  # "paced" where any of the runs is

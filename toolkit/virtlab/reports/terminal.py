@@ -74,7 +74,8 @@ def run_text(
     """Return the verdict of one run, criterion by criterion, as text."""
     page = _Page(width, colour, ascii_only)
     page.line(f"[bold]{_plain(run.scenario)}[/]: {_plain(run.title)}")
-    page.line(f"{_plain(run.program)}, seed {run.seed}")
+    clock = ", paced clock" if run.clock == "paced" else ""
+    page.line(f"{_plain(run.program)}, seed {run.seed}{clock}")
     page.gap()
     for result in run.criteria:
         status = {"passed": "met", "failed": "lost", "not_run": "not run"}[result.status]
@@ -149,6 +150,8 @@ def _run_row(page: _Page, run: RunVerdict) -> tuple[str, str, str, str]:
     narrow = any(result.borderline for result in run.criteria)
     if narrow and not lost:
         word += f" {page.mark('narrow')} narrowly"
+    if run.clock == "paced":
+        word += ", on the paced clock"
     return _plain(run.scenario), _points(run.points), _points(run.points_max), word
 
 
@@ -239,6 +242,8 @@ def _closing(verdict: Verdict) -> Iterator[str]:
     if len(verdict.seeds) > 1:
         listed = _ranges(verdict.seeds)
         yield f"The lowest of the seeds {listed} counts; shown is seed {verdict.seed}."
+    if verdict.clock == "paced":
+        yield "Tests on the paced clock are not the same each time; the others are."
     if verdict.partial:
         yield "Not everything was run, so this is not the whole mark."
 

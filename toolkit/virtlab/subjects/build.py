@@ -15,6 +15,7 @@ from pathlib import Path
 from time import monotonic
 
 from virtlab.model.scenario import ProgramKind
+from virtlab.subjects.clock_reach import why_out_of_reach
 from virtlab.subjects.elf import machine_here, read_elf
 from virtlab.subjects.launch import Process, run_to_end
 from virtlab.subjects.layout import (
@@ -60,7 +61,7 @@ class BuildResult:
     first_error: str | None = None
     log: str = ""
     notes: tuple[str, ...] = ()
-    static: bool = False  # no library can be preloaded: it escapes the virtual clock
+    out_of_reach: str | None = None  # why the lockstep clock does not reach it
     timed_out: bool = False
     duration_s: float = 0.0
 
@@ -137,7 +138,6 @@ def _build(
             timed_out=timed_out,
             duration_s=duration_s,
         )
-    header = read_elf(program)
     return BuildResult(
         ok=True,
         source=source,
@@ -145,7 +145,7 @@ def _build(
         program=program,
         log=log,
         notes=tuple(notes),
-        static=header is not None and not header.dynamic,
+        out_of_reach=why_out_of_reach(program),
         duration_s=duration_s,
     )
 
@@ -257,10 +257,9 @@ def _ready_made(source: ProgramSource, program: Path) -> BuildResult:
     if checked is None:
         return BuildResult(False, source, first_error=problem, notes=source.notes)
     program.chmod(0o755)
-    header = read_elf(program)
     notes = (*source.notes, "there is no source; the program is run as it was handed in")
-    static = header is not None and not header.dynamic
-    return BuildResult(True, source, (name,), program, notes=notes, static=static)
+    out_of_reach = why_out_of_reach(program)
+    return BuildResult(True, source, (name,), program, notes=notes, out_of_reach=out_of_reach)
 
 
 def _programs_in(folder: Path) -> Sequence[str]:

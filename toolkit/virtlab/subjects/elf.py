@@ -1,14 +1,17 @@
-"""What the first bytes of a program tell: its machine, and whether a library can be preloaded.
+"""What the head of a program tells: its machine, its loader, and whether Go built it.
 
-Source: elf(5); the numbers of machines are in /usr/include/elf.h.
+Source: elf(5); the numbers of machines are in /usr/include/elf.h. Go's linker leaves a note whose
+owner is "Go" (its `cmd/link/internal/ld/elf.go`), with and without C in the program.
 """
 
 from __future__ import annotations
 
 import platform
 import struct
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 __all__ = ["ElfHeader", "machine_here", "read_elf"]
 
@@ -37,8 +40,10 @@ _HERE = {
     "riscv64": "RISC-V",
     "loongarch64": "LoongArch",
 }
-_PT_INTERP = 3
+_PT_INTERP, _PT_NOTE = 3, 4
 _ENTRIES_MAX = 1_000
+_SEGMENT_BYTES_MAX = 65_536  # of a loader's name or of notes; real ones have hundreds
+_GO_OWNER = b"Go\0\0"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +52,13 @@ class ElfHeader:
 
     machine: str  # such as "x86-64"
     kind: str  # "object", "program", "program or library", "core"
-    dynamic: bool  # names a dynamic loader, so that a library can be preloaded
+    loader: str | None  # the path of its dynamic loader; a static program has none
+    go: bool  # linked by Go's tools
+
+    @property
+    def dynamic(self) -> bool:
+        """Tell whether it names a dynamic loader, so that a library can be preloaded."""
+        return self.loader is not None
 
     @property
     def runs(self) -> bool:
@@ -75,14 +86,33 @@ def read_elf(path: Path) -> ElfHeader | None:
             size, count = struct.unpack_from(order + "HH", header, 54 if wide else 42)
             stream.seek(start[0])
             table = stream.read(size * min(count, _ENTRIES_MAX))
+            segments = [
+                _segment(table, at, order, wide=wide)
+                for at in range(0, len(table) - size + 1, max(size, 1))
+            ]
+            loader = next(_contents(stream, segments, _PT_INTERP), None)
+            notes = b"".join(_contents(stream, segments, _PT_NOTE))
     except (OSError, struct.error, OverflowError, ValueError):
         return None
-    types = {
-        struct.unpack_from(order + "I", table, at)[0]
-        for at in range(0, len(table) - 3, max(size, 1))
-    }
     return ElfHeader(
         machine=_MACHINES.get(machine, f"machine {machine}"),
         kind=_TYPES.get(kind, f"type {kind}"),
-        dynamic=_PT_INTERP in types,
+        loader=None if loader is None else loader.rstrip(b"\0").decode(errors="replace"),
+        go=_GO_OWNER in notes,
     )
+
+
+def _segment(table: bytes, at: int, order: str, *, wide: bool) -> tuple[int, int, int]:
+    """Return (type, place in the file, bytes there) of an entry of the program header table."""
+    kind, *words = struct.unpack_from(order + ("IIQQQQ" if wide else "IIIII"), table, at)
+    return (kind, words[1], words[4]) if wide else (kind, words[0], words[3])
+
+
+def _contents(
+    stream: BinaryIO, segments: Iterable[tuple[int, int, int]], wanted: int
+) -> Iterator[bytes]:
+    """Yield what the segments of one type hold."""
+    for kind, place, size in segments:
+        if kind == wanted:
+            stream.seek(place)
+            yield stream.read(min(size, _SEGMENT_BYTES_MAX))

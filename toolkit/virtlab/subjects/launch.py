@@ -109,6 +109,11 @@ class Process:
             pid = children[0]
         return pid
 
+    def program_pids(self) -> frozenset[int]:
+        """Return the program's own processes: itself and what descends from it."""
+        pid = self.program_pid()
+        return frozenset() if pid is None else frozenset(tree_of(pid))
+
     def cpu_seconds(self) -> float:
         """Return the processor time that the run has used, in steps of 10 ms; it never falls."""
         if self.exit is None:

@@ -23,9 +23,9 @@ from virtlab.model.scenario import Scenario
 from virtlab.model.units import NS_PER_S
 from virtlab.simulator.host import SimulatedHost
 
-__all__ = ["PacedClock", "PacedHost", "run_beside", "stop_signals"]
+__all__ = ["LONGEST_TURN_S", "PacedClock", "PacedHost", "run_beside", "stop_signals"]
 
-_TURN_S = 0.05  # longest time between two moves of the host
+LONGEST_TURN_S = 0.05  # longest time between two moves of the host
 
 # A client often calls again at once. Waking the loop takes longer than answering, so it stays awake
 # for about as long as a round trip takes: that of virDomainGetInfo fell from 82 to 45 us.
@@ -103,7 +103,7 @@ class PacedHost:
         awake_until_ns = 0
         while not self._stopping:
             awake = monotonic_ns() < awake_until_ns
-            ready = select(0 if awake else _TURN_S)
+            ready = select(0 if awake else LONGEST_TURN_S)
             for key, mask in ready:
                 key.data(mask)
             if ready:

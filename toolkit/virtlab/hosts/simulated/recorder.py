@@ -16,6 +16,7 @@ from virtlab.model.scenario import CriterionSpec, PinVcpu, Scenario, SetMemory
 from virtlab.model.timeline import (
     Actor,
     CallRecord,
+    ClockKind,
     EventRecord,
     GuestTrack,
     MemoryCall,
@@ -130,7 +131,9 @@ class Recorder:
         else:
             self._last_calls.append((time_ns, call, error))
 
-    def timeline(self, outcome: ProgramOutcome) -> Timeline:
+    def timeline(
+        self, outcome: ProgramOutcome, *, clock: ClockKind = "lockstep", pace: float = 1.0
+    ) -> Timeline:
         """Return everything that was recorded so far, as one value."""
         scenario = self._scenario
         return Timeline(
@@ -156,6 +159,8 @@ class Recorder:
             calls=tuple(map(_call_record, (*self._first_calls, *self._last_calls))),
             calls_total=self._calls_total,
             outcome=outcome,
+            clock=clock,
+            pace=pace,
         )
 
     def _sample(self, now_ns: int) -> None:

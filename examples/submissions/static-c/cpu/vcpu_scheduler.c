@@ -1,4 +1,4 @@
-/* Pins through virsh, and is linked statically: no library of the lab can stand between. */
+/* Pins through virsh, and is linked statically: it runs on the paced clock. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
