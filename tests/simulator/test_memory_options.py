@@ -122,6 +122,18 @@ def test_a_balloon_that_gives_on_oom_shows_whole_batches_and_kills_nothing() -> 
     assert "oom_kill" not in {record.kind for record in records}
 
 
+def test_a_consumer_that_the_balloon_gives_to_stops_at_its_size() -> None:
+    simulated, records = one_guest(grow(16, 600, then_release=False), deflate_on_oom=True)
+
+    simulated.advance(seconds(60))
+
+    done = next(record for record in records if record.kind == "load_done")
+    assert done.time_ns / 1e9 == pytest.approx(600 / 16)
+    assert figures(simulated).consumer_kib == mib(600)
+    # 64 of the kernel, 88 of processes, the cache's rest of 20 and 4 free are the others.
+    assert figures(simulated).actual_kib / 1024 == pytest.approx(600 + 176, abs=1)
+
+
 def test_with_deflate_on_oom_available_counts_what_the_balloon_holds() -> None:
     simulated, _ = one_guest(deflate_on_oom=True)
     before = figures(simulated)

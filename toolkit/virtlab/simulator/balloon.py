@@ -58,6 +58,11 @@ class Balloon:
         self._from_kib = 0.0  # where its present move began
         self._retry_ns = 0
 
+    @property
+    def goal_kib(self) -> int:
+        """Return the size at which its present move ends, if nothing else ends it."""
+        return self.max_kib if self.giving else self.target_kib
+
     def boot(self, kib: int) -> int:
         """Come up with the guest, at a size or its maximum; return which."""
         self.target_kib = min(kib, self.max_kib)

@@ -269,11 +269,10 @@ class GuestMemory:
         balloon.giving = flow is None and self._can_give(grow)
         if balloon.giving:
             # The driver gives back what the allocation asks for, a batch at a time.
-            left_kib = balloon.max_kib - sizes.actual.kib
-            return Flow(actual=grow, consumer=grow, ends=((left_kib, grow),))
-        if flow is None:
+            flow = Flow(actual=grow, consumer=grow)
+        elif flow is None:
             return self._flow(now_ns) if self._reclaim(now_ns, grow) else Flow()
-        if flow.swap > 0.0 and not self._swapping:
+        elif flow.swap > 0.0 and not self._swapping:
             self._swapping = True
             self._tell(now_ns, "guest_swap", "the guest began to swap")
         if flow.actual:
@@ -283,7 +282,7 @@ class GuestMemory:
     def _goals(self, flow: Flow) -> Iterator[End]:
         """Yield when the balloon and the consumer get where they are bound for."""
         if flow.actual:
-            yield abs(self._balloon.target_kib - self._sizes.actual.kib), abs(flow.actual)
+            yield abs(self._balloon.goal_kib - self._sizes.actual.kib), abs(flow.actual)
         left_kib = self._load.left_kib(self._sizes.consumer.kib)
         if left_kib is not None:
             yield left_kib, flow.consumer
@@ -295,9 +294,8 @@ class GuestMemory:
 
     def _snap(self, now_ns: int) -> None:
         """Take what was reached to the letter, as the event came up to a nanosecond late."""
-        sizes, balloon = self._sizes, self._balloon
-        most_kib = balloon.max_kib if self.spec.deflate_on_oom else balloon.target_kib
-        snap(sizes, balloon.target_kib, most_kib)
+        sizes = self._sizes
+        snap(sizes, self._balloon.goal_kib)
         left_kib = self._load.left_kib(sizes.consumer.kib)
         if left_kib is not None and left_kib <= 1.0:
             until_kib = self._load.reach(now_ns)

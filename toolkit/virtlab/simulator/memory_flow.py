@@ -92,19 +92,13 @@ def let_resident_follow(sizes: MemorySizes) -> list[End]:
     return ends
 
 
-def snap(sizes: MemorySizes, least_kib: int, most_kib: int) -> None:
-    """Take what was reached to the letter, as its event came up to a nanosecond late.
-
-    Args:
-        sizes: as written down, with the rates that have led here.
-        least_kib: where a balloon that takes has to stop.
-        most_kib: where a balloon that gives has to stop.
-    """
+def snap(sizes: MemorySizes, actual_goal_kib: int) -> None:
+    """Take what was reached to the letter, as its event came up to a nanosecond late."""
     actual, cache = sizes.actual, sizes.cache
     if actual.rate > 0.0:
-        actual.kib = min(actual.kib, float(most_kib))
+        actual.kib = min(actual.kib, float(actual_goal_kib))
     elif actual.rate < 0.0:
-        actual.kib = max(actual.kib, float(least_kib))
+        actual.kib = max(actual.kib, float(actual_goal_kib))
     if cache.rate < 0.0:
         cache.kib = max(cache.kib, float(CACHE_REST_KIB))
     elif cache.rate > 0.0:

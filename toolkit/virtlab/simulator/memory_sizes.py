@@ -88,8 +88,8 @@ class MemorySizes:
         room_kib = actual_kib - spec.kernel_kib - spec.processes_kib - FREE_MIN_KIB
         self.cache = Line(float(max(min(spec.cache_kib, room_kib), 0)))
         self.consumer = Line(0.0)
-        self.rss = Line(self.held_kib())
         self.swap.reset()
+        self.rss = Line(self.held_kib())
         self._touched_kib = 0.0
 
     def span_ns(self, now_ns: int) -> int:
