@@ -49,6 +49,55 @@ def test_a_fault_for_ever_does_not_end_with_one_for_a_time() -> None:
     assert (figures.actual_kib, figures.target_kib) == (mib(512), mib(400))
 
 
+def held_kib(simulated: SimulatedHost, name: str, until_s: float) -> int:
+    """Ask a guest for 400 MiB; return what it is a while later."""
+    one = simulated.guests[name]
+    one.set_memory(mib(400))
+    simulated.advance(seconds(until_s))
+    return one.memory.figures(simulated.now_ns).actual_kib
+
+
+def test_a_fault_stays_with_a_guest_that_gets_another_name_or_description() -> None:
+    simulated = host([guest("g0"), guest("g1")], [stuck(1, 10)])
+    records = followed(simulated)
+    simulated.advance(seconds(2))
+    one = simulated.guests["g0"]
+    one.destroy()
+    simulated.rename(one, "other")
+    one.start()
+    renamed_kib = held_kib(simulated, "other", 4)
+    one.destroy()
+    one.redefine(one.spec)
+    one.start()
+    redefined_kib = held_kib(simulated, "other", 6)
+
+    simulated.advance(seconds(20))
+    after = one.memory.figures(simulated.now_ns)
+
+    assert (renamed_kib, redefined_kib, after.actual_kib) == (mib(512), mib(512), mib(400))
+    assert [(r.guest, r.kind) for r in records if "fault" in r.kind] == [
+        ("g0", "fault"),
+        ("other", "fault_end"),
+    ]
+
+
+def test_another_guest_of_a_name_does_not_inherit_its_fault() -> None:
+    simulated = host([guest("g0"), guest("g1")], [stuck(1, 10), stuck(3, 2)])
+    simulated.advance(seconds(2))
+    first = simulated.guests["g0"]
+    first.destroy()
+    simulated.rename(first, "first")
+    second = simulated.guests["g1"]
+    second.destroy()
+    simulated.rename(second, "g0")
+    second.start()
+
+    simulated.advance(seconds(4))
+
+    assert held_kib(simulated, "g0", 4.5) == mib(512)
+    assert held_kib(simulated, "g0", 6) == mib(400)
+
+
 def test_a_stuck_balloon_is_no_help_on_oom() -> None:
     simulated = host([guest("g0", deflate_on_oom=True)], [stuck(0, None)])
     records = followed(simulated)

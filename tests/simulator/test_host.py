@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from statistics import fmean, pstdev
 
 import pytest
@@ -191,6 +192,22 @@ def test_the_scenario_happens_at_its_times() -> None:
     ]
     assert simulated.pcpu_busy_ns() == [seconds(1), 0, 0, seconds(1)]
     assert simulated.guests["g0"].state == GuestState.CRASHED
+
+
+def test_events_leave_vcpus_alone_that_a_client_took_away() -> None:
+    events = [
+        PinVcpu(seconds(1), "g0", 1, (0,)),
+        StartWorkload(seconds(1), "g0", Duty(1.0, ms(1)), vcpus=(0, 1)),
+    ]
+    simulated = host([guest("g0", vcpus=2, affinity=(None, None))], events)
+    one = simulated.guests["g0"]
+    one.destroy()
+    one.redefine(replace(one.spec, vcpus=1, affinity=(None,)))
+    one.start()
+
+    simulated.advance(seconds(2))
+
+    assert [vcpu.run_ns() for vcpu in one.vcpus] == [seconds(1)]
 
 
 def test_a_trace_is_followed_point_by_point() -> None:

@@ -8,6 +8,7 @@ libvirtd is away and the calendar clock jumps (whoever serves the host is told).
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
@@ -36,13 +37,19 @@ _ENDS: Final[dict[GuestFaultKind, str]] = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class _Lasting:
+    fault: GuestFault
+    end: EventHandle | None  # None: never
+
+
 class Faults:
     """The faults of one host, those that last and how they end."""
 
     def __init__(self, host: SimulatedHost) -> None:
         """Take the host on which things break."""
         self._host = host
-        self._ends: dict[tuple[str, GuestFaultKind], EventHandle | None] = {}
+        self._lasting: dict[tuple[SimulatedGuest, GuestFaultKind], _Lasting] = {}
         self._outage: EventHandle | None = None
 
     def happen(self, fault: GuestFault | HostFault, now_ns: int) -> None:
@@ -56,20 +63,27 @@ class Faults:
         else:
             self._outage_begins(fault.for_ns, now_ns)
 
+    def renew(self, guest: SimulatedGuest) -> None:
+        """Let a guest that has another description be as broken as before."""
+        for (broken, kind), lasting in self._lasting.items():
+            if broken is guest and kind != "blocked":  # a lock goes with the process
+                self._set(guest, lasting.fault, self._host.now_ns, on=True)
+
     def _guest(self, guest: SimulatedGuest, fault: GuestFault, now_ns: int) -> None:
-        key = (guest.name, fault.kind)
-        lasting = key in self._ends
-        end = self._ends.get(key)
-        if lasting and end is None:
+        key = (guest, fault.kind)
+        lasting = self._lasting.get(key)
+        end = None if lasting is None else lasting.end
+        if lasting is not None and end is None:
             return  # it lasts for ever already
         if fault.for_ns is None:
             self._host.queue.cancel(end)
-            self._ends[key] = None
+            end = None
         elif end is None or now_ns + fault.for_ns > end.time_ns:
             self._host.queue.cancel(end)
-            self._ends[key] = self._host.queue.schedule(
+            end = self._host.queue.schedule(
                 now_ns + fault.for_ns, Priority.SCENARIO, partial(self._guest_ends, guest, fault)
             )
+        self._lasting[key] = _Lasting(fault, end)
         self._set(guest, fault, now_ns, on=True)
         detail = _BEGINS[fault.kind]
         if fault.fields:
@@ -77,7 +91,7 @@ class Faults:
         self._tell(now_ns, "fault", guest.name, fault.kind, detail)
 
     def _guest_ends(self, guest: SimulatedGuest, fault: GuestFault, now_ns: int) -> None:
-        del self._ends[guest.name, fault.kind]
+        del self._lasting[guest, fault.kind]
         self._set(guest, fault, now_ns, on=False)
         self._tell(now_ns, "fault_end", guest.name, fault.kind, _ENDS[fault.kind])
 
@@ -89,7 +103,7 @@ class Faults:
         elif fault.kind == "statistics-missing":
             guest.memory.report.hide(fault.fields if on else None)
         elif on:
-            end = self._ends[guest.name, "blocked"]
+            end = self._lasting[guest, "blocked"].end
             guest.block(None if end is None else end.time_ns)
         else:
             guest.unblock()

@@ -129,6 +129,7 @@ class SimulatedGuest:
         assert self.id < 0
         self.spec = spec
         self._equip(spec)
+        self._host.faults.renew(self)
 
     def renew(self) -> None:
         """Become another guest of the same name, as the scenario declared it, shut off.
@@ -146,7 +147,7 @@ class SimulatedGuest:
         self.spec = replace(self.spec, name=name)
         for vcpu in self.all_vcpus:
             vcpu.name = name
-        self.memory = self._memory_of(self.spec)
+        self.memory.spec = self.spec
 
     def _equip(self, spec: GuestSpec) -> None:
         """Provide the vCPUs and the memory that a description asks for."""

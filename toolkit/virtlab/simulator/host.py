@@ -88,7 +88,7 @@ class SimulatedHost:
         self.scheduler.on_batch_done = self._batch_done
         self.host_memory = HostMemory(self.spec, self.queue, self.emit)
         self.blocked: dict[bytes, SimulatedGuest] = {}  # those whose lock is held, by uuid
-        self._faults = Faults(self)
+        self.faults = Faults(self)
         self._last_id = 0
         self._last_vcpu = 0
         self._seed = seed
@@ -214,7 +214,7 @@ class SimulatedHost:
         if not isinstance(event, PinVcpu):
             self.changes += 1
         if isinstance(event, GuestFault | HostFault):
-            self._faults.happen(event, now_ns)
+            self.faults.happen(event, now_ns)
             return
         if isinstance(event, DefineGuest):
             self._define_anew(event.guest, now_ns)
@@ -224,7 +224,8 @@ class SimulatedHost:
             return  # a client undefined it, or gave it another name
         running = guest.id >= 0
         if isinstance(event, PinVcpu):
-            guest.pin(event.vcpu, frozenset(event.pcpus))
+            if event.vcpu < len(guest.vcpus):  # a client may have taken it away
+                guest.pin(event.vcpu, frozenset(event.pcpus))
         elif isinstance(event, StartGuest):
             if not running:
                 guest.start()
@@ -265,8 +266,8 @@ class SimulatedHost:
 
     def _start_load(self, guest: SimulatedGuest, event: StartWorkload, now_ns: int) -> None:
         load = event.workload
-        indices = range(len(guest.vcpus)) if event.vcpus is None else event.vcpus
-        vcpus = [guest.vcpus[index] for index in indices]
+        # A client may have taken some of its vCPUs away.
+        vcpus = [v for v in guest.vcpus if event.vcpus is None or v.index in event.vcpus]
         if isinstance(load, Duty):
             for vcpu in vcpus:
                 self.scheduler.set_load(vcpu, load.duty)
