@@ -115,8 +115,7 @@ class SimulatedGuest:
     def reboot(self) -> None:
         """Restart its system: loads end, the domain and its id stay."""
         self._host.stop_loads(self, "all")
-        self.memory.power_off(self._host.now_ns)
-        self.memory.boot(self._host.now_ns)
+        self.memory.reboot(self._host.now_ns)
 
     def reset(self) -> None:
         """Restart its machine without asking its system."""

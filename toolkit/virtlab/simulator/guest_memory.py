@@ -107,6 +107,18 @@ class GuestMemory:
         self._host.leave(self)
         self.report.power_off()
 
+    def reboot(self, now_ns: int) -> None:
+        """Start anew in the same QEMU, which keeps the balloon's target and the report's period.
+
+        Source: QEMU hw/virtio/virtio-balloon.c; a reset clears neither.
+        """
+        target_kib, period_s = self._balloon.target_kib, self.report.period_s
+        self.power_off(now_ns)
+        self.boot(now_ns)
+        self.set_target(now_ns, target_kib)
+        if period_s:
+            self.set_stats_period(now_ns, period_s)
+
     # What the host's administrator and programs ask for.
 
     def set_target(self, now_ns: int, kib: int) -> None:
@@ -191,7 +203,7 @@ class GuestMemory:
     @property
     def restless(self) -> bool:
         """Tell whether what can be seen may change by itself, as time goes by."""
-        return self._moves or self.report.renews
+        return self._moves or self.report.period_s > 0
 
     def stamp(self, now_ns: int) -> object:
         """Return a value that is the same as long as `statistics` and `info_kib` are."""

@@ -110,9 +110,9 @@ class MemoryReport:
         return shown
 
     @property
-    def renews(self) -> bool:
-        """Tell whether a period is set."""
-        return self._period_ns > 0
+    def period_s(self) -> int:
+        """Return the period that is set; 0 where there is none."""
+        return self._period_ns // NS_PER_S
 
     def stamp(self, now_ns: int) -> object:
         """Return a value that is the same as long as the report and what is shown of it are."""

@@ -8,7 +8,7 @@ program that is slow to leave changes nothing any more.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from virtlab.libvirt_rpc.call import Call
@@ -115,6 +115,14 @@ class Recorder:
         if now_ns <= self._end_ns and (guest, 0) in self._masks:
             self._memory_calls.append(MemoryCall(now_ns, guest, target_kib, "program"))
 
+    def started(self, guest: str, masks: Sequence[frozenset[int]]) -> None:
+        """Note the affinities with which a guest started, where they are others than before."""
+        now_ns = self._host.now_ns
+        for vcpu, mask in enumerate(masks):
+            if now_ns <= self._end_ns and self._masks.get((guest, vcpu), mask) != mask:
+                self._masks[guest, vcpu] = mask
+                self._add_pin(now_ns, guest, vcpu, mask, True, "scenario")
+
     def event(self, record: EventRecord) -> None:
         """Note something that happened to the host or to a guest."""
         known = record.guest is None or (record.guest, 0) in self._masks
@@ -203,6 +211,7 @@ class _GuestColumns:
 
     def __init__(self, guest: SimulatedGuest) -> None:
         self._guest = guest
+        self._spec = guest.spec  # as declared: a client may rename the guest, or describe it anew
         self.name = guest.name
         self.start_masks = tuple(tuple(sorted(vcpu.mask)) for vcpu in guest.vcpus)
         self._running: list[bool] = []
@@ -231,7 +240,7 @@ class _GuestColumns:
             rows.append((vcpu.run_ns(), vcpu.delay_ns(), vcpu.pcpu if running else -1, vcpu.loaded))
 
     def track(self) -> GuestTrack:
-        spec = self._guest.spec
+        spec = self._spec
         actual, target, unused, consumer, rss = _columns(self._memory, 5)
         return GuestTrack(
             name=spec.name,

@@ -52,6 +52,9 @@ class Observer(Protocol):
     def memory_set(self, guest: str, target_kib: int) -> None:
         """Note a balloon target that was set."""
 
+    def started(self, guest: str, masks: Sequence[frozenset[int]]) -> None:
+        """Note the affinities with which a guest started."""
+
 
 class SilentObserver:
     """An observer that keeps nothing."""
@@ -60,6 +63,9 @@ class SilentObserver:
         """Do nothing."""
 
     def memory_set(self, guest: str, target_kib: int) -> None:
+        """Do nothing."""
+
+    def started(self, guest: str, masks: Sequence[frozenset[int]]) -> None:
         """Do nothing."""
 
 
@@ -209,6 +215,8 @@ class DriverState:
         if not config.persistent:
             self.forget(guest)
             return
+        for number, mask in enumerate(config.masks[: len(guest.vcpus)]):
+            guest.pin(number, mask)  # what was set live ends with the run
         self.apply(guest)
 
     def apply(self, guest: SimulatedGuest) -> None:
@@ -230,6 +238,7 @@ class DriverState:
         for number in sorted(config.bound):
             if number < len(guest.vcpus):
                 guest.pin(number, config.masks[number])
+        self.observer.started(guest.name, [vcpu.mask for vcpu in guest.vcpus])
         if config.memory_kib != guest.spec.memory_kib:
             guest.set_memory(config.memory_kib)
         if config.stats_period_s:
