@@ -10,10 +10,21 @@ import pytest
 from virtlab.hosts.simulated.recorder import Recorder
 from virtlab.libvirt_rpc import Call, DomainHandle
 from virtlab.libvirt_rpc.procedures import BY_NAME
-from virtlab.model.scenario import PinVcpu, SetMemory, StartWorkload
+from virtlab.model.scenario import (
+    Event,
+    LoseGuest,
+    PinVcpu,
+    Scenario,
+    SetMemory,
+    StartGuest,
+    StartWorkload,
+    StopGuest,
+    StopWorkload,
+)
 from virtlab.model.timeline import ProgramOutcome
 from virtlab.model.units import mib, ms, seconds
-from virtlab.model.workload import Duty
+from virtlab.model.workload import Duty, MemoryGrowth
+from virtlab.simulator import scheduler
 from virtlab.simulator.host import SimulatedHost
 
 DONE = ProgramOutcome("ok", "completed", "ended with the test", seconds(5), exit_code=0)
@@ -129,3 +140,64 @@ def test_equal_runs_give_equal_bytes_whatever_the_steps(described: Any) -> None:
 
     assert json.loads(coarse.timeline(DONE).to_json())["seed"] == 7
     assert coarse.timeline(DONE).to_json() == fine.timeline(DONE).to_json()
+
+
+@pytest.fixture
+def large(build: Any) -> Scenario:
+    """Return 320 guests of which some come, go, compute, take memory or have to give it."""
+    guests = [
+        build.guest(f"g{n}", affinity=((n % 32,) if n % 3 else None,), running=n % 7 != 0)
+        for n in range(320)
+    ]
+    some = [guest.name for guest in guests if guest.running]
+    events: list[Event] = [StartWorkload(0, name, Duty(0.3, ms(0.5))) for name in some[::2]]
+    events += [StartGuest(seconds(1.5), guest.name) for guest in guests[::14]]
+    events += [StartWorkload(seconds(1), n, MemoryGrowth(mib(40), None)) for n in some[::20]]
+    events += [SetMemory(seconds(2), name, mib(700)) for name in some[::15]]
+    events += [SetMemory(seconds(2), name, mib(300)) for name in some[1::15]]
+    events += [StopWorkload(seconds(3.2), name, "all") for name in some[::4]]
+    events += [StopGuest(seconds(2.2), name) for name in some[3::30]]
+    events += [LoseGuest(seconds(4), name) for name in some[5::40]]
+    events.sort(key=lambda event: event.time_ns)
+    return build.scenario(
+        *guests, events=tuple(events), pcpus=32, memory_kib=mib(400_000), duration_s=6
+    )
+
+
+def test_a_large_host_is_recorded_the_same_without_numpy(
+    large: Scenario, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("numpy")
+    with_numpy, in_columns = _recorded(large)
+    monkeypatch.setattr(scheduler, "numpy_or_none", lambda: None)
+    without, one_by_one = _recorded(large)
+
+    assert with_numpy == without
+    assert (in_columns, one_by_one) == (True, False)
+
+
+def test_what_rests_is_recorded_as_if_it_were_looked_at_each_second(large: Scenario) -> None:
+    host = SimulatedHost(large)
+    recorder = Recorder(host, large)
+    seen: dict[str, list[tuple[bool, int, int]]] = {name: [] for name in host.guests}
+
+    for second in range(7):
+        recorder.advance(seconds(second))
+        for guest in host.guests.values():
+            figures = guest.memory.figures(host.now_ns)
+            runs = guest.id >= 0
+            values = (figures.actual_kib, figures.rss_kib) if runs else (0, 0)
+            seen[guest.name].append((runs, *values))
+
+    for track in recorder.timeline(DONE).guests:
+        assert (
+            list(zip(track.running, track.actual_kib, track.rss_kib, strict=True))
+            == seen[track.name]
+        )
+
+
+def _recorded(described: Scenario) -> tuple[str, bool]:
+    host = SimulatedHost(described)
+    recorder = Recorder(host, described)
+    recorder.advance(described.duration_ns)
+    return recorder.timeline(DONE).to_json(), host.scheduler.columns is not None

@@ -176,6 +176,7 @@ class VcpuColumns:
     # Views of the columns, for one value at a time.
     run_rate: memoryview
     wait_rate: memoryview
+    duty: memoryview
     demand: memoryview
     run_ns: memoryview
     delay_ns: memoryview
@@ -189,7 +190,7 @@ class VcpuColumns:
     drawn: memoryview
 
 
-_FLOATS = ("run_rate", "wait_rate", "demand")
+_FLOATS = ("run_rate", "wait_rate", "duty", "demand")
 _INTEGERS = (
     *("run_ns", "delay_ns", "since_ns", "seated_run_ns", "before_run_ns", "before_delay_ns"),
     *("powered", "pcpu", "table", "drawn"),
@@ -225,6 +226,7 @@ class ColumnVcpu(SimulatedVcpu):
 
     run_rate = _in_column("run_rate")
     wait_rate = _in_column("wait_rate")
+    duty = _in_column("duty")
     demand = _in_column("demand")
     pcpu = _in_column("pcpu")
     powered = _in_column("powered")

@@ -72,7 +72,7 @@ class GuestMemory:
         self._busy = busy
         self._powered = False
         self._swapping = False
-        self._changes = 0  # grows with each change of what can be seen
+        self.changes = 0  # grows with each change of what can be seen
         self._next: EventHandle | None = None
         self._sizes = MemorySizes(spec)
         self._balloon = Balloon(host.balloon, spec.max_memory_kib, batches=host.balloon_batches)
@@ -87,7 +87,7 @@ class GuestMemory:
     def boot(self, now_ns: int) -> None:
         """Start with the size, processes and cache that the scenario gives the guest."""
         self._powered = True
-        self._changes += 1
+        self.changes += 1
         self._sizes.boot(now_ns, self._balloon.boot(self.spec.memory_kib))
         self._swapping = False
         self._load.end()
@@ -205,9 +205,14 @@ class GuestMemory:
         """Tell whether what can be seen may change by itself, as time goes by."""
         return self._moves or self.report.period_s > 0
 
+    @property
+    def rests(self) -> bool:
+        """Tell whether all sizes stay as they are until `changes` grows."""
+        return self._sizes.rest
+
     def stamp(self, now_ns: int) -> object:
         """Return a value that is the same as long as `statistics` and `info_kib` are."""
-        return (self._changes, now_ns if self._moves else 0, self.report.stamp(now_ns))
+        return (self.changes, now_ns if self._moves else 0, self.report.stamp(now_ns))
 
     def info_kib(self, now_ns: int) -> int:
         """Return the size that virDomainGetInfo shows, which follows the balloon's events."""
@@ -241,7 +246,7 @@ class GuestMemory:
     def _settle(self, now_ns: int) -> None:
         """Write down where the lines have led, before their rates change."""
         self._host.moves(self)
-        self._changes += 1
+        self.changes += 1
         if self._sizes.span_ns(now_ns):
             self.report.settle(now_ns)
             self._sizes.settle(now_ns)

@@ -96,6 +96,12 @@ class MemorySizes:
         """Return how long ago the sizes were written down."""
         return now_ns - self._since_ns
 
+    @property
+    def rest(self) -> bool:
+        """Tell whether none of them moves."""
+        rates = (self.actual.rate, self.cache.rate, self.consumer.rate, self.rss.rate)
+        return not (any(rates) or self.swap.rate)
+
     def settle(self, now_ns: int) -> None:
         """Write down where the lines have led, before their rates change."""
         span_ns = self.span_ns(now_ns)

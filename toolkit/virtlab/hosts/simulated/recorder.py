@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from virtlab.hosts.simulated.samples import GuestSamples, Rows
 from virtlab.libvirt_rpc.call import Call
 from virtlab.model.scenario import CriterionSpec, PinVcpu, Scenario, SetMemory
 from virtlab.model.timeline import (
@@ -18,15 +19,13 @@ from virtlab.model.timeline import (
     CallRecord,
     ClockKind,
     EventRecord,
-    GuestTrack,
     MemoryCall,
     PinCall,
     ProgramOutcome,
     Timeline,
-    VcpuTrack,
 )
 from virtlab.model.units import NS_PER_S
-from virtlab.simulator.host import SimulatedGuest, SimulatedHost
+from virtlab.simulator.host import SimulatedHost
 
 __all__ = ["TIMELINE_VERSION", "Recorder"]
 
@@ -62,9 +61,9 @@ class Recorder:
         self._scenario = scenario
         self._seed = scenario.seed if seed is None else seed
         self._end_ns = scenario.duration_ns
-        self._guests = [_GuestColumns(guest) for guest in host.declared.values()]
+        self._guests = GuestSamples(host)
         self._times_ns: list[int] = []
-        self._busy_ns: list[list[int]] = [[] for _ in range(scenario.host.pcpus)]
+        self._busy_ns = Rows("q", scenario.host.pcpus)
         self._free_kib: list[int] = []
         self._swap_kib: list[int] = []
         self._pins: list[PinCall] = []
@@ -74,11 +73,7 @@ class Recorder:
         self._first_calls_max = first_calls
         self._last_calls: deque[_RawCall] = deque(maxlen=last_calls)
         self._calls_total = 0
-        self._masks = {
-            (guest.name, number): frozenset(mask)
-            for guest in self._guests
-            for number, mask in enumerate(guest.start_masks)
-        }
+        self._masks = {(name, n): mask for name, n, mask in self._guests.start_masks()}
         self._next_sample_ns = 0
         # What the scenario's administrator does is known beforehand, in time order.
         self._acts = deque(
@@ -157,10 +152,10 @@ class Recorder:
             pcpus=scenario.host.pcpus,
             host_memory_kib=scenario.host.memory_kib,
             times_ns=tuple(self._times_ns),
-            pcpu_busy_ns=tuple(tuple(series) for series in self._busy_ns),
+            pcpu_busy_ns=tuple(self._busy_ns.series()),
             host_free_kib=tuple(self._free_kib),
             host_swap_kib=tuple(self._swap_kib),
-            guests=tuple(guest.track() for guest in self._guests),
+            guests=tuple(self._guests.tracks()),
             pins=tuple(self._pins),
             memory_calls=tuple(self._memory_calls),
             events=tuple(self._events),
@@ -173,13 +168,11 @@ class Recorder:
 
     def _sample(self, now_ns: int) -> None:
         self._times_ns.append(now_ns)
-        for series, busy_ns in zip(self._busy_ns, self._host.pcpu_busy_ns(), strict=True):
-            series.append(busy_ns)
+        self._busy_ns.add(self._host.pcpu_busy_ns())
         memory = self._host.memory()
         self._free_kib.append(memory.free_kib)
         self._swap_kib.append(memory.swap_used_kib)
-        for guest in self._guests:
-            guest.sample(now_ns)
+        self._guests.add(now_ns)
         next_ns = now_ns + NS_PER_S
         self._next_sample_ns = next_ns if next_ns <= self._end_ns else _NEVER
 
@@ -206,62 +199,7 @@ class Recorder:
         self._pins.append(PinCall(now_ns, guest, vcpu, tuple(sorted(pcpus)), effective, by))
 
 
-class _GuestColumns:
-    """The growing columns of one guest."""
-
-    def __init__(self, guest: SimulatedGuest) -> None:
-        self._guest = guest
-        self._spec = guest.spec  # as declared: a client may rename the guest, or describe it anew
-        self.name = guest.name
-        self.start_masks = tuple(tuple(sorted(vcpu.mask)) for vcpu in guest.vcpus)
-        self._running: list[bool] = []
-        self._memory: list[tuple[int, int, int, int, int]] = []
-        self._vcpus: list[list[tuple[int, int, int, bool]]] = [[] for _ in guest.vcpus]
-
-    def sample(self, now_ns: int) -> None:
-        guest = self._guest
-        running = guest.id >= 0
-        self._running.append(running)
-        if running:
-            figures = guest.memory.figures(now_ns)
-            self._memory.append(
-                (
-                    figures.actual_kib,
-                    figures.target_kib,
-                    figures.unused_kib,
-                    figures.consumer_kib,
-                    figures.rss_kib,
-                )
-            )
-        else:
-            self._memory.append((0, 0, 0, 0, 0))
-        vcpus = guest.all_vcpus[: len(self._vcpus)]  # a client may have changed their number
-        for rows, vcpu in zip(self._vcpus, vcpus, strict=True):
-            rows.append((vcpu.run_ns(), vcpu.delay_ns(), vcpu.pcpu if running else -1, vcpu.loaded))
-
-    def track(self) -> GuestTrack:
-        spec = self._spec
-        actual, target, unused, consumer, rss = _columns(self._memory, 5)
-        return GuestTrack(
-            name=spec.name,
-            memory_kib=spec.memory_kib,
-            max_memory_kib=spec.max_memory_kib,
-            vcpus=tuple(VcpuTrack(*_columns(rows, 4)) for rows in self._vcpus),
-            start_masks=self.start_masks,
-            running=tuple(self._running),
-            actual_kib=actual,
-            target_kib=target,
-            unused_kib=unused,
-            consumer_kib=consumer,
-            rss_kib=rss,
-        )
-
-
 _RawCall = tuple[int, Call, str | None]
-
-
-def _columns(rows: list[Any], width: int) -> list[Any]:
-    return list(zip(*rows, strict=True)) if rows else [()] * width
 
 
 def _criterion(spec: CriterionSpec) -> Mapping[str, Any]:
