@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -191,6 +192,32 @@ def test_ctrl_c_keeps_what_is_done_and_says_that_it_is_partial(jobs: str, tmp_pa
     verdict = json.loads((tmp_path / "out" / "reference-python" / "verdict.json").read_text())
     assert verdict["partial"]
     assert not list(tmp_path.glob("out/.*"))
+
+
+def test_sanitisers_are_told_of_and_cost_nothing(virtlab: Run, tmp_path: Path) -> None:
+    submission = tmp_path / "careless"
+    shutil.copytree(REFERENCE / "cpu", submission)
+    source = submission / "vcpu_scheduler.c"
+    text = source.read_text().replace(
+        "if (argc != 2 ||", "if (argc + 0x7fffffff == 9 || argc != 2 ||"
+    )
+    assert text != source.read_text()
+    source.write_text(text)
+    options = ["--only", "vcpu_scheduler", "--sanitize", "--json"]
+
+    graded = [virtlab("grade", submission, *options, "--jobs", jobs) for jobs in ("1", "2")]
+    judged = virtlab("judge", "virtlab-results/careless", "--json")
+
+    first, second = (json.loads(done.stdout)["verdicts"] for done in graded)
+    assert first == second == json.loads(judged.stdout)["verdicts"]
+    assert {run["points"] - run["points_max"] for run in first[0]["runs"]} == {0}
+    findings = [run["sanitiser"]["findings"] for run in first[0]["runs"]]
+    assert {finding["kind"].partition(":")[0] for one in findings for finding in one} == {
+        "signed integer overflow"
+    }
+    assert all(len(one) == 1 for one in findings)
+    log = tmp_path / "virtlab-results/careless/runs/cpu-6-idle-seed-1/sanitiser.log"
+    assert "runtime error: signed integer overflow" in log.read_text()
 
 
 @pytest.mark.parametrize(

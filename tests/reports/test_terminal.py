@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 from marked_runs import submission
 
+from virtlab.model.finding import Finding, SanitiserReport
 from virtlab.reports.terminal import run_text, verdict_text
 
 
@@ -63,6 +64,33 @@ def test_an_incomplete_mark_says_so() -> None:
     text = verdict_text(replace(submission(), partial=True))
 
     assert "Not everything was run, so this is not the whole mark." in text
+
+
+def test_what_sanitisers_found_is_told_once_with_the_tests_that_showed_it() -> None:
+    finding = Finding("double-free", "main.c:9", "it frees a block a second time")
+    found, clean = SanitiserReport(None, (finding,)), SanitiserReport(None)
+    lacking = SanitiserReport("it cannot be built so")
+    first, second, third, fourth, *rest = submission().runs
+    runs = (
+        replace(first, sanitiser=found),
+        replace(second, sanitiser=found),
+        replace(third, sanitiser=clean),
+        replace(fourth, sanitiser=lacking),
+        *rest,
+    )
+
+    text = verdict_text(replace(submission(), runs=runs), width=200)
+
+    heading = "What the sanitisers found (costs no points)"
+    assert text.count("main.c:9: double-free") == 1
+    assert [" ".join(line.split()) for line in text.partition(heading)[2].splitlines()[1:6]] == [
+        "! main.c:9: double-free",
+        "means it frees a block a second time",
+        f"in {first.scenario}, {second.scenario}",
+        f"– not run, as it cannot be built so: {fourth.scenario}",
+        f"✓ nothing in {third.scenario}",
+    ]
+    assert heading not in verdict_text(submission(), width=200)
 
 
 def test_a_run_on_the_paced_clock_is_marked_wherever_it_is_told() -> None:

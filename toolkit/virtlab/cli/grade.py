@@ -44,6 +44,14 @@ Pace = Annotated[
         "ones and Go. Their own sleeps stay real.",
     ),
 ]
+Sanitise = Annotated[
+    bool,
+    typer.Option(
+        "--sanitize",
+        help="Run C programs once more, built with AddressSanitizer and UBSan; what they find "
+        "is told and costs no points.",
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 Overwrite = Annotated[
     bool, typer.Option("--overwrite", help="Replace older results of virtlab in --out.")
@@ -86,6 +94,7 @@ def grade(
     ] = None,
     overwrite: Overwrite = False,
     pace: Pace = 1.0,
+    sanitise: Sanitise = False,
     as_json: Json = False,
 ) -> None:
     """Grade submissions by a rubric, and explain every point.
@@ -120,6 +129,7 @@ def grade(
                     monitor_text=monitor_text,
                     on_step=on_step,
                     pacing=Pacing(pace, PaceLine()),
+                    sanitise=sanitise,
                 )
             )
         if not as_json:
@@ -147,6 +157,7 @@ def run(
     ] = None,
     overwrite: Overwrite = False,
     pace: Pace = 1.0,
+    sanitise: Sanitise = False,
     as_json: Json = False,
 ) -> None:
     """Run one program on one scenario, and judge each criterion.
@@ -183,6 +194,7 @@ def run(
             overwrite=overwrite,
             monitor_text=monitor_text,
             pacing=Pacing(pace, on_pace),
+            sanitise=sanitise,
         )
     if as_json:
         print(json.dumps({"version": 1, **asdict(verdict)}, indent=2, ensure_ascii=False))

@@ -79,6 +79,7 @@ def grade_submission(
     monitor_text: MonitorText,
     on_step: Callable[[Step], None] = lambda _step: None,
     pacing: Pacing = REAL_PACE,
+    sanitise: bool = False,
 ) -> GradedSubmission:
     """Grade one submission and write its result folder.
 
@@ -93,6 +94,7 @@ def grade_submission(
         monitor_text: renders the course's monitor lines of a run.
         on_step: told of each build and run that finished.
         pacing: of runs on the paced clock.
+        sanitise: run each test of a C program once more, built with sanitisers.
 
     Raises:
         SubmissionError: there is nothing in it that could be graded.
@@ -119,6 +121,7 @@ def grade_submission(
             monitor_text,
             on_step,
             pacing,
+            sanitise,
         )
         interrupted = False
         try:
@@ -152,6 +155,7 @@ class _Grading:
     monitor_text: MonitorText
     on_step: Callable[[Step], None]
     pacing: Pacing
+    sanitise: bool
     builds: dict[str, BuildOutcome] = field(default_factory=dict)
     _build_s: dict[str, float] = field(default_factory=dict)
     _done: dict[tuple[int, int], TestDone] = field(default_factory=dict)  # by (seed, test)
@@ -165,7 +169,14 @@ class _Grading:
         self._steps_total = len(wanted) + len(tests) * len(self.seeds)
         sandbox = find_sandbox()
         building = {
-            self.workers.submit(build_in_copy, self.path, kind, self.work / kind, sandbox): kind
+            self.workers.submit(
+                build_in_copy,
+                self.path,
+                kind,
+                self.work / kind,
+                sandbox,
+                sanitise=self.sanitise,
+            ): kind
             for kind in wanted
             if kind in found
         }

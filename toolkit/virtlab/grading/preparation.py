@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
-from typing import get_args
+from typing import TYPE_CHECKING, get_args
 
 from virtlab.errors import SubmissionError
 from virtlab.model.scenario import ProgramKind
@@ -22,6 +22,9 @@ from virtlab.subjects.build import BuildResult, build
 from virtlab.subjects.layout import ProgramSource, find_programs
 from virtlab.subjects.sandbox import Sandbox, find_sandbox, make_work_directory
 from virtlab.subjects.unpack import open_submission
+
+if TYPE_CHECKING:
+    from virtlab.grading.sanitised import Sanitised
 
 __all__ = ["Preparation", "copy_place", "likely_kind"]
 
@@ -103,6 +106,12 @@ class Preparation:
                 fix=f"name it {kind}.c, or put it into a folder with a Makefile.",
             )
         return self._begun[kind].result()
+
+    def sanitised(self, kind: ProgramKind) -> Sanitised:
+        """Return the program built once more, with sanitisers."""
+        from virtlab.grading.sanitised import build_sanitised  # loads what runs programs
+
+        return build_sanitised(self._path, kind, self._work / "sanitised", self.sandbox)
 
     def _begin(self, kind: ProgramKind, found: Mapping[ProgramKind, ProgramSource]) -> None:
         if kind in found:

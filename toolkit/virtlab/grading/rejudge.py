@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from virtlab.errors import InputError
@@ -52,15 +53,15 @@ def _of_seed(
     recorded = {
         run.timeline.scenario: run.timeline for run in results.runs if run.timeline.seed == seed
     }
+    sanitiser = {(run.scenario, run.seed): run.sanitiser for run in results.verdict.runs}
     verdicts = []
     for test in rubric.tests:
         replay = f"virtlab run {test.source} {name} --seed {seed}"
         build = builds.get(test.scenario.program)
         timeline = recorded.get(test.scenario.id)
         if timeline is not None:
-            verdicts.append(
-                mark_run(test, timeline, program=name, replay=replay + pace_option(timeline))
-            )
+            verdict = mark_run(test, timeline, program=name, replay=replay + pace_option(timeline))
+            verdicts.append(replace(verdict, sanitiser=sanitiser.get((test.scenario.id, seed))))
         elif build is not None and not build.ok:
             kind = "not_found" if "was not found" in build.reason else "not_built"
             outcome = ProgramOutcome("program_fault", kind, build.reason, 0)

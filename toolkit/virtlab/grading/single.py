@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from virtlab import __version__
@@ -31,6 +31,7 @@ def run_single(
     overwrite: bool = False,
     monitor_text: Callable[[Timeline], str],
     pacing: Pacing = REAL_PACE,
+    sanitise: bool = False,
 ) -> RunVerdict:
     """Run the program that a scenario asks for, and judge it criterion by criterion.
 
@@ -43,6 +44,7 @@ def run_single(
         overwrite: an older folder of ours may be replaced.
         monitor_text: renders the course's monitor lines.
         pacing: of a run on the paced clock.
+        sanitise: run a C program once more, built with sanitisers.
 
     Raises:
         SubmissionError: the program is not in the submission.
@@ -57,6 +59,11 @@ def run_single(
         program=preparation.name,
         replay=replay + pace_option(record.timeline),
     )
+    said = b""
+    if sanitise and preparation.built(scenario.program, scenario.id).ok:
+        with one_core():
+            report, said = preparation.sanitised(scenario.program).listen(scenario, seed, record)
+        verdict = replace(verdict, sanitiser=report)
     if out is not None:
         with write_results(out, overwrite=overwrite) as writer:
             writer.file("run-verdict.json", json.dumps(asdict(verdict), indent=2).encode() + b"\n")
@@ -69,6 +76,7 @@ def run_single(
                 stdout=record.stdout,
                 stderr=record.stderr,
             )
+            writer.sanitiser_log(record.timeline, said)
     return verdict
 
 

@@ -3,7 +3,7 @@
 verdict.json   what the program got and why: the same bytes for the same runs
 run.json       what differs between two runs: versions, wall times, machine
 build/PROGRAM.log
-runs/SCENARIO-seed-N/{timeline.json, monitor.txt, stdout.log, stderr.log}
+runs/SCENARIO-seed-N/{timeline.json, monitor.txt, stdout.log, stderr.log, sanitiser.log}
 """
 
 from __future__ import annotations
@@ -147,11 +147,16 @@ class ResultWriter:
 
     def run(self, timeline: Timeline, *, monitor: str, stdout: bytes, stderr: bytes) -> None:
         """Write the folder of one run."""
-        folder = f"runs/{timeline.scenario}-seed-{timeline.seed}"
+        folder = _run_folder(timeline)
         self._write(f"{folder}/timeline.json", timeline.to_json().encode())
         self._write(f"{folder}/monitor.txt", monitor.encode())
         self._write(f"{folder}/stdout.log", stdout)
         self._write(f"{folder}/stderr.log", stderr)
+
+    def sanitiser_log(self, timeline: Timeline, said: bytes) -> None:
+        """Write what the sanitised run beside a run printed, where there was one."""
+        if said:
+            self._write(f"{_run_folder(timeline)}/sanitiser.log", said)
 
     def file(self, name: str, content: bytes) -> None:
         """Write another file, such as a report."""
@@ -162,6 +167,10 @@ class ResultWriter:
             target = self._folder / name
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(content)
+
+
+def _run_folder(timeline: Timeline) -> str:
+    return f"runs/{timeline.scenario}-seed-{timeline.seed}"
 
 
 @contextlib.contextmanager

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from virtlab.grading.marks import BuildOutcome, mark_run, mark_without_run
 from virtlab.grading.run import RunRecord, record_without_run, run_program
+from virtlab.grading.sanitised import Sanitised, build_sanitised
 from virtlab.grading.store import ResultWriter
 from virtlab.grading.timing import Pacing, pace_option
 from virtlab.model.scenario import ProgramKind
@@ -44,6 +45,7 @@ class Built:
     program: BuildResult | None
     root: Path  # our own copy of the submission
     sandbox: Sandbox
+    sanitised: Sanitised | None = None  # where the user has asked for it
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,10 +57,17 @@ class TestDone:
     real_s: float
 
 
-def build_in_copy(path: Path, kind: ProgramKind, root: Path, sandbox: Sandbox) -> Built:
+def build_in_copy(
+    path: Path, kind: ProgramKind, root: Path, sandbox: Sandbox, *, sanitise: bool = False
+) -> Built:
     """Build one program of a submission in a copy of its own, so that two builds never meet."""
     open_submission(path, root)
-    return Built(build(find_programs(root, kind=kind)[kind], root, sandbox), root, sandbox)
+    program = build(find_programs(root, kind=kind)[kind], root, sandbox)
+    sanitised = None
+    if sanitise and program.ok:
+        work = root.with_name(f"{root.name}-sanitised")
+        sanitised = build_sanitised(path, kind, work, sandbox)
+    return Built(program, root, sandbox, sanitised)
 
 
 def build_outcome(kind: ProgramKind, result: BuildResult) -> BuildOutcome:
@@ -92,10 +101,14 @@ def run_test(
         stdout=record.stdout,
         stderr=record.stderr,
     )
+    report = None
+    if built.sanitised is not None:
+        report, said = built.sanitised.listen(test.scenario, seed, record)
+        writer.sanitiser_log(record.timeline, said)
     verdict = mark_run(
         test, record.timeline, program=name, replay=replay + pace_option(record.timeline)
     )
-    return TestDone(verdict, record.layers, record.real_s)
+    return TestDone(replace(verdict, sanitiser=report), record.layers, record.real_s)
 
 
 def _record(

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from virtlab.model.finding import SanitiserReport
 from virtlab.model.timeline import ClockKind, RunStatus
 
 __all__ = ["CriterionResult", "CriterionStatus", "PointLine", "RunVerdict", "Verdict"]
@@ -60,6 +61,7 @@ class RunVerdict:
     points_max: float
     replay: str  # the command that runs exactly this again
     clock: ClockKind = "lockstep"
+    sanitiser: SanitiserReport | None = None  # None: nobody asked
 
 
 @dataclass(frozen=True, slots=True)

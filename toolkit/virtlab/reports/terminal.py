@@ -10,6 +10,7 @@ import io
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from virtlab.model.finding import Finding
 from virtlab.model.verdict import CriterionResult, PointLine, RunVerdict, Verdict
 
 if TYPE_CHECKING:  # rich is slow to import, and only a page needs it
@@ -57,6 +58,7 @@ def verdict_text(
     for alike in _alike(lost):
         page.gap()
         _lost_run(page, alike[0], alike[1:])
+    _sanitisers(page, verdict.runs)
     if verdict.borderline:
         page.gap()
         page.heading("Narrow")
@@ -87,6 +89,7 @@ def run_text(
             facts.append(("hint", result.hint))
         page.add(_facts(facts))
     _ending(page, run)
+    _sanitisers(page, [run])
     if run.lines:
         page.gap()
         page.line(f"[bold]{_points(run.points)} of {_points(run.points_max)} points[/]")
@@ -231,6 +234,36 @@ def _any_lost(verdict: Verdict) -> bool:
     return any(_is_lost(line) for line in verdict.general) or any(
         _lost_lines(run) for run in verdict.runs
     )
+
+
+# --- what sanitisers found
+
+
+def _sanitisers(page: _Page, runs: Sequence[RunVerdict]) -> None:
+    """Tell what sanitised runs found: each mistake once, with the tests in which it showed."""
+    seen: dict[Finding, list[str]] = {}
+    lacking: dict[str, list[str]] = {}
+    clean = []
+    for run in runs:
+        if run.sanitiser is None:
+            continue
+        if run.sanitiser.lacking is not None:
+            lacking.setdefault(run.sanitiser.lacking, []).append(run.scenario)
+        elif not run.sanitiser.findings:
+            clean.append(run.scenario)
+        for finding in run.sanitiser.findings:
+            seen.setdefault(finding, []).append(run.scenario)
+    if not (seen or lacking or clean):
+        return
+    page.gap()
+    page.heading("What the sanitisers found (costs no points)")
+    for finding, tests in seen.items():
+        page.line(f"{page.mark('narrow')} [bold]{_plain(finding.where)}[/]: {_plain(finding.kind)}")
+        page.add(_facts([("means", finding.meaning), ("in", ", ".join(tests))]))
+    for reason, tests in lacking.items():
+        page.add(_marked(page.mark("not run"), f"not run, as {reason}: {', '.join(tests)}"))
+    if clean:
+        page.add(_marked(page.mark("met"), f"nothing in {', '.join(clean)}"))
 
 
 # --- the end

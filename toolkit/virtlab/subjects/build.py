@@ -25,11 +25,12 @@ from virtlab.subjects.layout import (
     ProgramSource,
     is_program,
 )
-from virtlab.subjects.sandbox import Folder, Limits, Plan, Sandbox, check_reachable
+from virtlab.subjects.sandbox import ENVIRONMENT, Folder, Limits, Plan, Sandbox, check_reachable
 
 __all__ = ["INSIDE", "BuildResult", "build", "build_all", "first_error"]
 
 INSIDE = "/submission"  # where a program sees the root of what was handed in
+_COMPILERS_INSIDE = "/run/virtlab-compilers"
 _PYTHON = "/usr/bin/python3"  # the one that the distribution's libvirt module is for
 _BUILT_SUFFIXES = frozenset({".o", ".lo", ".a", ".so", ".d", ".gch"})
 _LIMITS = Limits(
@@ -71,7 +72,12 @@ class BuildResult:
 
 
 def build(
-    source: ProgramSource, root: Path, sandbox: Sandbox, *, timeout_s: float = 60.0
+    source: ProgramSource,
+    root: Path,
+    sandbox: Sandbox,
+    *,
+    timeout_s: float = 60.0,
+    compilers: Path | None = None,
 ) -> BuildResult:
     """Build one program of a submission.
 
@@ -80,12 +86,13 @@ def build(
         root: our own copy of the submission, from `open_submission`.
         sandbox: the layers to use.
         timeout_s: real time after which the build is ended.
+        compilers: a folder of programs that stand in for the machine's compilers.
 
     Raises:
         EnvironmentLackError: the folder is out of reach for the sandbox's user, or nothing starts.
     """
     check_reachable(root, sandbox)
-    return _build(source, root, sandbox, timeout_s, _remove_built(source))
+    return _build(source, root, sandbox, timeout_s, _remove_built(source), compilers)
 
 
 def build_all(
@@ -109,7 +116,12 @@ def build_all(
 
 
 def _build(
-    source: ProgramSource, root: Path, sandbox: Sandbox, timeout_s: float, cleaned: Sequence[str]
+    source: ProgramSource,
+    root: Path,
+    sandbox: Sandbox,
+    timeout_s: float,
+    cleaned: Sequence[str],
+    compilers: Path | None = None,
 ) -> BuildResult:
     sandbox.hand_over(root)
     if source.program is not None:
@@ -119,7 +131,7 @@ def _build(
     before = {source.folder / name for name in _programs_in(source.folder)}
     started = monotonic()
     try:
-        process, timed_out = run_to_end(_plan(source, root, sandbox), sandbox, timeout_s)
+        process, timed_out = run_to_end(_plan(source, root, sandbox, compilers), sandbox, timeout_s)
     finally:
         sandbox.take_back(root)
     duration_s = monotonic() - started
@@ -158,16 +170,21 @@ def first_error(log: str) -> str | None:
     return None
 
 
-def _plan(source: ProgramSource, root: Path, sandbox: Sandbox) -> Plan:
+def _plan(source: ProgramSource, root: Path, sandbox: Sandbox, compilers: Path | None) -> Plan:
     if source.way == "make":
         argv = ["make", *(["-f", source.makefile] if source.makefile else [])]
     else:
         argv = _compiler(source)
+    folders = [Folder(root, INSIDE, writable=True)]
+    env = {"LC_ALL": "C"}  # messages are searched for English words
+    if compilers is not None:
+        folders.append(Folder(compilers, _COMPILERS_INSIDE))
+        env["PATH"] = f"{sandbox.inside(compilers, folders)}:{ENVIRONMENT['PATH']}"
     return Plan(
         argv=tuple(argv),
         cwd=source.folder,
-        folders=(Folder(root, INSIDE, writable=True),),
-        env={"LC_ALL": "C"},  # messages are searched for English words
+        folders=tuple(folders),
+        env=env,
         limits=_LIMITS,
     )
 

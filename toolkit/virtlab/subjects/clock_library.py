@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from virtlab.errors import EnvironmentLackError
+from virtlab.subjects.sanitise import RECOVERING_OPTIONS
 
 __all__ = ["cache_directory", "clock_library", "preload_environment"]
 
@@ -28,7 +29,8 @@ COMPILERS = ("cc", "gcc", "clang")
 BUILD_TIMEOUT_S = 120
 # A sanitised program refuses to start behind any preloaded library unless it is told not to mind;
 # leaks at its end are no fault here, and looking for them needs ptrace, which the sandbox denies.
-_SANITISER = "verify_asan_link_order=0:detect_leaks=0"
+# Where the lab has built the program so that it can go on after a finding, it does.
+_SANITISER = f"verify_asan_link_order=0:detect_leaks=0:{RECOVERING_OPTIONS}"
 
 
 def cache_directory(environment: Mapping[str, str] = os.environ) -> Path:
