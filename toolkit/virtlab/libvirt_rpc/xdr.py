@@ -62,10 +62,17 @@ class LimitError(ValueError):
     """A value that is longer than the protocol allows, so that it cannot be sent."""
 
 
-class Encoded(bytes):
-    """An item, or a whole list, that is in its wire form already; arrays pass it through."""
+class Encoded:
+    """An item, or a whole list, that is in its wire form already; arrays pass it through.
 
-    __slots__ = ()
+    It holds plain bytes and is none itself: a subclass of bytes is copied wherever it goes.
+    """
+
+    __slots__ = ("data",)
+
+    def __init__(self, data: bytes) -> None:
+        """Take the wire form."""
+        self.data = data
 
 
 class XdrType(ABC):
@@ -284,9 +291,9 @@ class Array(XdrType):
         limit, pack = self.limit, _U32.pack
         encode_items = _items_encoder(self.item)
 
-        def encode(value: Sequence[Any]) -> bytes:
-            if value.__class__ is Encoded:
-                return value
+        def encode(value: Sequence[Any] | Encoded) -> bytes:
+            if isinstance(value, Encoded):
+                return value.data
             count = len(value)
             if count > limit:
                 raise LimitError(f"{count} items where at most {limit} are allowed")
@@ -385,7 +392,7 @@ def _items_encoder(item: XdrType) -> Encoder:
         return lambda values: struct.pack(f">{len(values)}{letter}", *values)
     encode_item = item.encoder()
     return lambda values: b"".join(
-        [value if value.__class__ is Encoded else encode_item(value) for value in values]
+        [value.data if isinstance(value, Encoded) else encode_item(value) for value in values]
     )
 
 

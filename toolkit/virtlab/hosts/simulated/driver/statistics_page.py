@@ -70,16 +70,16 @@ class StatisticsPage:
                 continue
             record, layout = self._describe(guest)
             first, last = self._spans[number]
-            if layout is not self._layouts[number] or len(record) != last - first:
+            if layout is not self._layouts[number] or len(record.data) != last - first:
                 self._build()
                 break
-            self._bytes[first:last] = record
+            self._bytes[first:last] = record.data
             self._stamps[number] = stamp
         if changes != self._changes:
             self._changes = changes
             self._restless = [n for n in everything if self.guests[n].memory.restless]
         self._fill(now_ns)
-        return Encoded(self._bytes)
+        return Encoded(bytes(self._bytes))
 
     def _build(self) -> None:
         np = self._columns.np
@@ -87,11 +87,11 @@ class StatisticsPage:
         at = _COUNT.size
         for guest in self.guests:
             record, layout = self._describe(guest)
-            records.append(record)
+            records.append(record.data)
             self._layouts.append(layout)
-            self._spans.append((at, at + len(record)))
+            self._spans.append((at, at + len(record.data)))
             self._stamps.append(self._stamp(guest))
-            at += len(record)
+            at += len(record.data)
         self._bytes = bytearray(_COUNT.pack(len(records)) + b"".join(records))
         self._words = np.frombuffer(self._bytes, ">u4")
         self._note_places()
