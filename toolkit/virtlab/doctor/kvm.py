@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import sys
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -83,3 +84,13 @@ def _lack() -> Finding | None:
         with suppress(OSError):
             os.close(device)
     return None
+
+
+def _main() -> None:
+    finding = kvm_finding(deep=True, progress=lambda line: print(line, file=sys.stderr))
+    print(finding.detail)
+    raise SystemExit(0 if finding.status == "works" else 1)
+
+
+if __name__ == "__main__":
+    _main()
