@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from virtlab.model.scenario import Event, GuestSpec, HostSpec, Scenario, StartWorkload
+from virtlab.model.topology import Cell, Topology
 from virtlab.model.units import mib, ms
 from virtlab.model.workload import Duty
 from virtlab.simulator.host import SimulatedHost
@@ -57,6 +58,7 @@ def loops(
     pcpus: int = 4,
     seed: int = 1,
     events: Sequence[Event] = (),
+    **changes: object,
 ) -> SimulatedHost:
     """Return a host with a guest for each duty, named g0, g1 and so on."""
     places = masks or [None] * len(duties)
@@ -66,6 +68,28 @@ def loops(
         [*starts, *events],
         pcpus=pcpus,
         seed=seed,
+        **changes,
+    )
+
+
+def paired(pcpus: int, cells: int = 1, **changes: object) -> Topology:
+    """Return a topology whose neighbouring pCPUs are SMT siblings, in cells alike."""
+    each = pcpus // cells
+    size_kib = mib(16_384) // cells
+    return Topology(
+        cells=tuple(
+            Cell(
+                tuple(range(n * each, (n + 1) * each)),
+                size_kib,
+                tuple(10 if n == other else 20 for other in range(cells)),
+            )
+            for n in range(cells)
+        ),
+        **{
+            "cores": tuple((n, n + 1) for n in range(0, pcpus, 2)),
+            "capacity": (1024,) * pcpus,
+            **changes,
+        },  # type: ignore[arg-type]
     )
 
 

@@ -92,9 +92,9 @@ class VcpuColumns:
         columns["drawn"][rows] = at + 1
         chosen = (self._ahead[rows, at] * counts[rows]).astype(np.int64)
         wanted = self._values[columns["table"][rows], chosen]
-        changed = wanted != columns["demand"][rows]
+        changed = wanted != columns["duty_now"][rows]
         rows = rows[changed]
-        columns["demand"][rows] = wanted[changed]
+        columns["duty_now"][rows] = columns["demand"][rows] = wanted[changed]
         here = np.zeros(self._pcpus, bool)
         here[columns["pcpu"][rows]] = True
         dirty: list[int] = np.flatnonzero(here).tolist()
@@ -178,6 +178,9 @@ class VcpuColumns:
     wait_rate: memoryview
     duty: memoryview
     demand: memoryview
+    duty_now: memoryview
+    speed: memoryview
+    base_speed: memoryview
     run_ns: memoryview
     delay_ns: memoryview
     since_ns: memoryview
@@ -190,7 +193,7 @@ class VcpuColumns:
     drawn: memoryview
 
 
-_FLOATS = ("run_rate", "wait_rate", "duty", "demand")
+_FLOATS = ("run_rate", "wait_rate", "duty", "demand", "duty_now", "speed", "base_speed")
 _INTEGERS = (
     *("run_ns", "delay_ns", "since_ns", "seated_run_ns", "before_run_ns", "before_delay_ns"),
     *("powered", "pcpu", "table", "drawn"),
@@ -228,6 +231,9 @@ class ColumnVcpu(SimulatedVcpu):
     wait_rate = _in_column("wait_rate")
     duty = _in_column("duty")
     demand = _in_column("demand")
+    duty_now = _in_column("duty_now")
+    speed = _in_column("speed")
+    base_speed = _in_column("base_speed")
     pcpu = _in_column("pcpu")
     powered = _in_column("powered")
     _run_ns = _in_column("run_ns")
@@ -246,7 +252,7 @@ class ColumnVcpu(SimulatedVcpu):
         columns.run_ns[row] += int(run_rate * span_ns)
         columns.delay_ns[row] += int(columns.wait_rate[row] * span_ns)
         if self.batch:
-            self.batch_left_ns -= run_rate * span_ns
+            self.batch_left_ns -= run_rate * span_ns * columns.speed[row]
 
     def _get_levels(self) -> tuple[float, ...]:
         return self._own_levels

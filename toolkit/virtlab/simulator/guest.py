@@ -14,6 +14,9 @@ from virtlab.model.units import NS_PER_S
 from virtlab.simulator.cpu_law import BUSY
 from virtlab.simulator.engine import EventHandle, Priority
 from virtlab.simulator.guest_memory import GuestMemory
+from virtlab.simulator.noise import GROWTH_DUTY
+from virtlab.simulator.numa_law import speeds_by_cell
+from virtlab.simulator.speed_law import rounds_at
 from virtlab.simulator.vcpu import SimulatedVcpu
 
 if TYPE_CHECKING:
@@ -61,6 +64,7 @@ class SimulatedGuest:
         self.reason = _NEVER_RAN
         self._host = host
         self._ending: EventHandle | None = None
+        self.memory_cell = 0  # in which its memory lies, while it runs
         self.blocked = False  # its lock is held: calls that need it wait
         self.blocked_until_ns: int | None = None  # None: for ever, if it is held
         self._seed = seed
@@ -79,7 +83,19 @@ class SimulatedGuest:
         for vcpu in self.vcpus:
             vcpu.begin()
         self._host.scheduler.power_on(self.vcpus)
+        self._settle_memory()
         self._host.life_changed(self, "started")
+
+    def _settle_memory(self) -> None:
+        """Choose the cell in which its memory lies: where it is told to, or near its first vCPU."""
+        machine = self._host.scheduler.machine
+        if machine.alike:
+            return
+        cell = self.spec.memory_cell
+        self.memory_cell = machine.cell_of[self.vcpus[0].pcpu] if cell is None else cell
+        speeds = speeds_by_cell(machine.topology, self.memory_cell, self.spec.memory_bound)
+        for vcpu in self.vcpus:
+            self._host.scheduler.set_memory_speeds(vcpu, speeds)
 
     def shutdown(self) -> None:
         """Ask it to shut down; it is off some seconds later."""
@@ -245,7 +261,9 @@ class SimulatedGuest:
     def adjust_speed(self) -> None:
         """Tell memory how much of the time the vCPU that touches pages is scheduled."""
         if self.memory.growing:
-            self.memory.set_speed(self._host.now_ns, 1.0 - self.vcpus[0].wait_rate)
+            vcpu = self.vcpus[0]
+            pace = rounds_at(GROWTH_DUTY, vcpu.speed)
+            self.memory.set_speed(self._host.now_ns, pace * (1.0 - vcpu.wait_rate))
 
     def _shut_down(self, now_ns: int) -> None:
         self._ending = None

@@ -82,7 +82,7 @@ class SimulatedHost:
         self.queue = EventQueue()
         vcpus = sum(spec.vcpus for spec in scenario.guests)
         self.scheduler = CpuScheduler(
-            self.spec.pcpus, self.queue, Random(f"{seed} scheduler"), vcpus
+            self.spec.layout, self.queue, Random(f"{seed} scheduler"), vcpus
         )
         self.scheduler.on_wait = self._wait_changed
         self.scheduler.on_batch_done = self._batch_done

@@ -15,7 +15,7 @@ from typing import Final
 from virtlab.simulator.cpu_law import BUSY
 from virtlab.simulator.vcpu import SimulatedVcpu
 
-__all__ = ["demand_of", "drawn_anew"]
+__all__ = ["GROWTH_DUTY", "draw", "drawn_anew"]
 
 # Steps of a binomial with a standard deviation of 1, to be drawn from with equal chances.
 _STEPS: Final = (-2,) + (-1,) * 4 + (0,) * 6 + (1,) * 4 + (2,)
@@ -26,13 +26,14 @@ _STEP: Final = 0.0125
 _ROOM_STEPS: Final = 2.5
 _IDLE_LEVELS: Final = 13
 # Touching pages one by one with a pause after each costs little CPU time.
-_GROWTH_DUTY: Final = 0.05
+GROWTH_DUTY: Final = 0.05
 
 
-def demand_of(vcpu: SimulatedVcpu) -> float:
-    """Return what a vCPU wants until the next draw, as a share of a pCPU."""
+def draw(vcpu: SimulatedVcpu) -> None:
+    """Draw what a vCPU wants until the next draw, as a share of a pCPU at full speed."""
     levels = vcpu.levels = _levels(vcpu.duty, vcpu.noise_max, vcpu.growing)
-    return levels[0] if len(levels) == 1 else levels[int(vcpu.draw() * len(levels))]
+    duty = levels[0] if len(levels) == 1 else levels[int(vcpu.draw() * len(levels))]
+    vcpu.duty_now = vcpu.demand = duty
 
 
 def drawn_anew(vcpus: Iterable[SimulatedVcpu]) -> list[SimulatedVcpu]:
@@ -42,9 +43,9 @@ def drawn_anew(vcpus: Iterable[SimulatedVcpu]) -> list[SimulatedVcpu]:
         levels = vcpu.levels
         count = len(levels)
         if count > 1:
-            demand = levels[int(vcpu.draw() * count)]
-            if demand != vcpu.demand:
-                vcpu.demand = demand
+            duty = levels[int(vcpu.draw() * count)]
+            if duty != vcpu.duty_now:
+                vcpu.duty_now = vcpu.demand = duty
                 changed.append(vcpu)
     return changed
 
@@ -60,5 +61,5 @@ def _levels(duty: float, noise_max: float, growing: bool) -> tuple[float, ...]:
     else:
         levels = [duty]
     if growing:
-        levels = [min(level + _GROWTH_DUTY, 1.0) for level in levels]
+        levels = [min(level + GROWTH_DUTY, 1.0) for level in levels]
     return tuple(levels)

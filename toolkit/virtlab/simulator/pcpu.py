@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import insort
 from collections.abc import Sequence
 
+from virtlab.model.topology import FULL_CAPACITY
 from virtlab.simulator.cpu_law import Shares, added, sharing, weighted_sharing
 from virtlab.simulator.vcpu import SimulatedVcpu
 
@@ -22,27 +23,53 @@ class Pcpu:
     __slots__ = (
         "_busy_ns",
         "altered",
+        "capacity",
         "dirty",
+        "fill_ppm",
         "index",
         "law",
         "plain",
         "residents",
         "roamed",
+        "sibling",
         "used",
         "wanted_ppm",
     )
 
-    def __init__(self, index: int) -> None:
+    def __init__(self, index: int, capacity: int = FULL_CAPACITY) -> None:
         self.index = index
+        self.capacity = capacity
+        self.sibling: Pcpu | None = None  # the other thread of its core
         self.residents: list[SimulatedVcpu] = []
         self.altered = True  # who sits here, or what is asked of them, is not what it was
         self.wanted_ppm = 0  # sum of its residents' duties
+        self.fill_ppm = 0  # the same in millionths of what it can do
         self.dirty = False
         self.law: Shares = ()  # of its residents, before any of them wakes up elsewhere
         self.plain = True  # rates follow from the law, and nobody needs to be told of them
         self.used = 0.0  # share of its time that the law uses
         self.roamed = False  # some resident may wake up elsewhere
         self._busy_ns = 0
+
+    @property
+    def core_ppm(self) -> int:
+        """Return what the residents of its core want together."""
+        sibling = self.sibling
+        return self.wanted_ppm if sibling is None else self.wanted_ppm + sibling.wanted_ppm
+
+    @property
+    def rank(self) -> tuple[int, ...]:
+        """Return by what the emptiest pCPU is found; it ends in the number.
+
+        Least wanted first, then the fastest, on the emptiest core, with the fewest vCPUs: Linux
+        looks for an idle core before an idle thread, and for the largest capacity where they
+        differ (`select_idle_core`, `select_idle_capacity` in kernel/sched/fair.c).
+        """
+        sibling, residents = self.sibling, len(self.residents)
+        if sibling is None:
+            return (self.fill_ppm, -self.capacity, 0, residents, 0, self.index)
+        core = (sibling.wanted_ppm, residents, len(sibling.residents))
+        return (self.fill_ppm, -self.capacity, *core, self.index)
 
     @property
     def left_ns(self) -> int:
@@ -56,13 +83,18 @@ class Pcpu:
     def add(self, vcpu: SimulatedVcpu) -> None:
         """Seat a vCPU here."""
         insort(self.residents, vcpu, key=by_key)
-        self.wanted_ppm += vcpu.wanted_ppm
+        self.want(vcpu.wanted_ppm)
 
     def remove(self, vcpu: SimulatedVcpu, now_ns: int) -> None:
         """Take a vCPU off, and keep the time that it ran here."""
         self._busy_ns += vcpu.leave(now_ns)
         self.residents.remove(vcpu)
-        self.wanted_ppm -= vcpu.wanted_ppm
+        self.want(-vcpu.wanted_ppm)
+
+    def want(self, more_ppm: int) -> None:
+        """Take note that its residents want more of it, or less."""
+        self.wanted_ppm += more_ppm
+        self.fill_ppm = self.wanted_ppm * FULL_CAPACITY // self.capacity
 
     def settle(self, now_ns: int) -> None:
         """Write down the time that everybody ran."""

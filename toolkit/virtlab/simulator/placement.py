@@ -22,12 +22,13 @@ from heapq import heapify, heappop, heappush
 from random import Random
 from typing import Final
 
+from virtlab.model.topology import FULL_CAPACITY
 from virtlab.model.units import NS_PER_MS
 from virtlab.simulator.cpu_law import BUSY
 from virtlab.simulator.pcpu import Pcpu
 from virtlab.simulator.vcpu import SimulatedVcpu
 
-__all__ = ["REBALANCE_NS", "emptiest", "even_out", "idle_chance", "wander"]
+__all__ = ["REBALANCE_NS", "emptiest", "even_out", "idle_chance", "spread_over_cores", "wander"]
 
 # Unpinned sets of three and five busy loops on two CPUs rotated about 2.5 times a second.
 REBALANCE_NS: Final = 400 * NS_PER_MS
@@ -38,43 +39,84 @@ _FULL_PPM: Final = 1_000_000
 _NO_CHANCE: Final = 2.0**-54
 
 Move = Callable[[SimulatedVcpu, int], None]
+# Those of permitted pCPUs that lie in the same cell as a pCPU: see `Machine.near`.
+Near = Callable[[tuple[int, ...], int], tuple[int, ...]]
+
+
+def _anywhere(permitted: tuple[int, ...], _pcpu: int) -> tuple[int, ...]:
+    return permitted
 
 
 def emptiest(pcpus: Sequence[Pcpu], permitted: Sequence[int]) -> int:
-    """Return the permitted pCPU that is wanted least, then has fewest vCPUs, then comes first."""
-    return min(permitted, key=lambda p: (pcpus[p].wanted_ppm, len(pcpus[p].residents), p))
+    """Return the permitted pCPU that comes first by `Pcpu.rank`: the least wanted."""
+    return min([pcpus[index].rank for index in permitted])[-1]
 
 
-def even_out(pcpus: Sequence[Pcpu], move: Move) -> None:
+def even_out(pcpus: Sequence[Pcpu], move: Move, near: Near = _anywhere) -> None:
     """Move vCPUs off overfull pCPUs; where nothing gets better, let them take turns."""
-    if max([pcpu.wanted_ppm for pcpu in pcpus]) <= _FULL_PPM:
+    if max([pcpu.fill_ppm for pcpu in pcpus]) <= _FULL_PPM:
         return
     ranking = _Ranking(pcpus)
     for _ in pcpus:
         fullest = ranking.fullest()
-        if fullest.wanted_ppm <= _FULL_PPM:
+        fill_ppm = fullest.fill_ppm
+        if fill_ppm <= _FULL_PPM:
             return
-        choice = _next_to_leave(pcpus, fullest, ranking)
+        choice = _next_to_leave(pcpus, fullest, ranking, near)
         if choice is None:
             return
-        vcpu, target, gap_ppm = choice
+        vcpu, target, after_ppm = choice
         move(vcpu, target)
         ranking.changed(fullest.index, target)
-        if vcpu.wanted_ppm == gap_ppm:
+        if after_ppm == fill_ppm:
             return  # only a turn taken: more would be turns of the same two
 
 
-def wander(pcpus: Sequence[Pcpu], free: Sequence[SimulatedVcpu], rng: Random, move: Move) -> None:
+def wander(
+    pcpus: Sequence[Pcpu],
+    free: Sequence[SimulatedVcpu],
+    rng: Random,
+    move: Move,
+    near: Near = _anywhere,
+) -> None:
     """Let short loops wake up elsewhere; the kernel rarely picks a much fuller pCPU."""
     for vcpu in free:
         if vcpu.duty >= BUSY or rng.random() >= _WANDER_CHANCE:
             continue
-        permitted = vcpu.permitted
+        own = vcpu.pcpu
+        permitted = near(vcpu.permitted, own)
+        if len(permitted) < 2:
+            continue
         drawn = rng.randrange(len(permitted) - 1)  # of the others, in their order
-        target = permitted[drawn + (drawn >= bisect_left(permitted, vcpu.pcpu))]
-        fuller_ppm = pcpus[target].wanted_ppm - pcpus[vcpu.pcpu].wanted_ppm
+        target = permitted[drawn + (drawn >= bisect_left(permitted, own))]
+        fuller_ppm = pcpus[target].core_ppm - pcpus[own].core_ppm
         if fuller_ppm < vcpu.wanted_ppm:
             move(vcpu, target)
+
+
+def spread_over_cores(pcpus: Sequence[Pcpu], move: Move, near: Near) -> None:
+    """Move busy vCPUs off cores whose both threads are wanted, while other cores are not.
+
+    As Linux balances cores of one cell, and cells where a whole core is idle in another
+    (SD_PREFER_SIBLING and `calculate_imbalance` in kernel/sched/).
+    """
+    for pcpu in pcpus:
+        if pcpu.sibling is None or not pcpu.wanted_ppm or not pcpu.sibling.wanted_ppm:
+            continue
+        for vcpu in pcpu.residents:
+            if vcpu.duty < BUSY or len(vcpu.permitted) < 2:
+                continue
+            target = pcpus[_emptiest_core(pcpus, near(vcpu.permitted, pcpu.index))]
+            if target.core_ppm + vcpu.wanted_ppm >= pcpu.core_ppm:
+                target = pcpus[_emptiest_core(pcpus, vcpu.permitted)]
+                if target.core_ppm:
+                    continue
+            move(vcpu, target.index)
+            break
+
+
+def _emptiest_core(pcpus: Sequence[Pcpu], permitted: Sequence[int]) -> int:
+    return min([(pcpus[index].core_ppm, pcpus[index].rank) for index in permitted])[1][-1]
 
 
 def idle_chance(pcpus: Sequence[Pcpu], permitted: Sequence[int], own: int) -> float:
@@ -95,15 +137,15 @@ class _Ranking:
 
     def __init__(self, pcpus: Sequence[Pcpu]) -> None:
         self._pcpus = pcpus
-        self._fullest = [(-pcpu.wanted_ppm, pcpu.index) for pcpu in pcpus]
+        self._fullest = [(-pcpu.fill_ppm, pcpu.index) for pcpu in pcpus]
         heapify(self._fullest)
         # By permitted pCPUs, which vCPUs of one mask share; an entry that is out of date stays.
-        self._emptiest: dict[tuple[int, ...], list[tuple[int, int, int]]] = {}
+        self._emptiest: dict[tuple[int, ...], list[tuple[int, ...]]] = {}
 
     def fullest(self) -> Pcpu:
         """Return the pCPU that is wanted most, then comes first."""
         heap, pcpus = self._fullest, self._pcpus
-        while -heap[0][0] != pcpus[heap[0][1]].wanted_ppm:
+        while -heap[0][0] != pcpus[heap[0][1]].fill_ppm:
             heappop(heap)
         return pcpus[heap[0][1]]
 
@@ -112,43 +154,64 @@ class _Ranking:
         pcpus = self._pcpus
         heap = self._emptiest.get(permitted)
         if heap is None:
-            heap = self._emptiest[permitted] = [_fill(pcpus[index]) for index in permitted]
+            heap = self._emptiest[permitted] = [pcpus[index].rank for index in permitted]
             heapify(heap)
-        while heap[0] != _fill(pcpus[heap[0][2]]):
+        while heap[0] != pcpus[heap[0][-1]].rank:
             heappop(heap)
-        return heap[0][2]
+        return heap[0][-1]
 
     def changed(self, *indices: int) -> None:
         """Take note of pCPUs whose vCPUs changed."""
         for index in indices:
             pcpu = self._pcpus[index]
-            heappush(self._fullest, (-pcpu.wanted_ppm, index))
-            for permitted, heap in self._emptiest.items():
-                at = bisect_left(permitted, index)
-                if at < len(permitted) and permitted[at] == index:
-                    heappush(heap, _fill(pcpu))
+            heappush(self._fullest, (-pcpu.fill_ppm, index))
+            self._push(pcpu)
+            if pcpu.sibling is not None:
+                self._push(pcpu.sibling)  # whose rank looks at the whole core
 
-
-def _fill(pcpu: Pcpu) -> tuple[int, int, int]:
-    return (pcpu.wanted_ppm, len(pcpu.residents), pcpu.index)
+    def _push(self, pcpu: Pcpu) -> None:
+        for permitted, heap in self._emptiest.items():
+            at = bisect_left(permitted, pcpu.index)
+            if at < len(permitted) and permitted[at] == pcpu.index:
+                heappush(heap, pcpu.rank)
 
 
 def _next_to_leave(
-    pcpus: Sequence[Pcpu], fullest: Pcpu, ranking: _Ranking
+    pcpus: Sequence[Pcpu], fullest: Pcpu, ranking: _Ranking, near: Near
 ) -> tuple[SimulatedVcpu, int, int] | None:
-    """Return who leaves, whereto and across which gap: who moved longest ago goes first."""
+    """Return who leaves, whereto, and how full that is then: who moved longest ago goes first."""
     best: tuple[int, int, SimulatedVcpu, int, int] | None = None
-    targets: dict[int, int] = {}  # by the mask's identity: vCPUs of one mask share it
+    targets: dict[int, tuple[int, ...]] = {}  # by the mask's identity: vCPUs of one mask share it
     for vcpu in fullest.residents:
-        if vcpu.duty <= 0.0 or len(vcpu.permitted) < 2:
+        permitted = vcpu.permitted
+        if vcpu.duty <= 0.0 or len(permitted) < 2:
             continue
-        known = targets.get(id(vcpu.permitted))
+        known = targets.get(id(permitted))
         if known is None:
-            known = targets[id(vcpu.permitted)] = ranking.emptiest(vcpu.permitted)
-        target = known
-        gap_ppm = fullest.wanted_ppm - pcpus[target].wanted_ppm
-        if target != fullest.index and vcpu.wanted_ppm <= gap_ppm:
-            choice = (vcpu.moved_ns, vcpu.key, vcpu, target, gap_ppm)
+            # The own cell first, as Linux evens out within it before it looks further.
+            inside = near(permitted, fullest.index)
+            masks = (permitted,) if inside is permitted else (inside, permitted)
+            known = targets[id(permitted)] = tuple([ranking.emptiest(mask) for mask in masks])
+        found = _better_place(pcpus, fullest, vcpu, known)
+        if found is not None:
+            choice = (vcpu.moved_ns, vcpu.key, vcpu, *found)
             if best is None or choice[:2] < best[:2]:
                 best = choice
     return None if best is None else best[2:]
+
+
+def _better_place(
+    pcpus: Sequence[Pcpu], fullest: Pcpu, vcpu: SimulatedVcpu, targets: Sequence[int]
+) -> tuple[int, int] | None:
+    """Return the first target where a vCPU is better off, or else where it takes a turn."""
+    turn = None
+    for target in targets:
+        there = pcpus[target]
+        after_ppm = (there.wanted_ppm + vcpu.wanted_ppm) * FULL_CAPACITY // there.capacity
+        if after_ppm < fullest.fill_ppm:
+            return (target, after_ppm)
+        # Alone on a slow pCPU it leaves for a faster one only.
+        alone = vcpu.wanted_ppm == fullest.wanted_ppm
+        if after_ppm == fullest.fill_ppm and not alone and turn is None:
+            turn = (target, after_ppm)
+    return turn

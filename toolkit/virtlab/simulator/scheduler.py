@@ -12,14 +12,24 @@ from bisect import bisect_left, insort
 from collections.abc import Callable, Iterable
 from random import Random
 
+from virtlab.model.topology import Topology
 from virtlab.model.units import NS_PER_S
 from virtlab.simulator.columns import ColumnVcpu, VcpuColumns
 from virtlab.simulator.cpu_law import EQUAL_WEIGHT, SEATS_MAX, Shares
 from virtlab.simulator.crowd_law import CROWD_MIN, numpy_or_none, sharing_of_table
 from virtlab.simulator.engine import EventQueue, Priority
-from virtlab.simulator.noise import demand_of, drawn_anew
+from virtlab.simulator.machine import Machine
+from virtlab.simulator.noise import draw, drawn_anew
 from virtlab.simulator.pcpu import Pcpu, by_key
-from virtlab.simulator.placement import REBALANCE_NS, emptiest, even_out, idle_chance, wander
+from virtlab.simulator.placement import (
+    REBALANCE_NS,
+    emptiest,
+    even_out,
+    idle_chance,
+    spread_over_cores,
+    wander,
+)
+from virtlab.simulator.speeds import Speeds
 from virtlab.simulator.vcpu import MOVE_COST_NS, SimulatedVcpu, in_order
 
 __all__ = ["CpuScheduler"]
@@ -32,16 +42,20 @@ _COLUMNS_MIN = 256
 class CpuScheduler:
     """All pCPUs of a host, and the vCPUs on them."""
 
-    def __init__(self, pcpus: int, queue: EventQueue, rng: Random, vcpus: int = 0) -> None:
-        """Take the number of pCPUs, the host's events, and this scheduler's random stream.
+    def __init__(self, topology: Topology, queue: EventQueue, rng: Random, vcpus: int = 0) -> None:
+        """Take the host's layout and events, and this scheduler's random stream.
 
         Args:
-            pcpus: how many there are.
+            topology: the pCPUs, and what makes a difference between them.
             queue: the host's events.
             rng: a random stream of its own.
             vcpus: about how many there will be; many are kept in columns where numpy is there.
         """
-        self.pcpus = [Pcpu(index) for index in range(pcpus)]
+        self.machine = Machine(topology)
+        self.pcpus = [Pcpu(index, capacity) for index, capacity in enumerate(topology.capacity)]
+        for index, sibling in self.machine.siblings.items():
+            self.pcpus[index].sibling = self.pcpus[sibling]
+        self._speeds = None if self.machine.alike else Speeds(self.machine, self.pcpus)
         # Told when a vCPU that touches pages gets more or less of its pCPU, and when a batch ends.
         self.on_wait: Callable[[SimulatedVcpu], None] = lambda _vcpu: None
         self.on_batch_done: Callable[[SimulatedVcpu], None] = lambda _vcpu: None
@@ -56,7 +70,7 @@ class CpuScheduler:
         self.columns: VcpuColumns | None = None
         numpy = numpy_or_none() if vcpus >= _COLUMNS_MIN else None
         if numpy is not None:
-            self.columns = VcpuColumns(numpy, pcpus)
+            self.columns = VcpuColumns(numpy, len(self.pcpus))
         self._alike = True  # nobody was ever given another weight
 
     def busy_ns(self) -> list[int]:
@@ -89,7 +103,7 @@ class CpuScheduler:
             vcpu.settle(self._queue.now_ns)
             vcpu.pcpu = emptiest(self.pcpus, vcpu.permitted)
             insort(self._vcpus, vcpu, key=by_key)
-            vcpu.demand = demand_of(vcpu)
+            draw(vcpu)
             self._seat(vcpu)
         if not self._noisy and self._vcpus:
             self._noisy = True
@@ -133,7 +147,7 @@ class CpuScheduler:
         if vcpu.powered:
             pcpu = self.pcpus[vcpu.pcpu]
             pcpu.settle(self._queue.now_ns)  # what ran so far was the old load's
-            pcpu.wanted_ppm += wanted_ppm - vcpu.wanted_ppm
+            pcpu.want(wanted_ppm - vcpu.wanted_ppm)
         vcpu.duty, vcpu.wanted_ppm = duty, wanted_ppm
         vcpu.note_roaming()
         vcpu.batch = batch_ns is not None
@@ -152,6 +166,15 @@ class CpuScheduler:
         self._alike = self._alike and weight == EQUAL_WEIGHT
         if vcpu.powered:
             self._mark(self.pcpus[vcpu.pcpu])
+
+    def set_memory_speeds(self, vcpu: SimulatedVcpu, by_cell: tuple[float, ...]) -> None:
+        """Say how fast a vCPU works in each cell, from where its memory lies."""
+        vcpu.speed_by_cell = by_cell
+        if vcpu.powered and self._speeds is not None:
+            pcpu = self.pcpus[vcpu.pcpu]
+            pcpu.settle(self._queue.now_ns)
+            self._speeds.take_seat(vcpu)
+            self._mark(pcpu)
 
     def stop(self) -> None:
         """Freeze the host: nothing runs any more."""
@@ -172,12 +195,22 @@ class CpuScheduler:
 
     def _set_rates(self, now_ns: int) -> None:
         """Set the rates of every pCPU on which something changed."""
+        if self._speeds is not None:
+            self._dirty = self._speeds.with_siblings(self._dirty)
+            for pcpu in self._dirty:
+                pcpu.dirty = True
         # A roaming loop looks for idle pCPUs elsewhere, so a change there concerns its own too.
         concerned = [pcpu for pcpu in self.pcpus if pcpu.dirty or pcpu.roamed]
-        many = len(self._dirty) >= CROWD_MIN and self._alike and not self.stopped
-        self._dirty = []
-        if many and self.columns is not None:
-            concerned = self._share_many(self.columns, concerned, now_ns)
+        dirty, self._dirty = self._dirty, []
+        many = len(dirty) >= CROWD_MIN and self._alike and not self.stopped
+        columns = self.columns if many else None
+        few = []
+        if columns is not None:
+            few = [p for p in concerned if p.dirty and (not p.altered or self._seat_in(columns, p))]
+        if self._speeds is not None and not self.stopped:
+            self._speeds.settle(dirty, few, columns, now_ns)
+        if columns is not None and len(few) >= CROWD_MIN:
+            concerned = self._share_many(columns, concerned, few, now_ns)
         for pcpu in concerned:
             pcpu.settle(now_ns)
             if pcpu.dirty:
@@ -186,17 +219,13 @@ class CpuScheduler:
         for pcpu in concerned:
             self._share(pcpu, now_ns)
 
-    def _share_many(self, columns: VcpuColumns, concerned: list[Pcpu], now_ns: int) -> list[Pcpu]:
+    def _share_many(
+        self, columns: VcpuColumns, concerned: list[Pcpu], few: list[Pcpu], now_ns: int
+    ) -> list[Pcpu]:
         """Set the rates of the plain ones among many pCPUs; return the others.
 
         Of the others the law is worked out, but for those with too many vCPUs.
         """
-        few = []
-        for pcpu in concerned:
-            if pcpu.dirty and (not pcpu.altered or self._look_at(columns, pcpu)):
-                few.append(pcpu)
-        if len(few) < CROWD_MIN:
-            return concerned
         counts = columns.np.array([len(pcpu.residents) for pcpu in few])
         seats = columns.seats([pcpu.index for pcpu in few], int(counts.max()))
         run, wait, used = sharing_of_table(columns.np, columns["demand"][seats], counts)
@@ -209,7 +238,7 @@ class CpuScheduler:
                 pcpu.take_law(run[:, place].tolist(), wait[:, place].tolist())
         return [pcpu for pcpu in concerned if pcpu.dirty or not pcpu.plain]
 
-    def _look_at(self, columns: VcpuColumns, pcpu: Pcpu) -> bool:
+    def _seat_in(self, columns: VcpuColumns, pcpu: Pcpu) -> bool:
         """Note who sits on a pCPU; tell whether they are few enough for the columns."""
         pcpu.look()
         rows = [vcpu.row for vcpu in pcpu.residents if isinstance(vcpu, ColumnVcpu)]
@@ -227,6 +256,8 @@ class CpuScheduler:
                 vcpu.wait_rate = wait
                 if vcpu.growing:
                     self.on_wait(vcpu)
+            elif vcpu.growing and self._speeds is not None:
+                self.on_wait(vcpu)  # it may have another speed
             if vcpu.batch:
                 self._time_batch(vcpu, now_ns)
 
@@ -241,7 +272,9 @@ class CpuScheduler:
             mask = vcpu.permitted
             chance = chances.get(id(mask))
             if chance is None:
-                chance = chances[id(mask)] = idle_chance(self.pcpus, mask, pcpu.index)
+                chance = chances[id(mask)] = idle_chance(
+                    self.pcpus, self.machine.near(mask, pcpu.index), pcpu.index
+                )
             saved.append(vcpu.demand * wait * chance)
         wanted = sum(saved)
         if wanted <= 0.0:
@@ -262,7 +295,7 @@ class CpuScheduler:
         self._queue.cancel(vcpu.batch_event)
         vcpu.batch_event = None
         if vcpu.run_rate > 0.0:
-            left_ns = max(int(vcpu.batch_left_ns / vcpu.run_rate), 0)
+            left_ns = max(int(vcpu.batch_left_ns / (vcpu.run_rate * vcpu.speed)), 0)
             vcpu.batch_event = self._queue.schedule(
                 now_ns + left_ns, Priority.CPU, lambda _now: self.on_batch_done(vcpu)
             )
@@ -272,6 +305,8 @@ class CpuScheduler:
     def _seat(self, vcpu: SimulatedVcpu) -> None:
         pcpu = self.pcpus[vcpu.pcpu]
         pcpu.add(vcpu)
+        if self._speeds is not None:
+            self._speeds.take_seat(vcpu)
         self._mark(pcpu)
         self._watch_balance(vcpu)
 
@@ -304,11 +339,14 @@ class CpuScheduler:
         self._rebalancing = not self.stopped and bool(self._free)
         if not self._rebalancing:
             return
-        even_out(self.pcpus, self._move)
+        near = self.machine.near
+        even_out(self.pcpus, self._move, near)
+        if self.machine.siblings:
+            spread_over_cores(self.pcpus, self._move, near)
         self._queue.schedule(now_ns + REBALANCE_NS, Priority.CPU, self._rebalance)
 
     def _demand_anew(self, vcpu: SimulatedVcpu) -> None:
-        vcpu.demand = demand_of(vcpu)
+        draw(vcpu)
         if vcpu.powered:
             self._mark(self.pcpus[vcpu.pcpu])
 
@@ -318,7 +356,7 @@ class CpuScheduler:
             return
         # At the same instant, so that rates are set once for both.
         free = [self._free[key] for key in sorted(self._free)]
-        wander(self.pcpus, free, self._rng, self._move)
+        wander(self.pcpus, free, self._rng, self._move, self.machine.near)
         if self.columns is not None:
             for index in self.columns.draw_all():
                 self._mark(self.pcpus[index], altered=False)

@@ -45,12 +45,14 @@ class SimulatedVcpu:
         "_run_ns",
         "_seated_run_ns",
         "_since_ns",
+        "base_speed",
         "batch",
         "batch_event",
         "batch_left_ns",
         "demand",
         "draw",
         "duty",
+        "duty_now",
         "growing",
         "index",
         "key",
@@ -64,6 +66,8 @@ class SimulatedVcpu:
         "powered",
         "roams",
         "run_rate",
+        "speed",
+        "speed_by_cell",
         "wait_rate",
         "wanted_ppm",
         "weight",
@@ -89,7 +93,12 @@ class SimulatedVcpu:
         self.wanted_ppm = 0  # the same in millionths: sums of it are exact
         self.roams = False  # a loop that sleeps and may wake up on another pCPU
         self.growing = False  # a memory load touches pages on it
-        self.demand = 0.0  # duty with this second's noise
+        self.duty_now = 0.0  # duty with this second's noise
+        self.demand = 0.0  # the same at its present speed
+        self.speed = 1.0  # work that it does in a second of pCPU time
+        self.base_speed = 1.0  # the same where its pCPU has no sibling, or an idle one
+        # By the cell of its pCPU: how its memory is near there; empty: the same everywhere.
+        self.speed_by_cell: tuple[float, ...] = ()
         self.batch = False
         self.batch_left_ns = 0.0
         self.batch_event: EventHandle | None = None
@@ -162,7 +171,7 @@ class SimulatedVcpu:
         self._run_ns += int(self.run_rate * span_ns)
         self._delay_ns += int(self.wait_rate * span_ns)
         if self.batch:
-            self.batch_left_ns -= self.run_rate * span_ns
+            self.batch_left_ns -= self.run_rate * span_ns * self.speed
 
     def leave(self, now_ns: int) -> int:
         """Write down what it ran on its pCPU, which it leaves now; return that."""
