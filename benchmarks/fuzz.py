@@ -126,8 +126,6 @@ def value_of(shape: Any, rng: Random, handles: list[DomainHandle]) -> Any:
         return [(rng.choice(_NAMES), 3, rng.choice(_EDGES)) for _ in range(rng.randrange(3))]
     if isinstance(shape, xdr.Array):
         return [again(shape.item) for _ in range(rng.randrange(min(shape.limit, 3) + 1))]
-    if isinstance(shape, xdr.FixedArray):
-        return [again(shape.item) for _ in range(shape.count)]
     if isinstance(shape, xdr.Optional):
         return again(shape.item) if rng.random() < 0.5 else None
     assert isinstance(shape, xdr.Chars), shape

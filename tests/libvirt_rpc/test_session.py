@@ -158,12 +158,18 @@ def test_a_read_only_connection_changes_nothing(
     ("wire", "code", "message"),
     [
         (
-            encode_packet(999, 0, 5),
+            encode_packet(182, 0, 5),
             3,
-            "this function is not supported by the connection driver: procedure 999",
+            "this function is not supported by the connection driver: virDomainManagedSave",
         ),
+        (
+            encode_packet(443, 0, 5),
+            3,
+            "this function is not supported by the connection driver: virDomainFDAssociate",
+        ),
+        (encode_packet(444, 0, 5), 39, "unknown procedure: 444"),
+        (encode_packet(-5, 0, 5), 39, "unknown procedure: -5"),
         (encode_packet(16, 0, 5, b"\0"), 39, "Unable to decode message payload"),
-        (encode_packet(16, 0, 5, DOM_WIRE + b"\0"), 39, "Unable to decode message payload"),
         (
             encode_packet(1, 0, 5, program=0x20008087),
             39,

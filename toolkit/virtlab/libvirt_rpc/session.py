@@ -19,7 +19,12 @@ from virtlab.libvirt_rpc import errors, packet
 from virtlab.libvirt_rpc.call import Call
 from virtlab.libvirt_rpc.errors import LibvirtError, ProtocolError
 from virtlab.libvirt_rpc.packet import Packet, PacketReader, encode_header, encode_packet
-from virtlab.libvirt_rpc.procedures import BY_NUMBER, MESSAGES_BY_NAME, unknown_procedure
+from virtlab.libvirt_rpc.procedures import (
+    BY_NUMBER,
+    LAST_NUMBER,
+    MESSAGES_BY_NAME,
+    unknown_procedure,
+)
 from virtlab.libvirt_rpc.procedures.declaration import Values
 from virtlab.libvirt_rpc.xdr import DecodeError, LimitError
 
@@ -180,8 +185,10 @@ class ServerConnection:
             error = errors.rpc_error(f"Unexpected message type {item.type}")
         elif item.status != packet.STATUS_OK:
             error = errors.rpc_error(f"Unexpected message status {item.status}")
-        else:
+        elif 0 < item.procedure <= LAST_NUMBER:
             error = errors.no_support(procedure.function)
+        else:
+            error = errors.rpc_error(f"unknown procedure: {item.procedure}")
         return self._refuse(
             Call(procedure, (), item.serial, error, program=item.program, version=item.version)
         )

@@ -17,7 +17,16 @@ from virtlab.libvirt_rpc.procedures import (
 from virtlab.libvirt_rpc.procedures.declaration import EventMessage, Procedure
 from virtlab.libvirt_rpc.procedures.unserved import FUNCTIONS
 
-__all__ = ["BY_NAME", "BY_NUMBER", "MESSAGES_BY_NAME", "MESSAGES_BY_NUMBER", "unknown_procedure"]
+__all__ = [
+    "BY_NAME",
+    "BY_NUMBER",
+    "LAST_NUMBER",
+    "MESSAGES_BY_NAME",
+    "MESSAGES_BY_NUMBER",
+    "unknown_procedure",
+]
+
+LAST_NUMBER = 443  # of libvirt 9.0.0; a newer client asks for later ones, which nobody knows here
 
 _PROCEDURES = (
     *connection.PROCEDURES,

@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import Any
 
 from virtlab.libvirt_rpc.structs import NOTHING, Struct
-from virtlab.libvirt_rpc.xdr import Decoder, Encoder, decode_all
+from virtlab.libvirt_rpc.xdr import Decoder, Encoder, decode_all, decode_first
 
 __all__ = ["EventMessage", "Procedure", "Values"]
 
@@ -49,12 +49,12 @@ class Procedure:
         return f"<Procedure {self.number} {self.name}>"
 
     def decode_args(self, payload: bytes) -> Any:
-        """Return a call's arguments as a named tuple.
+        """Return a call's arguments as a named tuple; what comes behind them is passed over.
 
         Raises:
             DecodeError: the payload has another shape.
         """
-        return decode_all(self._args_decoder, payload)
+        return decode_first(self._args_decoder, payload)
 
     def encode_args(self, values: Values) -> bytes:
         """Return the payload of a call."""
