@@ -29,6 +29,7 @@ __all__ = [
 ]
 
 # virDomainEventID
+_EVENT_IDS = 27  # VIR_DOMAIN_EVENT_ID_LAST
 _LIFECYCLE = 0
 _REBOOT = 1
 _BALLOON_CHANGE = 13
@@ -109,7 +110,9 @@ class Subscriptions:
     def connect_domain_event_callback_register_any(
         self, event_id: int, dom: DomainHandle | None
     ) -> tuple[int]:
-        """Register for one kind of event, of one domain or of all; unknown kinds never come."""
+        """Register for one kind of event, of one domain or of all; most kinds never come."""
+        if not 0 <= event_id < _EVENT_IDS:
+            raise errors.internal_error(f"unsupported event ID {event_id}", domain=7)
         if len(self._by_callback) >= _REGISTRATIONS_MAX:
             raise errors.internal_error(
                 f"a client may register for {_REGISTRATIONS_MAX} events at most"
