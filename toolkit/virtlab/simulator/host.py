@@ -34,6 +34,7 @@ from virtlab.simulator.engine import EventHandle, EventQueue, Priority
 from virtlab.simulator.faults import Faults
 from virtlab.simulator.guest import GuestState, SimulatedGuest
 from virtlab.simulator.host_memory import HostMemory
+from virtlab.simulator.load_average import LoadAverage
 from virtlab.simulator.scheduler import CpuScheduler
 from virtlab.simulator.vcpu import SimulatedVcpu
 
@@ -86,6 +87,7 @@ class SimulatedHost:
         )
         self.scheduler.on_wait = self._wait_changed
         self.scheduler.on_batch_done = self._batch_done
+        self.load = LoadAverage(self.queue, self.scheduler.runnable)
         self.host_memory = HostMemory(self.spec, self.queue, self.emit)
         self.blocked: dict[bytes, SimulatedGuest] = {}  # those whose lock is held, by uuid
         self.faults = Faults(self)

@@ -73,6 +73,7 @@ class HostMemory:
         self._still_kib = 0
         self._moving: dict[Resident, int] = {}
         self._swapped = False
+        self._swap_kib = self._swapped_out_kib = 0  # in it, and ever written to it, at `changed`
         self._crossing: EventHandle | None = None
 
     @property
@@ -90,6 +91,11 @@ class HostMemory:
     def swap_used_kib(self) -> int:
         """Return how much of the guests' memory lies in swap."""
         return min(max(self.held_kib() - self.pool_kib, 0), self._spec.swap_kib)
+
+    @property
+    def swapped_out_kib(self) -> int:
+        """Return how much was ever written to swap, cumulative."""
+        return self._swapped_out_kib + max(self.swap_used_kib - self._swap_kib, 0)
 
     def calendar_s(self, now_ns: int) -> int:
         """Return what the host's calendar clock shows, in whole seconds."""
@@ -168,6 +174,9 @@ class HostMemory:
 
     def _judge(self, held_kib: int) -> None:
         over_kib = held_kib - self.pool_kib
+        swap_kib = min(max(over_kib, 0), self._spec.swap_kib)
+        self._swapped_out_kib += max(swap_kib - self._swap_kib, 0)
+        self._swap_kib = swap_kib
         now_ns = self._queue.now_ns
         if over_kib > 0 and not self._swapped:
             self._swapped = True

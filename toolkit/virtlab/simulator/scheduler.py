@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, insort
 from collections.abc import Callable, Iterable
+from math import fsum
 from random import Random
 
 from virtlab.model.topology import Topology
@@ -79,6 +80,14 @@ class CpuScheduler:
             return [pcpu.busy_ns() for pcpu in self.pcpus]
         here_ns = self.columns.busy_ns(self._queue.now_ns, len(self.pcpus))
         return [pcpu.left_ns + ns for pcpu, ns in zip(self.pcpus, here_ns, strict=True)]
+
+    def runnable(self) -> float:
+        """Return how many vCPUs run or wait for their turn, as an expected value."""
+        if self.columns is None:
+            rates = [vcpu.run_rate + vcpu.wait_rate for vcpu in self._vcpus]
+        else:
+            rates = (self.columns["run_rate"] + self.columns["wait_rate"]).tolist()
+        return fsum(rates)  # the same in any order
 
     def new_vcpu(
         self, name: str, index: int, number: int, mask: frozenset[int], noise: Random,
