@@ -12,10 +12,14 @@ from typing import Protocol
 
 from virtlab.model.units import NS_PER_MS
 
-__all__ = ["CALL_COST_NS", "DEFAULT_CALL_COST_NS", "HostClock", "call_cost_ns"]
+__all__ = ["CALL_COST_NS", "DEFAULT_CALL_COST_NS", "FILE_COST_NS", "HostClock", "call_cost_ns"]
 
 # libvirt 9.0's own round trip was measured at 70 to 90 us over its UNIX socket.
 DEFAULT_CALL_COST_NS = 100_000
+
+# To open and read one of the files in which the kernel tells about the host was measured at 5
+# (/proc/uptime) to 24 us (/proc/cpuinfo).
+FILE_COST_NS = 20_000
 
 # virDomainSetMemory waits for QEMU's monitor: 5 to 14 ms on a real host. The other calls that
 # ask the monitor were not measured and cost the ordinary round trip.
