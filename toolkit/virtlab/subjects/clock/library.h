@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 #include <time.h>
 
 #include "protocol.h"
@@ -71,6 +72,17 @@ enum clock_reach reach_of(const char *path); /* of the program in a file */
 
 /* ---- programs.c ---- */
 void take_turn_of_birth(void);             /* in a program that was spawned, once, before anything else of it */
+
+/* ---- host_files.c: the simulated host's /proc and /sys ---- */
+#define HOST_FILE_ROOM 256
+const char *host_file(const char *path, char *room, size_t size); /* where to open it: path itself, or in room */
+ssize_t read_host_file(const char *path, char *text, size_t size); /* its text, closed by 0; -1: there is none */
+
+/* ---- processors.c ---- */
+bool processor_call(long number, const long given[], long *answer); /* a system call; false: not one of ours */
+
+/* ---- memory_calls.c ---- */
+long host_pages(int name);                 /* what sysconf() says of pages of memory; 0: ask the machine */
 
 /* ---- locks.c ---- */
 void forget_waiters_of_parent(void);

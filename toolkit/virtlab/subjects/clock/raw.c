@@ -1,4 +1,5 @@
-/* Raw system calls by way of syscall(2): those that read a clock or sleep see virtual time too.
+/* Raw system calls by way of syscall(2): those that read a clock or sleep see virtual time too, and those that
+ * ask about the machine the simulated host.
  *
  * All others go to the kernel as they are, the library's own among them. Calls made in assembly do not come by
  * here: such a program sleeps in real time, and only its words to the host show virtual instants.
@@ -8,6 +9,7 @@
 #include <errno.h>
 #include <stdarg.h>
 #include <sys/syscall.h>
+#include <sys/sysinfo.h>
 #include <sys/time.h>
 #include <unistd.h>
 
@@ -29,7 +31,7 @@ static long raw_gettimeofday(struct timeval *time, void *zone)
 
 EXPORT long syscall(long number, ...)
 {
-    long given[ARGUMENTS_MAX];
+    long given[ARGUMENTS_MAX], answer;
     va_list rest;
 
     /* Fewer may have been passed: what is read beyond them goes to a call that does not look at it. */
@@ -50,5 +52,9 @@ EXPORT long syscall(long number, ...)
     if (number == SYS_clock_nanosleep && clock_on())
         return from_error(clock_nanosleep((clockid_t)given[0], (int)given[1], (const struct timespec *)given[2],
                                           (struct timespec *)given[3]));
+    if (number == SYS_sysinfo)
+        return sysinfo((struct sysinfo *)given[0]);
+    if (processor_call(number, given, &answer))
+        return answer;
     return REAL(syscall)(number, given[0], given[1], given[2], given[3], given[4], given[5]);
 }

@@ -1,4 +1,5 @@
 /* Libvirt's well-known sockets lead to the lab's: a program with a hard-coded qemu:///system works unchanged.
+ * Looks at the files that describe the host lead to the simulated host's (host_files.c).
  *
  * Active when VIRTLAB_LIBVIRT_DIR is set, with or without the clock. The client library looks whether a socket
  * exists before it connects, so those looks are redirected too. The lab has no virtqemud-sock: the redirected
@@ -16,8 +17,10 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#define SOCKET_PATH_BYTES sizeof(((struct sockaddr_un *)0)->sun_path)
+
 struct redirection {
-    char path[sizeof(((struct sockaddr_un *)0)->sun_path)];
+    char path[HOST_FILE_ROOM];
 };
 
 static const char *const SOCKET_NAMES[] = {
@@ -48,15 +51,23 @@ static const char *socket_name_in(const char *path)
 }
 
 /* The path to use in place of `path`, which stays as it is unless it names one of libvirt's sockets. */
-static const char *redirected(const char *path, struct redirection *room)
+static const char *redirected_socket(const char *path, struct redirection *room)
 {
     const char *directory = getenv("VIRTLAB_LIBVIRT_DIR");
     const char *name = path && directory && *directory ? socket_name_in(path) : NULL;
 
     if (!name)
         return path;
-    int length = snprintf(room->path, sizeof room->path, "%s/%s", directory, name);
-    return length > 0 && (size_t)length < sizeof room->path ? room->path : path;
+    int length = snprintf(room->path, SOCKET_PATH_BYTES, "%s/%s", directory, name);
+    return length > 0 && (size_t)length < SOCKET_PATH_BYTES ? room->path : path;
+}
+
+/* The same for looks, which may be at a file of the host as well. */
+static const char *redirected(const char *path, struct redirection *room)
+{
+    const char *socket = redirected_socket(path, room);
+
+    return socket != path ? socket : host_file(path, room->path, sizeof room->path);
 }
 
 EXPORT int connect(int descriptor, __CONST_SOCKADDR_ARG address, socklen_t length)
@@ -69,7 +80,7 @@ EXPORT int connect(int descriptor, __CONST_SOCKADDR_ARG address, socklen_t lengt
 
     if (unix_address && length > path_at && length <= sizeof *unix_address && unix_address->sun_family == AF_UNIX) {
         memcpy(asked, unix_address->sun_path, length - path_at);
-        const char *path = redirected(asked, &room);
+        const char *path = redirected_socket(asked, &room);
         if (path != asked) {
             strcpy(changed.sun_path, path);
             return REAL(connect)(descriptor, (const struct sockaddr *)&changed, sizeof changed);
