@@ -21,7 +21,9 @@ from virtlab.grading.outcomes import Ended, describe_outcome
 from virtlab.grading.paced_clock import PacedRunClock
 from virtlab.grading.timing import REAL_PACE, Lockstep, OutOfReachError, Paced, Pacing, Timing
 from virtlab.grading.watchdog import Stall, Watchdog, WatchdogLimits
+from virtlab.hosts.clock import FILE_COST_NS
 from virtlab.hosts.simulated.driver.driver import SimulatedDriver
+from virtlab.hosts.simulated.files import node_files, proc_files, sys_links, sys_texts
 from virtlab.hosts.simulated.recorder import Recorder
 from virtlab.hosts.simulated.server import LibvirtServer
 from virtlab.libvirt_rpc import Call
@@ -32,6 +34,7 @@ from virtlab.subjects.build import INSIDE, BuildResult
 from virtlab.subjects.clock_library import clock_library, preload_environment
 from virtlab.subjects.clock_reach import why_start_is_out_of_reach
 from virtlab.subjects.clock_server import ClockServer
+from virtlab.subjects.host_view import HostView
 from virtlab.subjects.launch import Process, ProcessExit, launch
 from virtlab.subjects.sandbox import Folder, Limits, Plan, Sandbox, make_work_directory
 
@@ -152,20 +155,31 @@ class _Run:
             on_call=self._on_call,
             admit=self._timing.admit,
         )
+        self._view = HostView(
+            self._selector,
+            {**proc_files(self._host), **node_files(self._host)},
+            sys_texts(scenario.host),
+            sys_links(scenario.host),
+            on_look=lambda: self._clock.charge(FILE_COST_NS),
+        )
         self._ladder = EndLadder(self._signal, self._clock.allow_until)
         self._sandbox = sandbox
-        self._process = self._launch(program, program_root, sandbox)
+        try:
+            self._process = self._launch(program, program_root, sandbox)
+        except BaseException:
+            self._view.close()
+            raise
 
     def _start_clock(
         self, limits: WatchdogLimits, pacing: Pacing, out_of_reach: str | None
     ) -> Timing:
         if out_of_reach is not None:
-            paced = PacedRunClock(pacing.pace, self._recorder.advance, self._on_end)
+            paced = PacedRunClock(pacing.pace, self._advance, self._on_end)
             return Paced(paced, pacing, out_of_reach, limits)
         lockstep = ClockServer(
             self._selector,
             self._folder / "clock",
-            self._recorder.advance,
+            self._advance,
             busy_sockets=lambda: self._server.sockets(),
             on_end=self._on_end,
             next_word=lambda: self._server.next_word_ns,
@@ -194,6 +208,7 @@ class _Run:
             Folder(root, INSIDE, writable=True),
             Folder(libvirt, "/run/libvirt"),
             Folder(clock, _CLOCK_INSIDE),
+            *self._view.folders(),
         )
         plan = Plan(
             argv=(*program.argv, str(self._scenario.interval_s)),
@@ -204,6 +219,7 @@ class _Run:
                 # A program that names no URI means the system's host, as root on a real one gets.
                 "LIBVIRT_DEFAULT_URI": "qemu:///system",
                 "VIRTLAB_PCPUS": str(self._scenario.host.pcpus),
+                "VIRTLAB_HOST_FILES": str(self._view.root) if sandbox.weaker else "/",
             },
             limits=Limits(address_space=not program.sanitised()),
         )
@@ -246,9 +262,15 @@ class _Run:
     def close(self) -> None:
         """End the program if it still runs, and free everything."""
         self._process.close()
+        self._view.close()
         self._server.close()
         self._clock.close()
         self._selector.close()
+
+    def _advance(self, until_ns: int) -> None:
+        self._recorder.advance(until_ns)
+        if self._view.files.held:
+            self._view.files.refresh()
 
     def _serve(self) -> None:
         next_look_s = 0.0
@@ -303,3 +325,5 @@ class _Run:
     def _on_call(self, call: Call, error: str | None, time_ns: int) -> None:
         self._calls += 1
         self._recorder.call(call, error, time_ns)
+        if self._view.files.held:
+            self._view.files.refresh()  # what a call did shows before its answer is read
