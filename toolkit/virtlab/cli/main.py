@@ -10,7 +10,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from virtlab import __version__
-from virtlab.cli import doctor, grade, judge, scenarios, serve
+from virtlab.cli import doctor, grade, host, judge, scenarios, serve
 from virtlab.cli.exit_codes import EPILOG, ExitCode
 from virtlab.errors import VirtlabError
 
@@ -30,6 +30,7 @@ app.command("judge", epilog=EPILOG)(judge.judge)
 app.command("serve", epilog=EPILOG)(serve.serve)
 app.command("shell", epilog=EPILOG)(serve.shell)
 app.command("doctor", epilog=EPILOG)(doctor.doctor)
+app.add_typer(host.app, name="host")
 app.add_typer(scenarios.app, name="scenarios")
 
 

@@ -19,11 +19,11 @@ from typing import Final
 from virtlab.doctor.finding import Finding, Purpose
 from virtlab.doctor.kvm import kvm_finding
 from virtlab.hosts.real.boot import QEMU
+from virtlab.hosts.real.connection import LIBVIRT_SOCKET
 from virtlab.subjects.sandbox import find_sandbox
 
-__all__ = ["LIBVIRT_SOCKET", "examine"]
+__all__ = ["examine"]
 
-LIBVIRT_SOCKET: Final = Path("/run/libvirt/libvirt-sock")
 _TIMEOUT_S: Final = 20
 _VERSION: Final = re.compile(r"\d+(?:\.\d+)+")
 _APT: Final = "sudo apt-get install -y --no-install-recommends"
@@ -111,9 +111,7 @@ def _libvirtd_answers() -> Finding:
     name = "libvirtd answers"
     if not LIBVIRT_SOCKET.exists():
         detail = f"it does not run: there is no {LIBVIRT_SOCKET}"
-        systemd = Path("/run/systemd/system").is_dir()
-        start = "sudo systemctl start libvirtd" if systemd else "sudo virtlogd -d; sudo libvirtd -d"
-        return Finding("real host", name, "missing", detail, start)
+        return Finding("real host", name, "missing", detail, "virtlab host up")
     done = _ran(("virsh", "--connect", "qemu:///system", "--quiet", "version", "--daemon"))
     if done is not None and done.returncode == 0:
         lines = done.stdout.strip().splitlines()

@@ -1,0 +1,128 @@
+"""Run the lab's playbooks through ansible-runner: progress by task, and why one failed."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from virtlab.errors import EnvironmentLackError
+from virtlab.resources import playbooks_dir
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+__all__ = ["PlayResult", "run_playbook"]
+
+Progress = Callable[[str], None]
+
+
+@dataclass(slots=True)
+class PlayResult:
+    """What came of a playbook."""
+
+    changed: list[str] = field(default_factory=list)  # the tasks that changed something
+    failed: str | None = None  # the task that failed
+    reason: str = ""  # what it said
+
+    @property
+    def good(self) -> bool:
+        """Tell whether it went through."""
+        return self.failed is None
+
+
+def run_playbook(
+    name: str,
+    variables: Mapping[str, object],
+    *,
+    check: bool = False,
+    progress: Progress = lambda _task: None,
+) -> PlayResult:
+    """Run one of the shipped playbooks on this machine.
+
+    Args:
+        name: such as `provision.yml`.
+        variables: Ansible's extra variables.
+        check: only find out what would be done.
+        progress: told of each task as it begins.
+
+    Raises:
+        EnvironmentLackError: Ansible is not installed, or could not begin.
+    """
+    runner = _ansible_runner()
+    result = PlayResult()
+
+    def follow(event: Mapping[str, Any]) -> bool:
+        _follow(event, result, progress)
+        return False  # nothing of it is kept on disk
+
+    folder = playbooks_dir()
+    with tempfile.TemporaryDirectory(prefix="virtlab-ansible-") as scratch:
+        done = runner.run(
+            private_data_dir=scratch,
+            project_dir=str(folder),
+            inventory=str(folder / "inventory/localhost.yml"),
+            playbook=name,
+            extravars=dict(variables),
+            cmdline="--check" if check else None,
+            envvars={
+                "ANSIBLE_CONFIG": str(folder / "ansible.cfg"),
+                "ANSIBLE_HOME": str(Path(scratch) / "home"),
+                # ansible-playbook of this environment, where it was not activated.
+                "PATH": f"{Path(sys.executable).parent}:{os.environ.get('PATH', os.defpath)}",
+            },
+            event_handler=follow,
+            quiet=True,
+        )
+        if done.rc != 0 and result.good:
+            result.failed = name
+            result.reason = (
+                _last_words(Path(done.config.artifact_dir)) or f"it ended with {done.rc}"
+            )
+    return result
+
+
+def _ansible_runner() -> ModuleType:
+    try:
+        import ansible_runner
+    except ImportError as err:
+        raise EnvironmentLackError(
+            "Ansible is not installed here", fix="pip install 'virtlab[real]'"
+        ) from err
+    module: ModuleType = ansible_runner
+    return module
+
+
+def _follow(event: Mapping[str, Any], result: PlayResult, progress: Progress) -> None:
+    """Take one of Ansible's events."""
+    data = event.get("event_data", {})
+    task = data.get("task") or ""
+    kind = event.get("event")
+    if kind == "playbook_on_task_start":
+        progress(task)
+    elif kind == "runner_on_ok" and data.get("res", {}).get("changed"):
+        result.changed.append(task)
+    elif kind in ("runner_on_failed", "runner_on_unreachable") and not data.get("ignore_errors"):
+        result.failed = task
+        result.reason = _reason(data.get("res", {}))
+
+
+def _reason(res: Mapping[str, Any]) -> str:
+    """Return what a failed task said, with the words of the command that it ran."""
+    parts = [item.get("msg", "") for item in res.get("results", []) if item.get("failed")]
+    parts = parts or [str(res.get("msg", ""))]
+    said = str(res.get("stderr", "")).strip()
+    return "\n".join(dict.fromkeys(part for part in (*parts, said) if part)) or "it gave no reason"
+
+
+def _last_words(artifacts: Path) -> str:
+    """Return the end of what Ansible printed, where it failed before any task."""
+    try:
+        lines = (artifacts / "stdout").read_text(errors="replace").strip().splitlines()
+    except OSError:
+        return ""
+    return "\n".join(lines[-3:])
