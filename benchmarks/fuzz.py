@@ -46,7 +46,31 @@ _SLOW_S = 1.0
 _EDGES = (0, 1, 2, 3, 4, 7, 8, 63, 127, 255, 256, 4096, 16_384, 16_385, 1 << 20, (1 << 31) - 1)
 _WORDS = (*_EDGES, 1 << 31, (1 << 32) - 1, (1 << 32) - 2)
 _NAMES = ("guest-00001", "guest-00002", "nobody", "", "cpu_shares", "vcpu_quota", "\N{SNOWMAN}")
-_XML = "<domain type='kvm'><name>n</name><memory>65536</memory><vcpu>2</vcpu></domain>"
+_XML = (
+    "<domain type='kvm'><name>{name}</name>{uuid}<memory>{kib}</memory><vcpu>{vcpus}</vcpu>"
+    "<cputune><vcpupin vcpu='0' cpuset='0-1'/></cputune><os><type>hvm</type></os></domain>"
+)
+# What handlers take, by the name of the argument: refusals alone would be a thin corpus.
+_LIKELY: dict[str, tuple[Any, ...]] = {
+    "flags": (0, 0, 0, 1, 2, 3, 4),
+    "memory": (65_536, 300_000, 524_288),
+    "vcpu": (0, 1),
+    "nvcpus": (1, 2),
+    "cpumap": (b"\x01", b"\x0f", b"\x02\0"),
+    "start_cpu": (-1, 0, 1),
+    "ncpus": (0, 1, 4),
+    "nparams": (0, 2, 3, 9, 16),
+    "period": (0, 1, 5),
+    "uri": ("urn:a", "urn:b"),
+    "key": ("k",),
+    "metadata": (None, "<a/>", "a title"),
+    "path": ("vda", ""),
+    "device": ("vnet0", "vnet1"),
+    "new_name": ("n0", "n1"),
+    "arch": ("x86_64",),
+    "eventID": (0, 13, 17, 23),
+    "callbackID": (0, 1, 2),
+}
 
 
 class Target:
@@ -103,10 +127,18 @@ def value_of(shape: Any, rng: Random, handles: list[DomainHandle]) -> Any:
     def again(inner: Any) -> Any:
         return value_of(inner, rng, handles)
 
+    def field(name: str, inner: Any) -> Any:
+        if rng.random() < 0.6:
+            if name in _LIKELY:
+                return rng.choice(_LIKELY[name])
+            if name == "xml":
+                return _description(rng, handles)
+        return again(inner)
+
     if shape is DOMAIN:
         return rng.choice(handles)
     if isinstance(shape, Struct):
-        return tuple(again(inner) for inner in shape.types.values())
+        return tuple(field(name, inner) for name, inner in shape.types.items())
     if isinstance(shape, xdr.Scalar):
         letter = shape.format_letter
         if letter == "d":
@@ -116,8 +148,7 @@ def value_of(shape: Any, rng: Random, handles: list[DomainHandle]) -> Any:
     if isinstance(shape, xdr.Bool):
         return rng.random() < 0.5
     if isinstance(shape, xdr.String):
-        text = _XML if rng.random() < 0.1 else rng.choice(_NAMES)
-        return text[: shape.limit]
+        return rng.choice(_NAMES)[: shape.limit]
     if isinstance(shape, xdr.Opaque):
         return rng.randbytes(rng.randrange(min(shape.limit, 16) + 1))
     if isinstance(shape, xdr.FixedOpaque):
@@ -130,6 +161,14 @@ def value_of(shape: Any, rng: Random, handles: list[DomainHandle]) -> Any:
         return again(shape.item) if rng.random() < 0.5 else None
     assert isinstance(shape, xdr.Chars), shape
     return "chars"
+
+
+def _description(rng: Random, handles: list[DomainHandle]) -> str:
+    """Return a description of one of the guests, or of another one."""
+    known = rng.choice(handles)
+    uuid = f"<uuid>{known.uuid.hex()}</uuid>"
+    name, uuid = (known.name, uuid) if rng.random() < 0.5 else (f"n{rng.randrange(9)}", "")
+    return _XML.format(name=name, uuid=uuid, kib=65_536, vcpus=rng.randrange(1, 5))
 
 
 def opening() -> list[bytearray]:
