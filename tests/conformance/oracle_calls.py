@@ -8,6 +8,7 @@ or on the moment, only its shape is told. The host has no domains at the beginni
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -437,6 +438,44 @@ def ask_life(q: Questions) -> None:
     fresh.undefine()
 
 
+def ask_restart(q: Questions) -> None:
+    """Change a running domain, and look what of it is left after a reset and a restart."""
+    domain = q.conn.defineXML(xml("r", f"<uuid>{UUID}</uuid>"))
+    domain.create()
+    domain.pinVcpu(0, (False, True))
+    domain.pinVcpuFlags(1, (True, False), 2)
+    domain.pinEmulator((True, False), 1)
+    domain.setMemoryStatsPeriod(5, 1)
+    domain.setSchedulerParametersFlags({"cpu_shares": 333}, 1)
+    domain.setMetadata(1, "a title", None, None, 1)
+    domain.setMemoryFlags(100 << 10, 2)
+    ask_settings(q, "changed", domain)
+    domain.reset(0)
+    ask_settings(q, "reset", domain)
+    domain.setMemoryStatsPeriod(7, 2)
+    ask_settings(q, "changed again", domain)
+    domain.destroy()
+    ask_settings(q, "stopped", domain)
+    domain.create()
+    ask_settings(q, "restarted", domain)
+    domain.setMemoryStatsPeriod(9, 3)
+    ask_settings(q, "changed both", domain)
+    domain.destroy()
+    domain.undefine()
+
+
+def ask_settings(q: Questions, tag: str, domain: Any) -> None:
+    """Ask what holds now, and from the next start on."""
+    for flags in (0, 2):
+        q.ask(f"{tag}: pins {flags}", lambda flags=flags: domain.vcpuPinInfo(flags))
+        q.ask(f"{tag}: emulator {flags}", lambda flags=flags: domain.emulatorPinInfo(flags))
+        question = lambda flags=flags: domain.schedulerParametersFlags(flags)["cpu_shares"]  # noqa: E731
+        q.ask(f"{tag}: shares {flags}", question)
+        q.ask(f"{tag}: title {flags}", lambda flags=flags: domain.metadata(1, None, flags))
+        described = lambda flags=flags: re.findall("period='[0-9]*'", domain.XMLDesc(flags))  # noqa: E731
+        q.ask(f"{tag}: period {flags}", described)
+
+
 def ask_transient(q: Questions, domain: Any) -> None:
     """Ask about a running domain that has no stored description."""
     for name in ("isPersistent", "undefine", "autostart", "isUpdated", "hasManagedSaveImage"):
@@ -463,6 +502,7 @@ def main() -> None:
     ask_resources(q)
     ask_definitions(q)
     ask_life(q)
+    ask_restart(q)
     json.dump(q.answers, sys.stdout)
 
 

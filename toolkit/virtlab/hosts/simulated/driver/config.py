@@ -25,7 +25,7 @@ Disk = tuple[str, str]
 
 @dataclass(slots=True)
 class Settings:
-    """Limits and notes, of which a running domain has its own copy until it stops."""
+    """Limits, notes and devices, of which a running domain has its own copy until it stops."""
 
     scheduler: dict[str, int] = field(default_factory=dict)  # only what was set
     memory_limits: dict[str, int] = field(default_factory=dict)  # KiB
@@ -38,6 +38,7 @@ class Settings:
     template: ET.Element | None = None  # of the description; None: that of a scenario's guest
     disks: Sequence[Disk] = ()
     interfaces: int = 0
+    stats_period_s: int = 0  # of memory statistics; 0: none
 
     def copy(self) -> Settings:
         """Return settings that change by themselves."""
@@ -64,7 +65,6 @@ class DomainConfig:
     stored: Settings
     live: Settings | None = None  # while it runs
     live_id: int = -1
-    stats_period_s: int = 0  # of the running domain, or of the next start
     deflate_on_oom: bool = False
     persistent: bool = True
     autostart: bool = False
@@ -115,8 +115,8 @@ def config_of_definition(definition: Definition, all_pcpus: frozenset[int]) -> D
             template=definition.text,
             disks=tuple(_disk(disk) for disk in devices.findall("disk")),
             interfaces=len(devices.findall("interface")),
+            stats_period_s=definition.stats_period_s,
         ),
-        stats_period_s=definition.stats_period_s,
         deflate_on_oom=definition.deflate_on_oom,
     )
 

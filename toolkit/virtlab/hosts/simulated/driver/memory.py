@@ -99,8 +99,11 @@ class MemoryHandlers:
             raise refusals.bad_argument(function, "period", message)
         refusals.check_flags(flags, LIVE | CONFIG, "qemuDomainSetMemoryStatsPeriod")
         guest = self._state.guest(dom)
-        live, _ = self._state.impact(guest, flags)
+        live, stored = self._state.impact(guest, flags)
+        config = self._state.config(guest)
         if live:
             guest.set_stats_period(period)
-        self._state.config(guest).stats_period_s = period
+            config.now.stats_period_s = period
+        if stored:
+            config.stored.stats_period_s = period
         return ()

@@ -241,8 +241,8 @@ class DriverState:
         self.observer.started(guest.name, [vcpu.mask for vcpu in guest.vcpus])
         if config.memory_kib != guest.spec.memory_kib:
             guest.set_memory(config.memory_kib)
-        if config.stats_period_s:
-            guest.set_stats_period(config.stats_period_s)
+        if config.stored.stats_period_s:
+            guest.set_stats_period(config.stored.stats_period_s)
 
     def _note_start(self, guest: SimulatedGuest) -> None:
         config = self.config(guest)
