@@ -22,6 +22,7 @@ __all__ = [
     "ErrorDomain",
     "LibvirtError",
     "ProtocolError",
+    "access_denied",
     "already_running",
     "argument_unsupported",
     "config_unsupported",
@@ -30,6 +31,7 @@ __all__ = [
     "format_uuid",
     "internal_error",
     "invalid_argument",
+    "no_connection",
     "no_domain_with_id",
     "no_domain_with_name",
     "no_domain_with_uuid",
@@ -51,6 +53,7 @@ class ErrorCode(IntEnum):
 
     INTERNAL_ERROR = 1
     NO_SUPPORT = 3
+    NO_CONNECT = 5
     INVALID_ARG = 8
     OPERATION_FAILED = 9
     NO_TARGET = 20
@@ -76,6 +79,7 @@ class ErrorCode(IntEnum):
     NO_DOMAIN_METADATA = 80
     OVERFLOW = 82
     OPERATION_UNSUPPORTED = 84
+    ACCESS_DENIED = 88
     XML_INVALID_SCHEMA = 92
     NO_DOMAIN_CHECKPOINT = 103
 
@@ -97,10 +101,12 @@ class ErrorDomain(IntEnum):
     SECRET = 30
     NWFILTER = 33
     CGROUP = 54
+    ACCESS = 55
 
 
 _TEMPLATES = {
     ErrorCode.INTERNAL_ERROR: "internal error: %s",
+    ErrorCode.NO_CONNECT: "no connection driver available for %s",
     ErrorCode.NO_SUPPORT: "this function is not supported by the connection driver: %s",
     ErrorCode.INVALID_ARG: "invalid argument: %s",
     ErrorCode.OPERATION_FAILED: "operation failed: %s",
@@ -125,6 +131,7 @@ _TEMPLATES = {
     ErrorCode.NO_DOMAIN_METADATA: "metadata not found: %s",
     ErrorCode.OVERFLOW: "numerical overflow: %s",
     ErrorCode.OPERATION_UNSUPPORTED: "Operation not supported: %s",
+    ErrorCode.ACCESS_DENIED: "access denied: %s",
     ErrorCode.XML_INVALID_SCHEMA: "XML document failed to validate against schema: %s",
     ErrorCode.NO_DOMAIN_CHECKPOINT: "Domain checkpoint not found: %s",
 }
@@ -234,6 +241,16 @@ def internal_error(detail: str, domain: int = ErrorDomain.QEMU) -> LibvirtError:
 def no_support(function: str, domain: int = ErrorDomain.NONE) -> LibvirtError:
     """Return error 3: the host does not offer `function`, such as virDomainSave."""
     return LibvirtError.of(ErrorCode.NO_SUPPORT, function, domain)
+
+
+def no_connection(name: str) -> LibvirtError:
+    """Return error 5: the URI names a driver that this host does not have."""
+    return LibvirtError.of(ErrorCode.NO_CONNECT, name, ErrorDomain.NONE)
+
+
+def access_denied() -> LibvirtError:
+    """Return error 88, as a host with access control gives it."""
+    return LibvirtError.of(ErrorCode.ACCESS_DENIED, "'QEMU' denied access", ErrorDomain.ACCESS)
 
 
 def invalid_argument(detail: str, domain: int = ErrorDomain.QEMU) -> LibvirtError:

@@ -52,7 +52,7 @@ class ConnectionHandlers:
     def connect_open(self, name: str | None, flags: int) -> tuple[()]:
         """Open the QEMU driver; the client strips the transport from its URI before."""
         if name and not name.startswith("qemu:"):
-            raise refusals.no_connection(name)
+            raise errors.no_connection(name)
         return ()
 
     def connect_close(self) -> tuple[()]:

@@ -24,7 +24,6 @@ __all__ = [
     "check_nonzero",
     "driver_invalid",
     "no_agent",
-    "no_connection",
     "no_metadata",
     "no_per_pcpu_times",
     "one_impact",
@@ -33,14 +32,7 @@ __all__ = [
     "transient",
 ]
 
-_NO_CONNECT = 5
 _LIVE_AND_CONFIG = 3  # virDomainModificationImpact
-
-
-def no_connection(name: str) -> LibvirtError:
-    """Return error 5: the URI names a driver that this host does not have."""
-    template = "no connection driver available for %s"
-    return LibvirtError(_NO_CONNECT, ErrorDomain.NONE, template % name, template, name)
 
 
 def driver_invalid(detail: str) -> LibvirtError:
