@@ -8,10 +8,11 @@ from random import Random
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from small_hosts import loops
+from small_hosts import Masks, loops
 
-from virtlab.model.scenario import Event, PinVcpu
-from virtlab.model.units import NS_PER_MS, NS_PER_S
+from virtlab.model.scenario import Event, PinVcpu, StartWorkload, StopGuest
+from virtlab.model.units import NS_PER_MS, NS_PER_S, mib
+from virtlab.model.workload import Batch, MemoryGrowth
 from virtlab.simulator import scheduler
 from virtlab.simulator.cpu_law import added, sharing
 from virtlab.simulator.crowd_law import numpy_or_none, sharing_of_table
@@ -47,25 +48,41 @@ def _get_the_same(pcpus: list[list[float]]) -> None:
         assert used[place] == added([run for run, _ in law])
 
 
-@pytest.mark.parametrize("pinned", [True, False])
+_CELLS = tuple(tuple(range(first, first + 16)) for first in range(0, 64, 16))
+_MASKS: dict[str, Masks] = {
+    "pinned": [(n % 64,) for n in range(300)],
+    "unpinned": [None] * 300,
+    "in cells": [_CELLS[n % 4] if n % 3 else None for n in range(300)],
+    "all on few": [(n % 3, n % 3 + 1) if n % 2 else (0, 1, 2) for n in range(300)],
+    "of many kinds": [(n % 63, 63) if n % 2 else tuple(range(n % 50, 64)) for n in range(300)],
+}
+
+
+@pytest.mark.parametrize("kind", _MASKS)
 def test_a_large_host_does_the_same_without_numpy(
-    pinned: bool, monkeypatch: pytest.MonkeyPatch
+    kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with_numpy = _figures(pinned)
+    with_numpy = _figures(_MASKS[kind])
     monkeypatch.setattr(scheduler, "numpy_or_none", lambda: None)
 
-    assert with_numpy == _figures(pinned)
+    assert with_numpy == _figures(_MASKS[kind])
     assert numpy_or_none() is not None
 
 
-def _figures(pinned: bool) -> str:
+def _figures(masks: Masks) -> str:
     rng = Random(7)
     duties = [rng.choice((0.05, 0.1, 0.3, 1.0)) for _ in range(300)]
     events: list[Event] = [
-        PinVcpu(n * 37 * NS_PER_MS, f"g{rng.randrange(300)}", 0, (rng.randrange(64),))
-        for n in range(100)
+        *(
+            PinVcpu(n * 37 * NS_PER_MS, f"g{rng.randrange(300)}", 0, (rng.randrange(64),))
+            for n in range(100)
+        ),
+        *(StopGuest((500 + 200 * n) * NS_PER_MS, f"g{17 * n}") for n in range(8)),
+        *(
+            StartWorkload((300 + 150 * n) * NS_PER_MS, f"g{11 * n + 1}", load)
+            for n, load in enumerate((Batch(NS_PER_S), MemoryGrowth(mib(64), None)) * 6)
+        ),
     ]
-    masks = [(n % 64,) for n in range(300)] if pinned else None
     simulated = loops(duties, masks, pcpus=64, events=events)
     rows = []
     for second in range(1, 6):

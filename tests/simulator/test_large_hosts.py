@@ -65,6 +65,7 @@ def _seated(seats: list[tuple[int, frozenset[int], int]]) -> list[Pcpu]:
         vcpu = SimulatedVcpu("g", number, number, mask, 6, EventQueue(), Random(0), 0.0)
         assert vcpu.weight == EQUAL_WEIGHT
         vcpu.duty, vcpu.wanted_ppm, vcpu.moved_ns = ppm / 1e6, ppm, moved
+        vcpu.note_roaming()
         pcpus[vcpu.pcpu].add(vcpu)
     return pcpus
 

@@ -5,7 +5,8 @@ one vCPU, or changes it, works as everywhere; `VcpuColumns` does for all of them
 second: draw the noise, write down what ran, set the new rates. Values and random streams are those
 of `SimulatedVcpu`, to the last bit.
 
-Row 0 belongs to nobody: it fills the seats of pCPUs that have fewer vCPUs than others.
+Row 0 belongs to nobody: it fills the seats of pCPUs that have fewer vCPUs than others. It wants
+nothing, and what it is given is never looked at.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from virtlab.simulator.cpu_law import SEATS_MAX
+from virtlab.simulator.mask_numbers import MaskNumbers
 from virtlab.simulator.vcpu import SimulatedVcpu
 
 if TYPE_CHECKING:
@@ -45,6 +47,8 @@ class VcpuColumns:
         self._values = np.zeros((0, _LEVELS_MAX))
         self._ahead = np.zeros((0, _AHEAD))
         self._seats = np.zeros((SEATS_MAX, pcpus), np.int64)
+        self.vcpus: list[Any] = [None]  # by their rows
+        self.masks = MaskNumbers()
         self._grow()
         self.table_of((0.0,))
 
@@ -52,12 +56,13 @@ class VcpuColumns:
         """Return a column."""
         return self._arrays[name]
 
-    def row_for(self, stream: Callable[[int], int]) -> int:
+    def row_for(self, vcpu: ColumnVcpu, stream: Callable[[int], int]) -> int:
         """Return a new row for a vCPU with this stream of random bits."""
         if self._used == self._size:
             self._grow()
         row, self._used = self._used, self._used + 1
         self._streams.append(stream)
+        self.vcpus.append(vcpu)
         self.drawn[row] = _AHEAD
         return row
 
@@ -105,22 +110,46 @@ class VcpuColumns:
         self._seats[:, pcpu] = 0
         self._seats[: len(rows), pcpu] = rows
 
-    def seats(self, pcpus: Sequence[int], longest: int) -> Any:
+    def seats(self, pcpus: Sequence[int] | slice, longest: int) -> Any:
         """Return the rows of those who sit on pCPUs, one column a pCPU."""
         return self._seats[:longest, pcpus]
 
+    def seated(self) -> tuple[Any, Any]:
+        """Return the rows of all who sit somewhere, pCPU by pCPU in their order, and the pCPUs."""
+        np = self.np
+        rows = np.flatnonzero(self._arrays["powered"])
+        pcpus = self._arrays["pcpu"][rows]
+        order = np.argsort(pcpus.astype(np.uint16), kind="stable")  # short numbers sort faster
+        return rows[order], pcpus[order]
+
+    def seat_all(self, rows: Any, places: Any, pcpus: Any) -> None:
+        """Note the place in which each row sits on its pCPU, as far as there are seats."""
+        fits = places < SEATS_MAX
+        self._seats[:] = 0
+        self._seats[places[fits], pcpus[fits]] = rows[fits]
+
+    def leave(
+        self, rows: Sequence[int], targets: Sequence[int], now_ns: int
+    ) -> tuple[list[int], list[int]]:
+        """Move vCPUs to other pCPUs; return where they were, and what they ran there in ns."""
+        columns = self._arrays
+        at = self.np.array(rows)
+        sources: list[int] = columns["pcpu"][at].tolist()
+        self.take_rates(at, 0.0, 0.0, now_ns)
+        ran_ns: list[int] = (columns["run_ns"][at] - columns["seated_run_ns"][at]).tolist()
+        columns["seated_run_ns"][at] = columns["run_ns"][at]
+        columns["pcpu"][at] = targets
+        return sources, ran_ns
+
     def take_rates(self, rows: Any, run: Any, wait: Any, now_ns: int) -> None:
         """Write down what these vCPUs got, as `SimulatedVcpu.settle` does, and set new rates."""
-        np = self.np
-        columns = self._arrays
-        taken = rows > 0
-        rows = rows[taken]
+        columns, integer = self._arrays, self.np.int64
         span_ns = now_ns - columns["since_ns"][rows]
-        columns["run_ns"][rows] += (columns["run_rate"][rows] * span_ns).astype(np.int64)
-        columns["delay_ns"][rows] += (columns["wait_rate"][rows] * span_ns).astype(np.int64)
+        columns["run_ns"][rows] += (columns["run_rate"][rows] * span_ns).astype(integer)
+        columns["delay_ns"][rows] += (columns["wait_rate"][rows] * span_ns).astype(integer)
         columns["since_ns"][rows] = now_ns
-        columns["run_rate"][rows] = run[taken]
-        columns["wait_rate"][rows] = wait[taken]
+        columns["run_rate"][rows] = run
+        columns["wait_rate"][rows] = wait
 
     def live(self, now_ns: int) -> tuple[Any, Any, Any]:
         """Return, by row, time run and time waited at a moment in ns, and who was halted."""
@@ -173,14 +202,14 @@ class VcpuColumns:
         ahead[: len(self._ahead)] = self._ahead
         self._ahead = ahead
 
-    # Views of the columns, for one value at a time.
-    run_rate: memoryview
-    wait_rate: memoryview
-    duty: memoryview
-    demand: memoryview
-    duty_now: memoryview
-    speed: memoryview
-    base_speed: memoryview
+    # Views of the columns, for one value at a time; those of floats first.
+    run_rate: Any
+    wait_rate: Any
+    duty: Any
+    demand: Any
+    duty_now: Any
+    speed: Any
+    base_speed: Any
     run_ns: memoryview
     delay_ns: memoryview
     since_ns: memoryview
@@ -188,6 +217,9 @@ class VcpuColumns:
     before_run_ns: memoryview
     before_delay_ns: memoryview
     powered: memoryview
+    growing: memoryview
+    batch: memoryview
+    mask: memoryview
     pcpu: memoryview
     table: memoryview
     drawn: memoryview
@@ -196,7 +228,7 @@ class VcpuColumns:
 _FLOATS = ("run_rate", "wait_rate", "duty", "demand", "duty_now", "speed", "base_speed")
 _INTEGERS = (
     *("run_ns", "delay_ns", "since_ns", "seated_run_ns", "before_run_ns", "before_delay_ns"),
-    *("powered", "pcpu", "table", "drawn"),
+    *("powered", "growing", "batch", "mask", "pcpu", "table", "drawn"),
 )
 
 
@@ -223,7 +255,7 @@ class ColumnVcpu(SimulatedVcpu):
     ) -> None:  # fmt: skip
         """Take the columns of the host, and what every vCPU takes."""
         self.columns = columns
-        self.row = columns.row_for(noise.getrandbits)
+        self.row = columns.row_for(self, noise.getrandbits)
         super().__init__(name, index, number, mask, pcpus, queue, noise, noise_max)
         self.draw = lambda: columns.draw(self.row)
 
@@ -236,6 +268,8 @@ class ColumnVcpu(SimulatedVcpu):
     base_speed = _in_column("base_speed")
     pcpu = _in_column("pcpu")
     powered = _in_column("powered")
+    growing = _in_column("growing")
+    batch = _in_column("batch")
     _run_ns = _in_column("run_ns")
     _delay_ns = _in_column("delay_ns")
     _since_ns = _in_column("since_ns")
@@ -253,6 +287,24 @@ class ColumnVcpu(SimulatedVcpu):
         columns.delay_ns[row] += int(columns.wait_rate[row] * span_ns)
         if self.batch:
             self.batch_left_ns -= run_rate * span_ns * columns.speed[row]
+
+    def leave(self, now_ns: int) -> int:
+        """Write down what it ran on its pCPU, which it leaves now; return that."""
+        self.settle(now_ns)
+        columns, row = self.columns, self.row
+        columns.run_rate[row] = columns.wait_rate[row] = 0.0
+        run_ns = columns.run_ns[row]
+        ran_ns: int = run_ns - columns.seated_run_ns[row]
+        columns.seated_run_ns[row] = run_ns
+        self.left(columns.pcpu[row], ran_ns)
+        return ran_ns
+
+    def note_roaming(self) -> None:
+        """Work out `free` and `roams` from mask and duty."""
+        super().note_roaming()
+        columns, row = self.columns, self.row
+        mask = self.permitted if self.roams else None
+        columns.mask[row] = columns.masks.change(columns.mask[row], mask)
 
     def _get_levels(self) -> tuple[float, ...]:
         return self._own_levels

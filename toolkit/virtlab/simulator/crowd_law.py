@@ -22,10 +22,8 @@ if TYPE_CHECKING:
 
     Floats = NDArray[float64]
 
-__all__ = ["CROWD_MIN", "numpy_or_none", "sharing_of_table"]
+__all__ = ["numpy_or_none", "sharing_of_table"]
 
-# From so many pCPUs on one operation on all of them costs less than a loop over them.
-CROWD_MIN: Final = 12
 _COLUMNS_MIN: Final = 2  # numpy adds up a single column in another order
 _BLOCK: Final = 256  # pCPUs at once, which is as fast as any number
 _AT_ONCE: Final = 32_768  # values that fit into a processor's own cache

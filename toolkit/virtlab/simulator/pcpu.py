@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import insort
 from collections.abc import Sequence
+from operator import attrgetter
 
 from virtlab.model.topology import FULL_CAPACITY
 from virtlab.simulator.cpu_law import Shares, added, sharing, weighted_sharing
@@ -12,9 +13,7 @@ from virtlab.simulator.vcpu import SimulatedVcpu
 __all__ = ["Pcpu", "by_key"]
 
 
-def by_key(vcpu: SimulatedVcpu) -> int:
-    """Return the number by which vCPUs are ordered everywhere."""
-    return vcpu.key
+by_key = attrgetter("key")  # the number by which vCPUs are ordered everywhere
 
 
 class Pcpu:
@@ -25,10 +24,10 @@ class Pcpu:
         "altered",
         "capacity",
         "dirty",
+        "even",
         "fill_ppm",
         "index",
         "law",
-        "plain",
         "residents",
         "roamed",
         "sibling",
@@ -46,7 +45,7 @@ class Pcpu:
         self.fill_ppm = 0  # the same in millionths of what it can do
         self.dirty = False
         self.law: Shares = ()  # of its residents, before any of them wakes up elsewhere
-        self.plain = True  # rates follow from the law, and nobody needs to be told of them
+        self.even = False  # all that has to be done is done for many at once: see `crowd`
         self.used = 0.0  # share of its time that the law uses
         self.roamed = False  # some resident may wake up elsewhere
         self._busy_ns = 0
@@ -87,9 +86,13 @@ class Pcpu:
 
     def remove(self, vcpu: SimulatedVcpu, now_ns: int) -> None:
         """Take a vCPU off, and keep the time that it ran here."""
-        self._busy_ns += vcpu.leave(now_ns)
         self.residents.remove(vcpu)
-        self.want(-vcpu.wanted_ppm)
+        self.let_go(vcpu.wanted_ppm, vcpu.leave(now_ns))
+
+    def let_go(self, wanted_ppm: int, ran_ns: int) -> None:
+        """Take note that a vCPU has left that wanted so much, and ran so long here."""
+        self._busy_ns += ran_ns
+        self.want(-wanted_ppm)
 
     def want(self, more_ppm: int) -> None:
         """Take note that its residents want more of it, or less."""
@@ -113,12 +116,6 @@ class Pcpu:
             self.law = weighted_sharing(demands, [vcpu.weight for vcpu in residents])
         self.used = added([run for run, _ in self.law])
         self.roamed = not stopped and any(vcpu.roams for vcpu in residents)
-
-    def look(self) -> None:
-        """Work out `roamed` and `plain`."""
-        residents = self.residents
-        self.roamed = True in [vcpu.roams for vcpu in residents]
-        self.plain = not (self.roamed or True in [v.growing or v.batch for v in residents])
 
     def take_law(self, runs: Sequence[float], waits: Sequence[float]) -> None:
         """Take on the law's shares, which may be followed by zeros, from elsewhere."""

@@ -9,16 +9,16 @@ Measured on two CPUs:
   says little about the next, and it waits less than a bound one: eight 20 % loops use 141 to 148 %
   of two CPUs, while four bound to each use 138 %.
 
-Here a loop sits on one pCPU for whole seconds, then wanders. The wakings in between are
-too many to follow; what they save is in `idle_chance`: where a loop would wait on its own pCPU, it
-finds another one idle with that chance, and does not wait.
+Here a loop sits on one pCPU for whole seconds, then wanders. The wakings in between are too many to
+follow; `roaming` has what they save.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from heapq import heapify, heappop, heappush
+from operator import attrgetter
 from random import Random
 from typing import Final
 
@@ -28,15 +28,15 @@ from virtlab.simulator.cpu_law import BUSY
 from virtlab.simulator.pcpu import Pcpu
 from virtlab.simulator.vcpu import SimulatedVcpu
 
-__all__ = ["REBALANCE_NS", "emptiest", "even_out", "idle_chance", "spread_over_cores", "wander"]
+__all__ = ["REBALANCE_NS", "emptiest", "even_out", "spread_over_cores", "wander"]
 
 # Unpinned sets of three and five busy loops on two CPUs rotated about 2.5 times a second.
 REBALANCE_NS: Final = 400 * NS_PER_MS
 # Of an unpinned loop, each second: chosen, as where it sat was not measured.
 _WANDER_CHANCE: Final = 0.6
 _FULL_PPM: Final = 1_000_000
-# From here down 1 - chance is 1.0 in a float, however many more factors follow.
-_NO_CHANCE: Final = 2.0**-54
+
+_last_move = attrgetter("moved_ns")
 
 Move = Callable[[SimulatedVcpu, int], None]
 # Those of permitted pCPUs that lie in the same cell as a pCPU: see `Machine.near`.
@@ -73,25 +73,40 @@ def even_out(pcpus: Sequence[Pcpu], move: Move, near: Near = _anywhere) -> None:
 
 
 def wander(
-    pcpus: Sequence[Pcpu],
-    free: Sequence[SimulatedVcpu],
-    rng: Random,
-    move: Move,
-    near: Near = _anywhere,
-) -> None:
-    """Let short loops wake up elsewhere; the kernel rarely picks a much fuller pCPU."""
-    for vcpu in free:
-        if vcpu.duty >= BUSY or rng.random() >= _WANDER_CHANCE:
+    pcpus: Sequence[Pcpu], loops: Iterable[SimulatedVcpu], rng: Random, near: Near = _anywhere
+) -> list[tuple[SimulatedVcpu, int]]:
+    """Return which of some loops that sleep wake up elsewhere, each once, and where.
+
+    The kernel rarely picks a much fuller pCPU.
+    """
+    cores = [_core_of(pcpu) for pcpu in pcpus]
+    wanted_ppm = [pcpu.core_ppm for pcpu in pcpus]  # at the number of the core
+    moves = []
+    random, getrandbits = rng.random, rng.getrandbits
+    for vcpu in loops:
+        if random() >= _WANDER_CHANCE:
             continue
         own = vcpu.pcpu
         permitted = near(vcpu.permitted, own)
-        if len(permitted) < 2:
+        others = len(permitted) - 1
+        if others < 1:
             continue
-        drawn = rng.randrange(len(permitted) - 1)  # of the others, in their order
+        # As `randrange` draws, of the others in their order.
+        bits = others.bit_length()
+        drawn = getrandbits(bits)
+        while drawn >= others:
+            drawn = getrandbits(bits)
         target = permitted[drawn + (drawn >= bisect_left(permitted, own))]
-        fuller_ppm = pcpus[target].core_ppm - pcpus[own].core_ppm
-        if fuller_ppm < vcpu.wanted_ppm:
-            move(vcpu, target)
+        here, there = cores[own], cores[target]
+        if wanted_ppm[there] - wanted_ppm[here] < vcpu.wanted_ppm:
+            wanted_ppm[here] -= vcpu.wanted_ppm
+            wanted_ppm[there] += vcpu.wanted_ppm
+            moves.append((vcpu, target))
+    return moves
+
+
+def _core_of(pcpu: Pcpu) -> int:
+    return pcpu.index if pcpu.sibling is None else min(pcpu.index, pcpu.sibling.index)
 
 
 def spread_over_cores(pcpus: Sequence[Pcpu], move: Move, near: Near) -> None:
@@ -119,19 +134,6 @@ def _emptiest_core(pcpus: Sequence[Pcpu], permitted: Sequence[int]) -> int:
     return min([(pcpus[index].core_ppm, pcpus[index].rank) for index in permitted])[1][-1]
 
 
-def idle_chance(pcpus: Sequence[Pcpu], permitted: Sequence[int], own: int) -> float:
-    """Return how likely it is that a permitted pCPU other than the own one is idle."""
-    all_busy = 1.0
-    for index in permitted:
-        if index != own:
-            used = pcpus[index].used
-            if used < 1.0:
-                all_busy *= used
-                if all_busy < _NO_CHANCE:
-                    break
-    return 1.0 - all_busy
-
-
 class _Ranking:
     """Who is fullest and who is emptiest, kept while vCPUs move; a move costs a few heap steps."""
 
@@ -139,8 +141,9 @@ class _Ranking:
         self._pcpus = pcpus
         self._fullest = [(-pcpu.fill_ppm, pcpu.index) for pcpu in pcpus]
         heapify(self._fullest)
-        # By permitted pCPUs, which vCPUs of one mask share; an entry that is out of date stays.
-        self._emptiest: dict[tuple[int, ...], list[tuple[int, ...]]] = {}
+        # By the identity of the permitted pCPUs, which vCPUs of one mask share: they are many to
+        # hash. An entry that is out of date stays.
+        self._emptiest: dict[int, tuple[tuple[int, ...], list[tuple[int, ...]]]] = {}
 
     def fullest(self) -> Pcpu:
         """Return the pCPU that is wanted most, then comes first."""
@@ -152,10 +155,12 @@ class _Ranking:
     def emptiest(self, permitted: tuple[int, ...]) -> int:
         """Return the same as the function of that name."""
         pcpus = self._pcpus
-        heap = self._emptiest.get(permitted)
-        if heap is None:
-            heap = self._emptiest[permitted] = [pcpus[index].rank for index in permitted]
-            heapify(heap)
+        known = self._emptiest.get(id(permitted))
+        if known is None:
+            known = (permitted, [pcpus[index].rank for index in permitted])
+            heapify(known[1])
+            self._emptiest[id(permitted)] = known
+        heap = known[1]
         while heap[0] != pcpus[heap[0][-1]].rank:
             heappop(heap)
         return heap[0][-1]
@@ -170,7 +175,7 @@ class _Ranking:
                 self._push(pcpu.sibling)  # whose rank looks at the whole core
 
     def _push(self, pcpu: Pcpu) -> None:
-        for permitted, heap in self._emptiest.items():
+        for permitted, heap in self._emptiest.values():
             at = bisect_left(permitted, pcpu.index)
             if at < len(permitted) and permitted[at] == pcpu.index:
                 heappush(heap, pcpu.rank)
@@ -180,12 +185,11 @@ def _next_to_leave(
     pcpus: Sequence[Pcpu], fullest: Pcpu, ranking: _Ranking, near: Near
 ) -> tuple[SimulatedVcpu, int, int] | None:
     """Return who leaves, whereto, and how full that is then: who moved longest ago goes first."""
-    best: tuple[int, int, SimulatedVcpu, int, int] | None = None
+    loops = [vcpu for vcpu in fullest.residents if vcpu.free]
+    loops.sort(key=_last_move)  # which leaves those of one moment in the order of their numbers
     targets: dict[int, tuple[int, ...]] = {}  # by the mask's identity: vCPUs of one mask share it
-    for vcpu in fullest.residents:
+    for vcpu in loops:
         permitted = vcpu.permitted
-        if vcpu.duty <= 0.0 or len(permitted) < 2:
-            continue
         known = targets.get(id(permitted))
         if known is None:
             # The own cell first, as Linux evens out within it before it looks further.
@@ -194,10 +198,8 @@ def _next_to_leave(
             known = targets[id(permitted)] = tuple([ranking.emptiest(mask) for mask in masks])
         found = _better_place(pcpus, fullest, vcpu, known)
         if found is not None:
-            choice = (vcpu.moved_ns, vcpu.key, vcpu, *found)
-            if best is None or choice[:2] < best[:2]:
-                best = choice
-    return None if best is None else best[2:]
+            return (vcpu, *found)
+    return None
 
 
 def _better_place(

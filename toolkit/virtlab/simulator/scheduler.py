@@ -16,8 +16,9 @@ from random import Random
 from virtlab.model.topology import Topology
 from virtlab.model.units import NS_PER_S
 from virtlab.simulator.columns import ColumnVcpu, VcpuColumns
-from virtlab.simulator.cpu_law import EQUAL_WEIGHT, SEATS_MAX, Shares
-from virtlab.simulator.crowd_law import CROWD_MIN, numpy_or_none, sharing_of_table
+from virtlab.simulator.cpu_law import EQUAL_WEIGHT, Shares
+from virtlab.simulator.crowd import Crowd
+from virtlab.simulator.crowd_law import numpy_or_none
 from virtlab.simulator.engine import EventQueue, Priority
 from virtlab.simulator.machine import Machine
 from virtlab.simulator.noise import draw, drawn_anew
@@ -26,10 +27,10 @@ from virtlab.simulator.placement import (
     REBALANCE_NS,
     emptiest,
     even_out,
-    idle_chance,
     spread_over_cores,
     wander,
 )
+from virtlab.simulator.roaming import idle_chances, woken_elsewhere
 from virtlab.simulator.speeds import Speeds
 from virtlab.simulator.vcpu import MOVE_COST_NS, SimulatedVcpu, in_order
 
@@ -38,6 +39,8 @@ __all__ = ["CpuScheduler"]
 
 # From so many vCPUs on, work on all of them each second costs less in columns.
 _COLUMNS_MIN = 256
+# From so many on, moving them at once costs less than one by one.
+_MOVES_MIN = 32
 
 
 class CpuScheduler:
@@ -68,10 +71,13 @@ class CpuScheduler:
         self._rebalancing = False
         self._noisy = False
         self._free: dict[int, SimulatedVcpu] = {}  # powered loops that may run in several places
+        self._loops: list[SimulatedVcpu] | None = []  # those that roam, in order; None: unknown
         self.columns: VcpuColumns | None = None
+        self._crowd: Crowd | None = None
         numpy = numpy_or_none() if vcpus >= _COLUMNS_MIN else None
         if numpy is not None:
             self.columns = VcpuColumns(numpy, len(self.pcpus))
+            self._crowd = Crowd(self.columns, self.pcpus, roams=self.machine.alike)
         self._alike = True  # nobody was ever given another weight
 
     def busy_ns(self) -> list[int]:
@@ -114,6 +120,7 @@ class CpuScheduler:
             insort(self._vcpus, vcpu, key=by_key)
             draw(vcpu)
             self._seat(vcpu)
+            self._watch_balance(vcpu)
         if not self._noisy and self._vcpus:
             self._noisy = True
             second = self._queue.now_ns // NS_PER_S + 1
@@ -126,7 +133,7 @@ class CpuScheduler:
                 continue
             self._unseat(vcpu)
             vcpu.powered = False
-            self._free.pop(vcpu.key, None)
+            self._watch_balance(vcpu)
             self._queue.cancel(vcpu.batch_event)
             vcpu.batch_event = None
             del self._vcpus[bisect_left(self._vcpus, vcpu.key, key=by_key)]
@@ -211,54 +218,28 @@ class CpuScheduler:
         # A roaming loop looks for idle pCPUs elsewhere, so a change there concerns its own too.
         concerned = [pcpu for pcpu in self.pcpus if pcpu.dirty or pcpu.roamed]
         dirty, self._dirty = self._dirty, []
-        many = len(dirty) >= CROWD_MIN and self._alike and not self.stopped
-        columns = self.columns if many else None
-        few = []
-        if columns is not None:
-            few = [p for p in concerned if p.dirty and (not p.altered or self._seat_in(columns, p))]
+        crowd = self._crowd if self._alike and not self.stopped else None
+        few = [] if crowd is None else crowd.seated([pcpu for pcpu in concerned if pcpu.dirty])
         if self._speeds is not None and not self.stopped:
-            self._speeds.settle(dirty, few, columns, now_ns)
-        if columns is not None and len(few) >= CROWD_MIN:
-            concerned = self._share_many(columns, concerned, few, now_ns)
+            self._speeds.settle(dirty, few, self.columns, now_ns)
+        even: list[Pcpu] = []
+        if crowd is not None:
+            crowd.apply_law(few)
+            even = [pcpu for pcpu in concerned if pcpu.even]
+            concerned = [pcpu for pcpu in concerned if not pcpu.even]
         for pcpu in concerned:
             pcpu.settle(now_ns)
             if pcpu.dirty:
                 pcpu.dirty = False
                 pcpu.apply_law(stopped=self.stopped)
+        if crowd is not None:
+            crowd.share(even, now_ns)
+        chances: dict[tuple[int, ...], list[float]] = {}
         for pcpu in concerned:
-            self._share(pcpu, now_ns)
+            self._share(pcpu, chances, now_ns)
 
-    def _share_many(
-        self, columns: VcpuColumns, concerned: list[Pcpu], few: list[Pcpu], now_ns: int
-    ) -> list[Pcpu]:
-        """Set the rates of the plain ones among many pCPUs; return the others.
-
-        Of the others the law is worked out, but for those with too many vCPUs.
-        """
-        counts = columns.np.array([len(pcpu.residents) for pcpu in few])
-        seats = columns.seats([pcpu.index for pcpu in few], int(counts.max()))
-        run, wait, used = sharing_of_table(columns.np, columns["demand"][seats], counts)
-        plain = columns.np.array([pcpu.plain for pcpu in few])
-        columns.take_rates(seats[:, plain], run[:, plain], wait[:, plain], now_ns)
-        for place, (pcpu, share) in enumerate(zip(few, used.tolist(), strict=True)):
-            pcpu.dirty = False
-            pcpu.used = share
-            if not pcpu.plain:
-                pcpu.take_law(run[:, place].tolist(), wait[:, place].tolist())
-        return [pcpu for pcpu in concerned if pcpu.dirty or not pcpu.plain]
-
-    def _seat_in(self, columns: VcpuColumns, pcpu: Pcpu) -> bool:
-        """Note who sits on a pCPU; tell whether they are few enough for the columns."""
-        pcpu.look()
-        rows = [vcpu.row for vcpu in pcpu.residents if isinstance(vcpu, ColumnVcpu)]
-        if len(rows) > SEATS_MAX:
-            return False
-        columns.seat(pcpu.index, rows)
-        pcpu.altered = False
-        return True
-
-    def _share(self, pcpu: Pcpu, now_ns: int) -> None:
-        shares = self._roaming_shares(pcpu) if pcpu.roamed else pcpu.law
+    def _share(self, pcpu: Pcpu, chances: dict[tuple[int, ...], list[float]], now_ns: int) -> None:
+        shares = self._roaming_shares(pcpu, chances) if pcpu.roamed else pcpu.law
         for vcpu, (run, wait) in zip(pcpu.residents, shares, strict=True):
             vcpu.run_rate = run
             if vcpu.wait_rate != wait:
@@ -270,34 +251,27 @@ class CpuScheduler:
             if vcpu.batch:
                 self._time_batch(vcpu, now_ns)
 
-    def _roaming_shares(self, pcpu: Pcpu) -> Shares:
-        """Return the law's shares, with less waiting for those that may wake up elsewhere."""
-        chances: dict[int, float] = {}  # by the identity of a mask's tuple, which is shared
-        saved = []
-        for vcpu, (_, wait) in zip(pcpu.residents, pcpu.law, strict=True):
-            if not vcpu.roams or wait <= 0.0:
-                saved.append(0.0)
-                continue
+    def _roaming_shares(self, pcpu: Pcpu, chances: dict[tuple[int, ...], list[float]]) -> Shares:
+        """Return the law's shares, with less waiting for those that may wake up elsewhere.
+
+        `chances` keeps those of each mask for as long as no law is applied.
+        """
+        residents, index = pcpu.residents, pcpu.index
+        own: dict[int, float] = {}  # by the identity of a mask, which vCPUs share
+        for vcpu in residents:
             mask = vcpu.permitted
-            chance = chances.get(id(mask))
-            if chance is None:
-                chance = chances[id(mask)] = idle_chance(
-                    self.pcpus, self.machine.near(mask, pcpu.index), pcpu.index
-                )
-            saved.append(vcpu.demand * wait * chance)
-        wanted = sum(saved)
-        if wanted <= 0.0:
-            return pcpu.law
-        # What was not waited for is booked on the own pCPU, as far as that has time left.
-        scale = min(max(1.0 - pcpu.used, 0.0) / wanted, 1.0)
-        return tuple(
-            [
-                # A loop that runs a share r and waits a share w wants r / (1 - w).
-                (run + more * scale, max(1.0 - (run + more * scale) / vcpu.demand, 0.0))
-                if more > 0.0
-                else (run, wait)
-                for vcpu, (run, wait), more in zip(pcpu.residents, pcpu.law, saved, strict=True)
-            ]
+            if vcpu.roams and id(mask) not in own:
+                near = self.machine.near(mask, index)
+                known = chances.get(near)
+                if known is None:
+                    used = [self.pcpus[other].used for other in near]
+                    known = chances[near] = idle_chances(used)
+                own[id(mask)] = known[bisect_left(near, index)]
+        return woken_elsewhere(
+            pcpu.law,
+            [vcpu.demand for vcpu in residents],
+            [own[id(vcpu.permitted)] if vcpu.roams else 0.0 for vcpu in residents],
+            pcpu.used,
         )
 
     def _time_batch(self, vcpu: SimulatedVcpu, now_ns: int) -> None:
@@ -317,7 +291,6 @@ class CpuScheduler:
         if self._speeds is not None:
             self._speeds.take_seat(vcpu)
         self._mark(pcpu)
-        self._watch_balance(vcpu)
 
     def _unseat(self, vcpu: SimulatedVcpu) -> None:
         pcpu = self.pcpus[vcpu.pcpu]
@@ -335,7 +308,9 @@ class CpuScheduler:
     # What comes again and again.
 
     def _watch_balance(self, vcpu: SimulatedVcpu) -> None:
-        if not (vcpu.powered and _is_free(vcpu)):
+        """Take note that a vCPU has another mask or load, or came; a move alone changes nothing."""
+        self._loops = None
+        if not (vcpu.powered and vcpu.free):
             self._free.pop(vcpu.key, None)
             return
         self._free[vcpu.key] = vcpu
@@ -354,6 +329,18 @@ class CpuScheduler:
             spread_over_cores(self.pcpus, self._move, near)
         self._queue.schedule(now_ns + REBALANCE_NS, Priority.CPU, self._rebalance)
 
+    def _wander(self, now_ns: int) -> None:
+        if self._loops is None:
+            free = [self._free[key] for key in sorted(self._free)]
+            self._loops = [vcpu for vcpu in free if vcpu.roams]
+        moves = wander(self.pcpus, self._loops, self._rng, self.machine.near)
+        if self._crowd is not None and self.machine.alike and len(moves) >= _MOVES_MIN:
+            for pcpu in self._crowd.move(moves, now_ns):
+                self._mark(pcpu, altered=False)
+            return
+        for vcpu, target in moves:
+            self._move(vcpu, target)
+
     def _demand_anew(self, vcpu: SimulatedVcpu) -> None:
         draw(vcpu)
         if vcpu.powered:
@@ -364,8 +351,7 @@ class CpuScheduler:
         if not self._noisy:
             return
         # At the same instant, so that rates are set once for both.
-        free = [self._free[key] for key in sorted(self._free)]
-        wander(self.pcpus, free, self._rng, self._move, self.machine.near)
+        self._wander(now_ns)
         if self.columns is not None:
             for index in self.columns.draw_all():
                 self._mark(self.pcpus[index], altered=False)
@@ -375,7 +361,3 @@ class CpuScheduler:
                 if not pcpu.dirty:
                     self._mark(pcpu, altered=False)
         self._queue.schedule(now_ns + NS_PER_S, Priority.NOISE, self._each_second)
-
-
-def _is_free(vcpu: SimulatedVcpu) -> bool:
-    return vcpu.duty > 0.0 and len(vcpu.permitted) > 1

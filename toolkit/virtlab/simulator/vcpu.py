@@ -53,6 +53,7 @@ class SimulatedVcpu:
         "draw",
         "duty",
         "duty_now",
+        "free",
         "growing",
         "index",
         "key",
@@ -91,7 +92,8 @@ class SimulatedVcpu:
         self.powered = False  # its guest runs and is not paused
         self.duty = 0.0  # what its load wants; 0 for an idle vCPU
         self.wanted_ppm = 0  # the same in millionths: sums of it are exact
-        self.roams = False  # a loop that sleeps and may wake up on another pCPU
+        self.free = False  # a load that may run in several places
+        self.roams = False  # one that sleeps and may wake up on another pCPU
         self.growing = False  # a memory load touches pages on it
         self.duty_now = 0.0  # duty with this second's noise
         self.demand = 0.0  # the same at its present speed
@@ -120,8 +122,9 @@ class SimulatedVcpu:
         return self.duty > 0.0 and self.powered
 
     def note_roaming(self) -> None:
-        """Work out `roams` from mask and duty."""
-        self.roams = len(self.permitted) > 1 and 0.0 < self.duty < BUSY
+        """Work out `free` and `roams` from mask and duty."""
+        self.free = len(self.permitted) > 1 and self.duty > 0.0
+        self.roams = self.free and self.duty < BUSY
 
     @property
     def halted(self) -> bool:
@@ -179,5 +182,9 @@ class SimulatedVcpu:
         self.run_rate = self.wait_rate = 0.0
         ran_ns = self._run_ns - self._seated_run_ns
         self._seated_run_ns = self._run_ns
-        self._left_ns[self.pcpu] = self._left_ns.get(self.pcpu, 0) + ran_ns
+        self.left(self.pcpu, ran_ns)
         return ran_ns
+
+    def left(self, pcpu: int, ran_ns: int) -> None:
+        """Take note that it ran so long on a pCPU that it leaves."""
+        self._left_ns[pcpu] = self._left_ns.get(pcpu, 0) + ran_ns

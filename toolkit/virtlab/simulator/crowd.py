@@ -1,0 +1,156 @@
+"""What the scheduler of a large host does for many pCPUs at once, in the columns of its vCPUs.
+
+Laws and their order are those of one pCPU after the other: `crowd_law` and `roaming` have them as
+tables. A pCPU is even where that is all there is to do: nobody on it has to be told of a new rate,
+and no mask is one of too many.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
+
+from virtlab.simulator.columns import ColumnVcpu, VcpuColumns
+from virtlab.simulator.cpu_law import SEATS_MAX
+from virtlab.simulator.crowd_law import sharing_of_table
+from virtlab.simulator.mask_numbers import NO_NUMBER, STAYS
+from virtlab.simulator.pcpu import Pcpu
+from virtlab.simulator.roaming import idle_chances_row, woken_table
+from virtlab.simulator.vcpu import SimulatedVcpu
+
+__all__ = ["Crowd"]
+
+# From so many pCPUs on, a look at all of them costs less than one at each.
+_LOOKS_MIN: Final = 16
+
+
+class Crowd:
+    """The pCPUs of a large host, and the tables of who sits there and what the law gives them."""
+
+    def __init__(self, columns: VcpuColumns, pcpus: Sequence[Pcpu], *, roams: bool) -> None:
+        """Take the columns, the pCPUs, and whether roaming vCPUs may be even (all pCPUs alike)."""
+        self._columns = columns
+        self._pcpus = pcpus
+        self._roams = roams
+        shape = (SEATS_MAX, len(pcpus))
+        # What the law gives those who sit on each, before any of them wakes up elsewhere.
+        self._run, self._wait = columns.np.zeros(shape), columns.np.zeros(shape)
+
+    def seated(self, pcpus: Iterable[Pcpu]) -> list[Pcpu]:
+        """Note who sits on some pCPUs; return those that are not too full for the tables."""
+        altered = [pcpu for pcpu in pcpus if pcpu.altered]
+        if len(altered) >= _LOOKS_MIN:
+            self._look_at_all(touched=())
+        else:
+            for pcpu in altered:
+                self._look_at(pcpu)
+        return [pcpu for pcpu in pcpus if not pcpu.altered]
+
+    def apply_law(self, pcpus: Sequence[Pcpu]) -> None:
+        """Work out the shares on pCPUs whose residents were noted."""
+        if not pcpus:
+            return
+        columns, np = self._columns, self._columns.np
+        places = self._places(pcpus)
+        counts = np.array([len(pcpu.residents) for pcpu in pcpus])
+        seats = columns.seats(places, int(counts.max()))
+        run, wait, used = sharing_of_table(np, columns["demand"][seats], counts)
+        self._run[: len(seats), places] = run
+        self._wait[: len(seats), places] = wait
+        for at, (pcpu, share) in enumerate(zip(pcpus, used.tolist(), strict=True)):
+            pcpu.dirty = False
+            pcpu.used = share
+            if not pcpu.even:
+                pcpu.take_law(run[:, at].tolist(), wait[:, at].tolist())
+
+    def share(self, pcpus: Sequence[Pcpu], now_ns: int) -> None:
+        """Set the rates on even pCPUs, of which the law was worked out."""
+        if not pcpus:
+            return
+        columns, np = self._columns, self._columns.np
+        places = self._places(pcpus)
+        seats = columns.seats(places, max([len(pcpu.residents) for pcpu in pcpus]))
+        run, wait = self._run[: len(seats), places], self._wait[: len(seats), places]
+        if True in [pcpu.roamed for pcpu in pcpus]:
+            used = np.array([pcpu.used for pcpu in self._pcpus])
+            at = columns["mask"][seats] * len(used) + np.arange(len(used))[places]
+            chances = self._chances(used).take(at)
+            run, wait = woken_table(np, run, wait, columns["demand"][seats], chances, used[places])
+        columns.take_rates(seats, run, wait, now_ns)
+
+    def _places(self, pcpus: Sequence[Pcpu]) -> Any:
+        """Return where some pCPUs stand in the tables; all are a slice, which copies less."""
+        whole = len(pcpus) == len(self._pcpus)
+        return slice(None) if whole else [pcpu.index for pcpu in pcpus]
+
+    def move(self, moves: Sequence[tuple[SimulatedVcpu, int]], now_ns: int) -> list[Pcpu]:
+        """Move vCPUs without a batch, each once; return the pCPUs that they left or came to."""
+        columns, pcpus = self._columns, self._pcpus
+        rows = [vcpu.row for vcpu, _ in moves if isinstance(vcpu, ColumnVcpu)]
+        targets = [target for _, target in moves]
+        sources, ran_ns = columns.leave(rows, targets, now_ns)
+        for (vcpu, _), source, ns in zip(moves, sources, ran_ns, strict=True):
+            vcpu.left(source, ns)
+            vcpu.moved_ns = now_ns
+        touched = sorted({*sources, *targets})
+        wanted_ppm = [vcpu.wanted_ppm for vcpu, _ in moves]
+        went_ppm, came_ppm = self._sums(sources, wanted_ppm), self._sums(targets, wanted_ppm)
+        ran = self._sums(sources, ran_ns)
+        for index in touched:
+            pcpus[index].let_go(went_ppm[index] - came_ppm[index], ran[index])
+        self._look_at_all(touched)
+        return [pcpus[index] for index in touched]
+
+    def _sums(self, places: Sequence[int], values: Sequence[int]) -> list[int]:
+        """Return the sum of the values of each pCPU."""
+        np = self._columns.np
+        sums = np.zeros(len(self._pcpus), np.int64)
+        np.add.at(sums, places, np.array(values, np.int64))
+        found: list[int] = sums.tolist()
+        return found
+
+    def _look_at(self, pcpu: Pcpu) -> None:
+        residents = pcpu.residents
+        pcpu.roamed = True in [vcpu.roams for vcpu in residents]
+        pcpu.even = False
+        if len(residents) > SEATS_MAX:
+            return  # and it stays altered
+        masks = self._columns.mask
+        rows = [vcpu.row for vcpu in residents if isinstance(vcpu, ColumnVcpu)]
+        self._columns.seat(pcpu.index, rows)
+        pcpu.altered = False
+        if pcpu.roamed and (not self._roams or NO_NUMBER in [masks[row] for row in rows]):
+            return
+        pcpu.even = True not in [bool(vcpu.growing or vcpu.batch) for vcpu in residents]
+
+    def _look_at_all(self, touched: Sequence[int]) -> None:
+        """Do the same for all pCPUs, and list the residents of the touched ones anew."""
+        columns, np = self._columns, self._columns.np
+        rows, pcpus = columns.seated()
+        counts = np.bincount(pcpus, minlength=len(self._pcpus))
+        ends = np.cumsum(counts)
+        places = np.arange(len(rows)) - (ends - counts)[pcpus]
+        columns.seat_all(rows, places, pcpus)
+        masks = columns["mask"][rows]
+        roam = np.bincount(pcpus, masks != STAYS, len(self._pcpus)) > 0
+        odd = (columns["growing"][rows] > 0) | (columns["batch"][rows] > 0) | (masks == NO_NUMBER)
+        uneven = np.bincount(pcpus, odd, len(self._pcpus)) > 0
+        uneven |= (counts > SEATS_MAX) | (roam & (not self._roams))
+        flags = zip(self._pcpus, roam.tolist(), uneven.tolist(), counts.tolist(), strict=True)
+        for pcpu, roamed, odd_one, count in flags:
+            pcpu.roamed, pcpu.even, pcpu.altered = roamed, not odd_one, count > SEATS_MAX
+        if not touched:
+            return
+        residents: list[SimulatedVcpu] = [*map(columns.vcpus.__getitem__, rows.tolist())]
+        starts, ends = (ends - counts).tolist(), ends.tolist()
+        for index in touched:
+            self._pcpus[index].residents = residents[starts[index] : ends[index]]
+
+    def _chances(self, used: Any) -> Any:
+        """Return a row for each mask, of the chances to find another pCPU idle, by the own one."""
+        np, masks = self._columns.np, self._columns.masks.masks
+        chances = np.zeros((max(masks, default=STAYS) + 1, len(self._pcpus)))
+        for number, permitted in masks.items():
+            places = list(permitted)
+            chances[number, places] = idle_chances_row(np, used[places])
+        return chances
