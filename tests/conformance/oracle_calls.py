@@ -128,6 +128,7 @@ def bad_descriptions() -> dict[str, str]:
     shares = "<cputune><shares>{}</shares></cputune>"
     pins = "<cputune><vcpupin {}/></cputune>"
     disk = "<disk type='file' device='disk'>{}</disk><memballoon"
+    numatune = "<numatune><memory {}/></numatune>"
     full = disk.format("<source file='/x'/><target dev='vda' bus='virtio'/>")
     return {
         "empty": "",
@@ -143,6 +144,10 @@ def bad_descriptions() -> dict[str, str]:
         "wrong type": good.replace("type='qemu'", "type='bogus'"),
         "other type": good.replace("type='qemu'", "type='xen'"),
         "empty name": xml(""),
+        "no NUMA mode": xml("x", numatune.format("mode='bogus' nodeset='0'")),
+        "no NUMA nodes": xml("x", numatune.format("mode='strict'")),
+        "empty NUMA nodes": xml("x", numatune.format("nodeset=''")),
+        "NUMA nodes are no list": xml("x", numatune.format("nodeset='x'")),
         "slash in name": xml("a/b"),
         "newline in name": xml("a\nb"),
         "newline in title": xml("x", "<title>a\nb</title>"),
@@ -194,6 +199,7 @@ def bad_descriptions() -> dict[str, str]:
 
 def good_descriptions() -> dict[str, str]:
     good = xml("x")
+    numatune = "<numatune><memory {}/></numatune>"
     return {
         "more current memory": good.replace(">128<", ">512<"),
         "no current memory": good.replace("<currentMemory unit='MiB'>128</currentMemory>", ""),
@@ -202,6 +208,9 @@ def good_descriptions() -> dict[str, str]:
         "no emulator": good.replace("<emulator>/usr/bin/qemu-system-x86_64</emulator>", ""),
         "pin beyond vcpus": xml("x", "<cputune><vcpupin vcpu='9' cpuset='0'/></cputune>"),
         "no shares": xml("x", "<cputune><shares>0</shares></cputune>"),
+        "numatune": xml("x", numatune.format("nodeset='3,0-1'")),
+        "empty numatune": xml("x", "<numatune/>"),
+        "numatune auto": xml("x", numatune.format("mode='preferred' placement='auto'")),
         "plain uuid": xml("x", f"<uuid>{UUID.replace('-', '')}</uuid>"),
         "unknown elements": xml("x", "<bogus>1</bogus>"),
         "document type": "<!DOCTYPE d [<!ENTITY a 'b'>]>" + xml("&a;"),
@@ -323,6 +332,21 @@ def _change_cpu(ask: Ask, domain: Any) -> None:
         ask(f"schedulerParameters after {flags}", question)
 
 
+def _change_numa(ask: Ask, domain: Any) -> None:
+    for values in (
+        *({"numa_mode": 1}, {"numa_mode": 0}),
+        *({"numa_nodeset": "0"}, {"numa_nodeset": "1"}, {"numa_nodeset": "zz"}),
+        *({"numa_mode": 0}, {"numa_mode": 1}, {"numa_mode": 9}),
+        {"numa_mode": 3, "numa_nodeset": "0-2"},
+        {"numa_mode": 0, "numa_nodeset": "0"},
+    ):
+        for flags in (1, 2):
+            change = lambda values=values, flags=flags: domain.setNumaParameters(values, flags)  # noqa: E731
+            ask(f"setNumaParameters {values} {flags}", change)
+            question = lambda flags=flags: domain.numaParameters(flags)  # noqa: E731
+            ask(f"numaParameters after {values} {flags}", question)
+
+
 def _change_memory(ask: Ask, domain: Any) -> None:
     for name, value in (
         *(("hard_limit", 1 << 20), ("soft_limit", 1 << 19), ("swap_hard_limit", 1 << 21)),
@@ -345,6 +369,7 @@ def _change_memory(ask: Ask, domain: Any) -> None:
             ask(f"setMemoryFlags {size} {flags}", change)
     domain.setMemoryFlags(256 << 10, 6)
     domain.setMemoryFlags(128 << 10, 2)
+    _change_numa(ask, domain)
     for period in (1, 0, -1):
         for flags in (0, 1, 2, 3, 4):
             change = lambda period=period, flags=flags: domain.setMemoryStatsPeriod(period, flags)  # noqa: E731

@@ -12,6 +12,8 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
+from virtlab.model.topology import Cell, Topology
+
 Virsh = Callable[..., str]
 
 
@@ -125,6 +127,126 @@ def test_freecell_agrees_in_all_its_forms(virsh: Virsh) -> None:
     assert total.endswith(" KiB")
     assert cells.splitlines()[0].split()[:2] == ["0:", total.split()[1]]
     assert virsh("freecell", "--cellno", "0").split()[1] == total.split()[1]
+
+
+@pytest.fixture
+def two_cells(make_lab: Callable[..., Any], build: Any) -> Callable[[], tuple[Any, Virsh]]:
+    """Serve a host of two NUMA cells with two cores of two threads each."""
+
+    def serve() -> tuple[Any, Virsh]:
+        topology = Topology(
+            cells=(
+                Cell((0, 1, 2, 3), 4 << 20, (10, 21)),
+                Cell((4, 5, 6, 7), 2 << 20, (21, 10)),
+            ),
+            cores=((0, 2), (1, 3), (4, 6), (5, 7)),
+            capacity=(1024,) * 8,
+        )
+        guests = (
+            build.guest("near", affinity=((0,),)),
+            build.guest("told", affinity=((0,),), memory_cell=1),
+        )
+        lab = make_lab(build.scenario(*guests, pcpus=8, topology=topology))
+
+        def run(*words: str) -> str:
+            done = _run(lab.uri, *words)
+            assert (done.returncode, done.stderr) == (0, ""), (words, done.stderr)
+            return done.stdout.strip("\n")
+
+        return lab, run
+
+    return serve
+
+
+def test_nodeinfo_and_capabilities_show_the_topology(
+    two_cells: Callable[[], tuple[Any, Virsh]],
+) -> None:
+    _, virsh = two_cells()
+
+    info = dict(re.split(r":\s+", line) for line in virsh("nodeinfo").splitlines())
+    root = ET.fromstring(virsh("capabilities"))
+
+    assert (info["NUMA cell(s)"], info["CPU socket(s)"]) == ("2", "1")
+    assert (info["Core(s) per socket"], info["Thread(s) per core"]) == ("2", "2")
+    assert info["CPU(s)"] == "8"
+    shape = root.find("./host/cpu/topology")
+    assert shape is not None
+    assert shape.attrib == {"sockets": "1", "dies": "1", "cores": "2", "threads": "2"}
+    cells = root.findall("./host/topology/cells/cell")
+    assert [cell.findtext("memory") for cell in cells] == ["4194304", "2097152"]
+    assert [[s.attrib for s in cell.findall("distances/sibling")] for cell in cells] == [
+        [{"id": "0", "value": "10"}, {"id": "1", "value": "21"}],
+        [{"id": "0", "value": "21"}, {"id": "1", "value": "10"}],
+    ]
+    cpus = [cpu.attrib for cpu in cells[1].findall("cpus/cpu")]
+    assert cpus[0] == {
+        "id": "4",
+        "socket_id": "1",
+        "die_id": "0",
+        "core_id": "0",
+        "siblings": "4,6",
+    }
+    assert [cpu["core_id"] for cpu in cpus] == ["0", "1", "0", "1"]
+
+
+def test_free_memory_is_told_cell_by_cell(two_cells: Callable[[], tuple[Any, Virsh]]) -> None:
+    lab, virsh = two_cells()
+
+    cells = [int(line.split()[1]) for line in virsh("freecell", "--all").splitlines()[:2]]
+    whole = int(virsh("freecell").split()[1])
+
+    assert sum(cells) == whole
+    for number, total in enumerate(("4194304 KiB", "2097152 KiB")):
+        stats = table(virsh("nodememstats", "--cell", str(number)))
+        assert stats == {"total": total, "free": f"{cells[number]} KiB"}
+        assert virsh("freecell", "--cellno", str(number)).split()[1] == str(cells[number])
+        pages = virsh("freepages", "--cellno", str(number), "--pagesize", "4")
+        assert pages == f"4KiB: {cells[number] // 4}"
+    assert virsh("freepages", "--all").splitlines()[::4] == ["Node 0:", "Node 1:"]
+    for words, said in (
+        (("freecell", "--cellno", "2"), "start cell 2 out of range (0-1)"),
+        (("nodememstats", "--cell", "2"), "cellNum in virHostMemGetStats must be less than or "
+         "equal to 1"),
+    ):  # fmt: skip
+        assert said in _run(lab.uri, *words).stderr
+
+
+def test_numatune_moves_a_guests_memory_at_its_next_start(
+    two_cells: Callable[[], tuple[Any, Virsh]],
+) -> None:
+    lab, virsh = two_cells()
+    free = [int(line.split()[1]) for line in virsh("freecell", "--all").splitlines()[:2]]
+    assert table(virsh("numatune", "told")) == {"numa_mode": "strict", "numa_nodeset": "1"}
+    assert "numa_nodeset   : 1" not in virsh("numatune", "near")
+    element = ET.fromstring(virsh("dumpxml", "told")).find("numatune/memory")
+    assert element is not None
+    assert element.attrib == {"mode": "strict", "nodeset": "1"}
+
+    virsh("numatune", "told", "--nodeset", "0", "--config")
+    virsh("destroy", "told")
+    virsh("start", "told")
+
+    then = [int(line.split()[1]) for line in virsh("freecell", "--all").splitlines()[:2]]
+    assert (then[0] < free[0], then[1] > free[1]) == (True, True)
+    assert "requires restrictive numa mode" in _run(
+        lab.uri, "numatune", "told", "--nodeset", "1", "--live"
+    ).stderr  # fmt: skip
+    virsh("numatune", "told", "--nodeset", "2", "--config")
+    virsh("destroy", "told")
+    assert "NUMA node 2 is unavailable" in _run(lab.uri, "start", "told").stderr
+
+
+def test_memory_of_a_guest_that_names_no_nodes_moves_while_it_runs(
+    two_cells: Callable[[], tuple[Any, Virsh]],
+) -> None:
+    _, virsh = two_cells()
+    free = [int(line.split()[1]) for line in virsh("freecell", "--all").splitlines()[:2]]
+
+    virsh("numatune", "near", "--nodeset", "1", "--live")
+
+    then = [int(line.split()[1]) for line in virsh("freecell", "--all").splitlines()[:2]]
+    assert (then[0] > free[0], then[1] < free[1]) == (True, True)
+    assert sum(then) == sum(free)
 
 
 def test_dominfo_tells_a_running_guest_from_a_stopped_one(lab: Any, virsh: Virsh) -> None:

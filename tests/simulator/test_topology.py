@@ -15,6 +15,7 @@ from virtlab.model.topology import FULL_CAPACITY, Cell, Topology, flat
 from virtlab.model.units import NS_PER_MS, NS_PER_S, mib
 from virtlab.model.workload import Batch, Duty, MemoryGrowth
 from virtlab.simulator import scheduler
+from virtlab.simulator.cell_memory import free_by_cell
 from virtlab.simulator.host import SimulatedHost
 from virtlab.simulator.numa_law import latency, speeds_by_cell
 from virtlab.simulator.smt_law import beside
@@ -114,9 +115,10 @@ def test_latency_follows_the_distance() -> None:
 def test_work_that_only_waits_for_memory_takes_as_much_longer_as_memory_does() -> None:
     topology = paired(4, cells=2)
 
-    assert speeds_by_cell(topology, 0, 1.0) == (1.0, pytest.approx(1 / 1.6))
-    assert speeds_by_cell(topology, 1, 0.5) == (pytest.approx(1 / 1.3), 1.0)
-    assert speeds_by_cell(topology, 1, 0.0) == (1.0, 1.0)
+    assert speeds_by_cell(topology, [0], 1.0) == (1.0, pytest.approx(1 / 1.6))
+    assert speeds_by_cell(topology, [1], 0.5) == (pytest.approx(1 / 1.3), 1.0)
+    assert speeds_by_cell(topology, [1], 0.0) == (1.0, 1.0)
+    assert speeds_by_cell(topology, [0, 1], 0.5) == (pytest.approx(1 / 1.15),) * 2
 
 
 def test_a_guest_far_from_its_memory_needs_longer_for_its_work() -> None:
@@ -139,7 +141,7 @@ def test_memory_lies_where_the_first_vcpu_starts_and_stays_there() -> None:
         topology=paired(8, cells=2),
     )
 
-    assert simulated.guests["g"].memory_cell == 1
+    assert simulated.guests["g"].memory_cells == (1,)
     assert _ends_s(simulated) == {"g": pytest.approx(1.0 + 1.3 * 4.0002)}
 
 
@@ -153,6 +155,59 @@ def test_pages_are_touched_more_slowly_on_a_slow_pcpu() -> None:
 
     # A twentieth of the time at full speed, ten times as long at a tenth: 1 / (0.5 + 0.95).
     assert grown == [mib(160), pytest.approx(mib(160) / (0.05 * 1024 / 102 + 0.95), rel=1e-4)]
+
+
+@given(
+    sizes=st.lists(st.integers(1, 5000), min_size=1, max_size=4),
+    own=st.integers(0, 500),
+    data=st.data(),
+)
+def test_free_memory_of_the_cells_is_the_hosts_and_never_negative(
+    sizes: list[int], own: int, data: st.DataObject
+) -> None:
+    count = len(sizes)
+    cells = tuple(
+        Cell((n,), size, tuple(10 if n == m else 20 + abs(n - m) for m in range(count)))
+        for n, size in enumerate(sizes)
+    )
+    topology = Topology(cells, tuple((n,) for n in range(count)), (1024,) * count)
+    places = st.lists(st.integers(0, count - 1), min_size=1, max_size=count, unique=True)
+    held = data.draw(st.lists(st.tuples(places, st.integers(0, 3000)), max_size=4))
+    free = max(sum(sizes) - own - sum(kib for _, kib in held), 3)
+
+    by_cell = free_by_cell(topology, own, held, free)
+
+    assert sum(by_cell) == free
+    assert min(by_cell) >= 0
+
+
+def test_what_a_cell_cannot_hold_lies_in_the_nearest_one() -> None:
+    cells = (
+        Cell((0,), 100, (10, 30, 20)),
+        Cell((1,), 100, (30, 10, 20)),
+        Cell((2,), 100, (20, 20, 10)),
+    )
+    topology = Topology(cells, ((0,), (1,), (2,)), (1024,) * 3)
+
+    assert free_by_cell(topology, 0, [((0,), 150)], 150) == [0, 100, 50]
+    assert free_by_cell(topology, 30, [((0,), 60), ((1, 2), 40)], 170) == [30, 70, 70]
+
+
+def test_free_memory_of_a_cell_follows_what_its_guests_hold() -> None:
+    load = StartWorkload(0, "g", MemoryGrowth(mib(16), None))
+    simulated = host(
+        [guest("g", (0,), memory_cell=1, memory_kib=mib(2048))],
+        [load],
+        pcpus=8,
+        topology=paired(8, cells=2),
+    )
+    free = [simulated.cells_free_kib()]
+    simulated.advance(10 * NS_PER_S)
+    free.append(simulated.cells_free_kib())
+
+    assert free[0][0] == free[1][0]
+    assert free[0][1] - free[1][1] == pytest.approx(mib(160), rel=1e-3)
+    assert sum(free[1]) == simulated.memory().free_kib
 
 
 # Where Linux would put them.

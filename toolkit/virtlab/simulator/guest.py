@@ -64,7 +64,7 @@ class SimulatedGuest:
         self.reason = _NEVER_RAN
         self._host = host
         self._ending: EventHandle | None = None
-        self.memory_cell = 0  # in which its memory lies, while it runs
+        self.memory_cells: tuple[int, ...] = (0,)  # in which its memory lies, evenly
         self.blocked = False  # its lock is held: calls that need it wait
         self.blocked_until_ns: int | None = None  # None: for ever, if it is held
         self._seed = seed
@@ -83,19 +83,9 @@ class SimulatedGuest:
         for vcpu in self.vcpus:
             vcpu.begin()
         self._host.scheduler.power_on(self.vcpus)
-        self._settle_memory()
-        self._host.life_changed(self, "started")
-
-    def _settle_memory(self) -> None:
-        """Choose the cell in which its memory lies: where it is told to, or near its first vCPU."""
-        machine = self._host.scheduler.machine
-        if machine.alike:
-            return
         cell = self.spec.memory_cell
-        self.memory_cell = machine.cell_of[self.vcpus[0].pcpu] if cell is None else cell
-        speeds = speeds_by_cell(machine.topology, self.memory_cell, self.spec.memory_bound)
-        for vcpu in self.vcpus:
-            self._host.scheduler.set_memory_speeds(vcpu, speeds)
+        self.place_memory(None if cell is None else frozenset({cell}))
+        self._host.life_changed(self, "started")
 
     def shutdown(self) -> None:
         """Ask it to shut down; it is off some seconds later."""
@@ -245,6 +235,26 @@ class SimulatedGuest:
         return self.cpu_time_ns() - self.system_time_ns()
 
     # Memory.
+
+    def place_memory(self, nodes: frozenset[int] | None, *, evenly: bool = False) -> None:
+        """Let its memory lie in some cells of the host, where it may be at once.
+
+        Args:
+            nodes: cells that are permitted; None permits all.
+            evenly: it lies in all of them; else in the one nearest to its first vCPU.
+        """
+        machine = self._host.scheduler.machine
+        if machine.alike:
+            return
+        cells = machine.topology.cells
+        home = cells[machine.cell_of[self.vcpus[0].pcpu]]
+        permitted = sorted(range(len(cells)) if nodes is None else nodes)
+        if not evenly:
+            permitted = [min(permitted, key=lambda cell: (home.distances[cell], cell))]
+        self.memory_cells = tuple(permitted)
+        speeds = speeds_by_cell(machine.topology, permitted, self.spec.memory_bound)
+        for vcpu in self.vcpus:
+            self._host.scheduler.set_memory_speeds(vcpu, speeds)
 
     def set_memory(self, kib: int) -> None:
         """Ask the balloon for a size; it moves there in its own time."""

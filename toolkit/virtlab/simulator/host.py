@@ -30,6 +30,7 @@ from virtlab.model.scenario import (
 from virtlab.model.timeline import EventRecord
 from virtlab.model.units import BOOT_S, NS_PER_S
 from virtlab.model.workload import Batch, Duty, MemoryGrowth, Trace, TracePoint
+from virtlab.simulator.cell_memory import free_by_cell
 from virtlab.simulator.engine import EventHandle, EventQueue, Priority
 from virtlab.simulator.faults import Faults
 from virtlab.simulator.guest import GuestState, SimulatedGuest
@@ -146,6 +147,14 @@ class SimulatedHost:
             cached_kib=memory.cached_kib,
             swap_used_kib=memory.swap_used_kib,
         )
+
+    def cells_free_kib(self) -> list[int]:
+        """Return the free memory of each NUMA cell."""
+        layout, now_ns = self.spec.layout, self.now_ns
+        if len(layout.cells) == 1:
+            return [self.host_memory.free_kib]
+        held = [(g.memory_cells, g.memory.rss_at(now_ns)) for g in self.guests.values()]
+        return free_by_cell(layout, self.spec.used_kib, held, self.host_memory.free_kib)
 
     # Guests that come and go.
 

@@ -11,6 +11,8 @@ so that a distance of 10 is the own cell, and one of 20 costs `remote_latency`. 
 distances order cells and say little of latencies (Linux, driver-api/cxl/platform/acpi/slit.rst): a
 machine that announces 21, more than twice the own cell's, was measured at 1.5 times it.
 
+Memory that lies in several cells evenly (interleaved) waits for their mean.
+
 Range: latency only. Threads that ask for more than a link carries are not slowed further, and the
 cell's own memory is taken to serve all who are near it. Pages stay where they are, as with
 `kernel.numa_balancing=0`: Linux would otherwise carry those that are often used after the vCPU.
@@ -22,7 +24,10 @@ in the other (test beds of the FD.io CSIT reports).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from virtlab.model.topology import LOCAL_DISTANCE, REMOTE_DISTANCE, Topology
+from virtlab.simulator.cpu_law import added
 
 __all__ = ["latency", "speeds_by_cell"]
 
@@ -33,9 +38,12 @@ def latency(distance: int, remote_latency: float) -> float:
     return 1.0 + (remote_latency - 1.0) * steps
 
 
-def speeds_by_cell(topology: Topology, memory_cell: int, memory_bound: float) -> tuple[float, ...]:
-    """Return the speed of work in each cell whose memory lies in `memory_cell`."""
-    return tuple(
-        1.0 / (1.0 + memory_bound * (latency(distance, topology.remote_latency) - 1.0))
-        for distance in (cell.distances[memory_cell] for cell in topology.cells)
-    )
+def speeds_by_cell(
+    topology: Topology, memory_cells: Sequence[int], memory_bound: float
+) -> tuple[float, ...]:
+    """Return the speed in each cell of work whose memory lies in some cells, evenly."""
+    speeds = []
+    for cell in topology.cells:
+        waits = [latency(cell.distances[at], topology.remote_latency) for at in memory_cells]
+        speeds.append(1.0 / (1.0 + memory_bound * (added(waits) / len(waits) - 1.0)))
+    return tuple(speeds)

@@ -8,6 +8,7 @@ from xml.etree import ElementTree as ET
 
 from virtlab.hosts.simulated.driver.definition import Definition
 from virtlab.hosts.simulated.driver.descriptions import DISK, disk_path, guest_template
+from virtlab.hosts.simulated.driver.numa_tuning import STRICT, NumaTune
 from virtlab.model.scenario import GuestSpec
 
 __all__ = [
@@ -31,7 +32,7 @@ class Settings:
     memory_limits: dict[str, int] = field(default_factory=dict)  # KiB
     emulator_mask: frozenset[int] | None = None
     blkio_weight: int = 0
-    numa: dict[str, int | str] = field(default_factory=dict)
+    numa: NumaTune = field(default_factory=NumaTune)
     title: str = ""
     note: str = ""
     metadata: dict[str, ET.Element] = field(default_factory=dict)  # by the namespace's name
@@ -46,7 +47,6 @@ class Settings:
             self,
             scheduler=dict(self.scheduler),
             memory_limits=dict(self.memory_limits),
-            numa=dict(self.numa),
             metadata=dict(self.metadata),
         )
 
@@ -80,6 +80,8 @@ class DomainConfig:
 
 def config_of_guest(spec: GuestSpec, all_pcpus: frozenset[int]) -> DomainConfig:
     """Return what a scenario says of a guest: one disk, one interface."""
+    cell = spec.memory_cell
+    numa = NumaTune() if cell is None else NumaTune(STRICT, frozenset({cell}))
     return DomainConfig(
         masks=[all_pcpus if mask is None else frozenset(mask) for mask in spec.affinity],
         memory_kib=spec.memory_kib,
@@ -88,7 +90,7 @@ def config_of_guest(spec: GuestSpec, all_pcpus: frozenset[int]) -> DomainConfig:
         vcpus=spec.vcpus,
         vcpus_max=spec.vcpus,
         live_vcpus_max=spec.vcpus,
-        stored=Settings(disks=((DISK, disk_path(spec.name)),), interfaces=1),
+        stored=Settings(disks=((DISK, disk_path(spec.name)),), interfaces=1, numa=numa),
         deflate_on_oom=spec.deflate_on_oom,
     )
 
@@ -109,6 +111,7 @@ def config_of_definition(definition: Definition, all_pcpus: frozenset[int]) -> D
             scheduler=dict(definition.scheduler),
             memory_limits=dict(definition.memory_limits),
             emulator_mask=definition.emulator_mask,
+            numa=definition.numa,
             title=definition.text.findtext("title", ""),
             note=definition.text.findtext("description", ""),
             metadata=_metadata(definition.text),

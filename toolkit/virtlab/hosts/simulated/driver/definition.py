@@ -19,6 +19,7 @@ from xml.etree import ElementTree as ET
 from virtlab.hosts.simulated.driver import machines, safe_xml
 from virtlab.hosts.simulated.driver.descriptions import CPU_TUNE
 from virtlab.hosts.simulated.driver.domain_tree import ORDER, child
+from virtlab.hosts.simulated.driver.numa_tuning import NumaTune, read_numa
 from virtlab.hosts.simulated.driver.quantities import cpu_list, memory_kib, whole_number
 from virtlab.libvirt_rpc import errors
 from virtlab.libvirt_rpc.errors import ErrorCode, ErrorDomain, LibvirtError
@@ -62,6 +63,7 @@ class Definition:
     emulator_mask: frozenset[int] | None
     scheduler: dict[str, int]  # cpu_shares, and periods and quotas in us
     memory_limits: dict[str, int]  # hard_limit, soft_limit, swap_hard_limit in KiB
+    numa: NumaTune
     stats_period_s: int
     deflate_on_oom: bool
     text: ET.Element  # never changed; take a copy
@@ -112,6 +114,7 @@ def read_definition(xml: str, fresh_uuid: bytes, *, strict: bool = False) -> Def
     vcpus_max, vcpus = _vcpus(root)
     masks = _masks(root, vcpus_max)
     scheduler = _scheduler(root)
+    numa = read_numa(root)
     _check_machine(root, vcpus_max)
     read_name(name)
     balloon = _balloon(root)
@@ -135,6 +138,7 @@ def read_definition(xml: str, fresh_uuid: bytes, *, strict: bool = False) -> Def
             for limit in ("hard_limit", "soft_limit", "swap_hard_limit")
             if (kib := memory_kib(root.find(f"memtune/{limit}"), f"./memtune/{limit}[1]"))
         },
+        numa=numa,
         stats_period_s=period_s,
         deflate_on_oom=balloon is not None and balloon.get("autodeflate") == "on",
         text=ordered,

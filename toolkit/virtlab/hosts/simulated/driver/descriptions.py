@@ -10,6 +10,8 @@ from xml.etree import ElementTree as ET
 
 from virtlab.hosts.simulated.driver.domain_tree import child, put_text, remove
 from virtlab.hosts.simulated.driver.machines import EMULATOR, HOST_ARCHITECTURE, MACHINES
+from virtlab.hosts.simulated.driver.node_topology import add_cells, node_shape
+from virtlab.hosts.simulated.driver.numa_tuning import NumaTune, write_numa
 from virtlab.hosts.simulated.driver.values import format_cpu_list
 from virtlab.hosts.simulated.driver.xml_text import document
 from virtlab.model.scenario import GuestSpec, HostSpec
@@ -57,6 +59,7 @@ class DomainFigures:
     emulator_mask: frozenset[int] | None
     scheduler: Mapping[str, int]  # parameters that were set
     memory_limits: Mapping[str, int]  # KiB
+    numa: NumaTune
     stats_period_s: int  # 0 where none is set
     vnets: Sequence[str]  # the host's ends of the interfaces, while it runs
     title: str
@@ -65,33 +68,19 @@ class DomainFigures:
 
 
 def capabilities_xml(host: HostSpec, host_uuid: bytes) -> str:
-    """Return the host's capabilities: one NUMA cell, one socket, one thread a core."""
+    """Return the host's capabilities."""
     root = ET.Element("capabilities")
     machine = ET.SubElement(root, "host")
     _text(machine, "uuid", str(uuids.UUID(bytes=host_uuid)))
     cpu = ET.SubElement(machine, "cpu")
     _text(cpu, "arch", HOST_ARCHITECTURE)
     _text(cpu, "model", HOST_CPU_MODEL)
-    ET.SubElement(cpu, "topology", sockets="1", dies="1", cores=str(host.pcpus), threads="1")
+    _, sockets, cores, threads = node_shape(host.layout)
+    shape = {"sockets": sockets, "dies": 1, "cores": cores, "threads": threads}
+    ET.SubElement(cpu, "topology", {name: str(number) for name, number in shape.items()})
     ET.SubElement(cpu, "pages", unit="KiB", size="4")
     ET.SubElement(cpu, "pages", unit="KiB", size="2048")
-    cells = ET.SubElement(ET.SubElement(machine, "topology"), "cells", num="1")
-    cell = ET.SubElement(cells, "cell", id="0")
-    _text(cell, "memory", str(host.memory_kib), unit="KiB")
-    _text(cell, "pages", str(host.memory_kib // 4), unit="KiB", size="4")
-    _text(cell, "pages", "0", unit="KiB", size="2048")
-    ET.SubElement(ET.SubElement(cell, "distances"), "sibling", id="0", value="10")
-    cpus = ET.SubElement(cell, "cpus", num=str(host.pcpus))
-    for number in range(host.pcpus):
-        ET.SubElement(
-            cpus,
-            "cpu",
-            id=str(number),
-            socket_id="0",
-            die_id="0",
-            core_id=str(number),
-            siblings=str(number),
-        )
+    add_cells(machine, host.layout)
     security = ET.SubElement(machine, "secmodel")
     _text(security, "model", "none")
     _text(security, "doi", "0")
@@ -160,6 +149,7 @@ def _write_limits(root: ET.Element, figures: DomainFigures) -> None:
         if mask is not None:
             tune = child(root, "cputune")
             ET.SubElement(tune, "vcpupin", vcpu=str(number), cpuset=format_cpu_list(mask))
+    write_numa(root, figures.numa)
     if figures.emulator_mask is not None:
         tune = child(root, "cputune")
         ET.SubElement(tune, "emulatorpin", cpuset=format_cpu_list(figures.emulator_mask))

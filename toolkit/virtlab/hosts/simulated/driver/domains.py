@@ -121,6 +121,7 @@ class DomainHandlers:
             emulator_mask=settings.emulator_mask,
             scheduler=settings.scheduler,
             memory_limits=settings.memory_limits,
+            numa=settings.numa,
             stats_period_s=settings.stats_period_s,
             vnets=config.vnets if live else (),
             title=settings.title,

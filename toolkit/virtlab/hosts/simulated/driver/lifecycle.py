@@ -107,6 +107,8 @@ class LifecycleHandlers:
         if guest.id >= 0:
             raise refusals.driver_invalid("domain is already running")
         self._tuning.check_start(guest)
+        nodes = len(self._state.host.spec.layout.cells)
+        self._state.config(guest).stored.numa.check_available(nodes)
         guest.start()
         if flags & START_PAUSED:
             guest.suspend()

@@ -1,7 +1,7 @@
 """Handlers of the limits of a domain's memory, disks and NUMA nodes.
 
-They are kept and shown. The simulated host enforces none of them: its guests never reach past
-their largest size, do no input or output, and the host decides where memory lies.
+They are kept and shown. Of memory and disks the simulated host enforces none: its guests never
+reach past their largest size and do no input or output. Memory lies where NUMA parameters say.
 """
 
 from __future__ import annotations
@@ -10,8 +10,16 @@ from typing import Final
 
 from virtlab.hosts.simulated.driver import refusals
 from virtlab.hosts.simulated.driver.config import DomainConfig, Settings
+from virtlab.hosts.simulated.driver.numa_tuning import (
+    MODES,
+    RESTRICTIVE,
+    STRICT,
+    NumaTune,
+    no_nodes,
+)
 from virtlab.hosts.simulated.driver.quantities import cpu_list
 from virtlab.hosts.simulated.driver.state import CONFIG, LIVE, STRING_OKAY, DriverState
+from virtlab.hosts.simulated.driver.values import format_cpu_list
 from virtlab.libvirt_rpc import errors
 from virtlab.libvirt_rpc.errors import ErrorDomain
 from virtlab.libvirt_rpc.typed import Param, ParamType
@@ -21,8 +29,6 @@ __all__ = ["LimitHandlers"]
 
 _UNLIMITED: Final = 9_007_199_254_740_991  # KiB, VIR_DOMAIN_MEMORY_PARAM_UNLIMITED
 _MEMORY_LIMITS: Final = ("hard_limit", "soft_limit", "swap_hard_limit")
-_NUMA: Final = ("numa_mode", "numa_nodeset")
-_ONLY_NODE: Final = "0"
 _BLKIO_TEXTS: Final = (
     "device_weight",
     "device_read_iops_sec",
@@ -88,33 +94,28 @@ class LimitHandlers:
         """Return on which NUMA nodes a domain's memory may lie; empty for any."""
         settings, _ = self._asked(dom, flags, "GetNumaParameters")
         params = [
-            Param("numa_mode", ParamType.INT, settings.numa.get("numa_mode", 0)),
-            Param("numa_nodeset", ParamType.STRING, settings.numa.get("numa_nodeset", "")),
+            Param("numa_mode", ParamType.INT, settings.numa.mode or STRICT),
+            Param("numa_nodeset", ParamType.STRING, format_cpu_list(settings.numa.nodes or ())),
         ]
         return _as_many(params, nparams)
 
     def domain_set_numa_parameters(
         self, dom: DomainHandle, params: list[Param], flags: int
     ) -> tuple[()]:
-        """Keep on which NUMA nodes a domain's memory may lie, from its next start on."""
+        """Set on which NUMA nodes a domain's memory may lie; of a running one it moves there."""
         refusals.check_flags(flags, LIVE | CONFIG, "qemuDomainSetNumaParameters")
         guest = self._state.guest(dom)
         live, stored = self._state.impact(guest, flags)
-        wanted: dict[str, int | str] = {}
-        for parameter in params:
-            if parameter.field not in _NUMA or isinstance(parameter.value, float):
-                raise errors.invalid_argument(
-                    f"parameter '{parameter.field}' not supported", ErrorDomain.NONE
-                )
-            if isinstance(parameter.value, str):
-                cpu_list(parameter.value)
-            wanted[parameter.field] = parameter.value
-        if live and wanted.get("numa_nodeset") not in (None, _ONLY_NODE):
-            raise refusals.driver_invalid(
-                "change of nodeset for running domain requires restrictive numa mode"
-            )
+        config = self._state.config(guest)
+        mode, nodes = _numa_wanted(params)
+        if live:
+            now = _changed_live(config.now.numa, mode, nodes)
+            now.check_available(len(self._state.host.spec.layout.cells))
+            if nodes is not None and now != config.now.numa:
+                guest.place_memory(nodes, evenly=now.evenly)
+            config.now.numa = now
         if stored:
-            self._state.config(guest).stored.numa.update(wanted)
+            config.stored.numa = _changed(config.stored.numa, mode, nodes)
         return ()
 
     def domain_get_blkio_parameters(self, dom: DomainHandle, nparams: int, flags: int) -> Found:
@@ -190,3 +191,47 @@ def _as_many(params: list[Param], room: int) -> Found:
         return ([], len(params))
     chosen = params[: max(room, 0)]
     return (chosen, len(chosen))
+
+
+def _numa_wanted(params: list[Param]) -> tuple[int | None, frozenset[int] | None]:
+    """Return the mode and the nodes that a client asks for."""
+    mode: int | None = None
+    nodes: frozenset[int] | None = None
+    for parameter in params:
+        value = parameter.value
+        if parameter.field == "numa_mode" and isinstance(value, int):
+            if not 0 <= value < len(MODES):
+                detail = f"unsupported numatune mode: '{value}'"
+                raise errors.invalid_argument(detail)
+            mode = value
+        elif parameter.field == "numa_nodeset" and isinstance(value, str):
+            nodes = cpu_list(value)
+        else:
+            raise errors.invalid_argument(
+                f"parameter '{parameter.field}' not supported", ErrorDomain.NONE
+            )
+    return mode, nodes
+
+
+def _changed_live(numa: NumaTune, mode: int | None, nodes: frozenset[int] | None) -> NumaTune:
+    """Return what holds then for a running domain, as far as libvirt 9.0.0 changes it."""
+    if mode is not None and numa.mode is not None and mode != numa.mode:
+        raise refusals.driver_invalid("can't change numatune mode for running domain")
+    if mode == STRICT:
+        if nodes != numa.nodes:
+            raise refusals.driver_invalid("can't change nodeset for strict mode for running domain")
+        return numa
+    if nodes is not None and numa.mode not in (None, RESTRICTIVE):
+        raise refusals.driver_invalid(
+            "change of nodeset for running domain requires restrictive numa mode"
+        )
+    return _changed(numa, mode, nodes)
+
+
+def _changed(numa: NumaTune, mode: int | None, nodes: frozenset[int] | None) -> NumaTune:
+    if mode is None and nodes is None:
+        return numa
+    if nodes is None and numa.nodes is None:
+        raise no_nodes()
+    kept = STRICT if numa.mode is None else numa.mode
+    return NumaTune(kept if mode is None else mode, numa.nodes if nodes is None else nodes)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from virtlab.hosts.simulated.driver import refusals
 from virtlab.hosts.simulated.driver.machines import HOST_ARCHITECTURE
+from virtlab.hosts.simulated.driver.node_topology import node_shape
 from virtlab.hosts.simulated.driver.state import DriverState
 from virtlab.hosts.simulated.driver.values import cpu_map, in_ticks
 from virtlab.libvirt_rpc import errors
@@ -38,16 +39,18 @@ Fields = list[tuple[str, int]]
 
 
 class NodeHandlers:
-    """Answers about the simulated machine: one NUMA cell, one socket, one thread a core."""
+    """Answers about the simulated machine."""
 
     def __init__(self, state: DriverState) -> None:
         self._host = state.host
         self._spec = state.host.spec
+        self._cells = state.host.spec.layout.cells
 
     def node_get_info(self) -> tuple[str, int, int, int, int, int, int, int]:
         """Return model, memory, pCPUs, clock rate and topology."""
         spec = self._spec
-        return (HOST_ARCHITECTURE, spec.memory_kib, spec.pcpus, spec.mhz, 1, 1, spec.pcpus, 1)
+        shape = node_shape(spec.layout)
+        return (HOST_ARCHITECTURE, spec.memory_kib, spec.pcpus, spec.mhz, *shape)
 
     def node_get_cpu_map(
         self, need_map: int, need_online: int, flags: int
@@ -74,15 +77,18 @@ class NodeHandlers:
         return (fields[: max(nparams, 0)], len(fields))
 
     def node_get_memory_stats(self, nparams: int, cell: int, flags: int) -> tuple[Fields, int]:
-        """Return the host's memory, or that of its one NUMA cell."""
+        """Return the host's memory, or that of a NUMA cell."""
         if cell < _ALL:
             raise refusals.only_minus_one("cellNum", "virNodeGetMemoryStats")
-        if cell not in (_ALL, 0):
-            raise refusals.bad_cell()
+        if cell >= len(self._cells):
+            raise refusals.bad_cell(len(self._cells) - 1)
         memory = self._host.memory()
-        fields = [("total", memory.total_kib), ("free", memory.free_kib)]
         if cell == _ALL:
+            fields = [("total", memory.total_kib), ("free", memory.free_kib)]
             fields += [("buffers", memory.buffers_kib), ("cached", memory.cached_kib)]
+        else:
+            free_kib = self._host.cells_free_kib()[cell]
+            fields = [("total", self._cells[cell].memory_kib), ("free", free_kib)]
         return (fields[: max(nparams, 0)], len(fields))
 
     def node_get_free_memory(self) -> tuple[int]:
@@ -91,24 +97,30 @@ class NodeHandlers:
 
     def node_get_cells_free_memory(self, start: int, maxcells: int) -> tuple[list[int]]:
         """Return the free memory of each NUMA cell in bytes."""
-        if start != 0:
-            raise refusals.start_cell_out_of_range(start)
-        free = self._host.memory().free_kib * _BYTES_PER_KIB
-        return ([free] if maxcells > 0 else [],)
+        last = len(self._cells) - 1
+        if not 0 <= start <= last:
+            raise refusals.start_cell_out_of_range(start, last)
+        free_kib = self._host.cells_free_kib()[start : start + max(maxcells, 0)]
+        return ([kib * _BYTES_PER_KIB for kib in free_kib],)
 
     def node_get_free_pages(
         self, pages: list[int], start: int, count: int, flags: int
     ) -> tuple[list[int]]:
         """Return how many pages of each size are free, cell by cell."""
         refusals.check_flags(flags, 0, "qemuNodeGetFreePages")
-        if start > 0:
-            raise refusals.start_cell_out_of_range(start)
-        free = {_PAGE_KIB: self._host.memory().free_kib // _PAGE_KIB, _HUGE_PAGE_KIB: 0}
-        for size in pages:
-            if size not in free:
-                detail = f"page size {size} is not available on node {max(start, 0)}"
-                raise errors.operation_failed(detail, ErrorDomain.NONE)
-        return ([free[size] for size in pages] if count else [],)
+        last = len(self._cells) - 1
+        if start > last:
+            raise refusals.start_cell_out_of_range(start, last)
+        by_cell = self._host.cells_free_kib()
+        counts = []
+        for cell in range(start, min(start + count, last + 1)):
+            free_kib = sum(by_cell) if cell < 0 else by_cell[cell]
+            for size in pages:
+                if size not in (_PAGE_KIB, _HUGE_PAGE_KIB):
+                    detail = f"page size {size} is not available on node {max(cell, 0)}"
+                    raise errors.operation_failed(detail, ErrorDomain.NONE)
+                counts.append(free_kib // _PAGE_KIB if size == _PAGE_KIB else 0)
+        return (counts,)
 
     def node_get_memory_parameters(self, nparams: int, flags: int) -> tuple[list[Param], int]:
         """Return how the host merges equal pages: not at all."""

@@ -233,6 +233,10 @@ class DriverState:
         """Let a started guest take over what was stored for its next start."""
         config = self.config(guest)
         self._note_start(guest)
+        numa = config.now.numa
+        nodes = (numa.nodes or frozenset()).intersection(range(len(self.host.spec.layout.cells)))
+        if nodes:
+            guest.place_memory(nodes, evenly=numa.evenly)
         config.live_max_memory_kib = config.max_memory_kib
         config.live_vcpus_max = config.vcpus_max
         for number in sorted(config.bound):
@@ -266,6 +270,7 @@ class DriverState:
             processes_kib=min(system.processes_kib, size // 4),
             cache_kib=min(system.cache_kib, size // 4),
             deflate_on_oom=config.deflate_on_oom,
+            memory_cell=None,  # its settings say where
         )
 
     def _affinity(self, mask: frozenset[int]) -> tuple[int, ...] | None:
