@@ -2,7 +2,9 @@
 
 Every file belongs to a *unit*: the nearest folder above it that has a Makefile, or its own folder
 where none has. Each unit is weighed for each program: a source or program of that name, a folder
-called cpu or memory, the calls that the sources make. The heaviest unit is the program's.
+called cpu or memory, the calls that the sources make. The heaviest unit is the program's. Where two
+units have a program of its name, the one with a Makefile counts, then the one in fewer folders; two
+that differ in neither are two submissions, and nobody can tell which of them is meant.
 
 | handed in | built by |
 |---|---|
@@ -24,6 +26,7 @@ from typing import Literal
 from virtlab.errors import SubmissionError
 from virtlab.model.scenario import ProgramKind
 from virtlab.subjects.elf import read_elf
+from virtlab.subjects.intake import printable
 
 __all__ = ["KINDS", "BuildWay", "ProgramSource", "find_programs", "is_program"]
 
@@ -49,6 +52,8 @@ _CALLS: Mapping[ProgramKind, re.Pattern[str]] = {
     "memory_coordinator": re.compile(r"\b(?:virDomain)?[Ss]etMemory(?:Flags)?\s*\("),
 }
 _MAIN = re.compile(r"\bmain\s*\(")
+
+_LISTED = 3  # names in a message
 
 _NAMED, _FOLDER, _SIMILAR, _CALLED = 100, 10, 5, 3
 
@@ -93,22 +98,24 @@ def find_programs(
     units = _units(root)
     if not units:
         raise SubmissionError(
-            f"{root.name}: there is no source, no Makefile and no program in it",
+            f"{printable(root.name)}: there is no source, no Makefile and no program in it",
             fix="hand in a folder with vcpu_scheduler.c or memory_coordinator.c and a Makefile",
         )
     if kind is not None:
-        found = _heaviest(units, kind, root)
+        found, notes = _heaviest(units, kind, root)
         if found is None and len(units) == 1 and not _weight(units[0], _other(kind), root):
             found = units[0]  # nothing speaks against what the caller says
-        return {kind: _source(found, kind)} if found else {}
+        return {kind: _source(found, kind, notes)} if found else {}
     programs: dict[ProgramKind, ProgramSource] = {}
     for each in KINDS:
-        if unit := _heaviest(units, each, root):
-            programs[each] = _source(unit, each)
+        unit, notes = _heaviest(units, each, root)
+        if unit is not None:
+            programs[each] = _source(unit, each, notes)
     if not programs:
-        names = ", ".join(str(unit.folder.relative_to(root)) for unit in units)
+        names = _listed([_shown(unit, root) for unit in units])
         raise SubmissionError(
-            f"{root.name}: neither a name nor a libvirt call tells which program is in: {names}",
+            f"{printable(root.name)}: neither a name nor a libvirt call tells which program is in "
+            f"{names}",
             fix="name the program vcpu_scheduler or memory_coordinator, or say which one it is",
         )
     return programs
@@ -163,11 +170,54 @@ def _is_makefile(path: Path) -> bool:
     return path.name.lower() in {"makefile", "gnumakefile", "makefile.txt"} and path.is_file()
 
 
-def _heaviest(units: list[_Unit], kind: ProgramKind, root: Path) -> _Unit | None:
-    """Return the unit with most evidence; at equal weight one with a Makefile, then the first."""
-    weighed = [(_weight(unit, kind, root), bool(unit.makefiles), unit) for unit in units]
-    best = max(weighed, key=lambda entry: (entry[0], entry[1]))
-    return best[2] if best[0] > 0 else None
+def _heaviest(
+    units: list[_Unit], kind: ProgramKind, root: Path
+) -> tuple[_Unit | None, tuple[str, ...]]:
+    """Return the unit with most evidence, and what to say about others with as much.
+
+    Raises:
+        SubmissionError: two of them are as good as each other, and differ.
+    """
+    weights = {unit.folder: _weight(unit, kind, root) for unit in units}
+    most = max(weights.values())
+    if most <= 0:
+        return None, ()
+    best = [unit for unit in units if weights[unit.folder] == most]
+    best.sort(key=lambda unit: (*_rank(unit, root), unit.folder))
+    chosen, others = best[0], best[1:]
+    if most < _NAMED or not others:
+        return chosen, ()
+    names = [_shown(unit, root) for unit in best]
+    rivals = [unit for unit in others if _rank(unit, root) == _rank(chosen, root)]
+    if any(_contents(unit) != _contents(chosen) for unit in rivals):
+        raise SubmissionError(
+            f"{printable(root.name)}: there is a {kind} in {_listed(names[: len(rivals) + 1])}, "
+            "and nothing tells which one counts",
+            fix="grade one submission at a time; a class is graded with: virtlab grade FOLDER/*",
+        )
+    return chosen, (f"there is a {kind} in {_listed(names)}; the one in {names[0]} counts",)
+
+
+def _rank(unit: _Unit, root: Path) -> tuple[bool, int]:
+    """Return what settles which of two units with a program's name counts; the least does."""
+    return not unit.makefiles, len(unit.folder.relative_to(root).parts)
+
+
+def _contents(unit: _Unit) -> dict[Path, bytes]:
+    files = [*unit.makefiles, *unit.sources, *unit.scripts, *unit.programs]
+    return {path.relative_to(unit.folder): path.read_bytes() for path in files}
+
+
+def _shown(unit: _Unit, root: Path) -> str:
+    relative = unit.folder.relative_to(root)
+    return printable(str(relative)) if relative.parts else "the top folder"
+
+
+def _listed(names: list[str]) -> str:
+    more = f" and {len(names) - _LISTED} more places" if len(names) > _LISTED else ""
+    if more:
+        return ", ".join(names[:_LISTED]) + more
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
 
 
 def _weight(unit: _Unit, kind: ProgramKind, root: Path) -> int:
@@ -208,10 +258,10 @@ def _text(path: Path) -> str:
         return stream.read(_TEXT_BYTES).decode("utf-8", errors="replace")
 
 
-def _source(unit: _Unit, kind: ProgramKind) -> ProgramSource:
+def _source(unit: _Unit, kind: ProgramKind, remarks: tuple[str, ...]) -> ProgramSource:
     """Return how a unit's program is built; a file of the program's name decides, where one is."""
     way = _way(unit, kind)
-    notes: list[str] = []
+    notes = list(remarks)
     if way == "make":
         makefile = _makefile(unit, notes)
         has_source = bool(unit.sources)
@@ -221,9 +271,13 @@ def _source(unit: _Unit, kind: ProgramKind) -> ProgramSource:
         notes.append("there is no Makefile; it is built with the compiler directly")
         return ProgramSource(kind, unit.folder, way, sources=sources, notes=tuple(notes))
     if way == "python":
-        return ProgramSource(kind, unit.folder, way, program=_best(unit.scripts, kind))
+        return ProgramSource(
+            kind, unit.folder, way, program=_best(unit.scripts, kind), notes=remarks
+        )
     program = _best(unit.programs, kind)
-    return ProgramSource(kind, unit.folder, way, program=program, builds_from_source=False)
+    return ProgramSource(
+        kind, unit.folder, way, program=program, builds_from_source=False, notes=remarks
+    )
 
 
 def _way(unit: _Unit, kind: ProgramKind) -> BuildWay:
