@@ -21,8 +21,9 @@ from virtlab.reports.terminal import run_text
 from virtlab.scenario import find_scenario, load_scenario, scenario_files
 from virtlab.subjects.build import BuildResult, build
 from virtlab.subjects.layout import find_programs
-from virtlab.subjects.sandbox import find_sandbox, make_work_directory
+from virtlab.subjects.sandbox import find_sandbox
 from virtlab.subjects.unpack import open_submission
+from virtlab.subjects.work_directory import make_work_directory
 
 SUBMISSIONS = Path(__file__).parents[2] / "examples" / "submissions"
 FLAWED = sorted(path.name for path in (SUBMISSIONS / "flawed").iterdir() if path.is_dir())

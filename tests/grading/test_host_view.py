@@ -16,8 +16,9 @@ from virtlab.model.scenario import Scenario
 from virtlab.scenario import find_scenario
 from virtlab.subjects.build import build
 from virtlab.subjects.layout import find_programs
-from virtlab.subjects.sandbox import Sandbox, find_sandbox, make_work_directory
+from virtlab.subjects.sandbox import Sandbox, find_sandbox
 from virtlab.subjects.unpack import open_submission
+from virtlab.subjects.work_directory import make_work_directory
 
 # Each command's output, and the virtual time that it took, as one JSON object.
 SHELL = """

@@ -18,8 +18,9 @@ from virtlab.reports.terminal import run_text
 from virtlab.scenario import find_scenario
 from virtlab.subjects.build import build
 from virtlab.subjects.layout import find_programs
-from virtlab.subjects.sandbox import find_sandbox, make_work_directory
+from virtlab.subjects.sandbox import find_sandbox
 from virtlab.subjects.unpack import open_submission
+from virtlab.subjects.work_directory import make_work_directory
 
 STATIC = Path(__file__).parents[2] / "examples" / "submissions" / "static-c"
 SCENARIO = find_scenario("cpu-3-balanced")  # 30 s

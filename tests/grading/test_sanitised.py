@@ -14,8 +14,9 @@ from virtlab.model.finding import SanitiserReport
 from virtlab.scenario import find_scenario
 from virtlab.subjects.build import build
 from virtlab.subjects.layout import find_programs
-from virtlab.subjects.sandbox import find_sandbox, make_work_directory
+from virtlab.subjects.sandbox import find_sandbox
 from virtlab.subjects.unpack import open_submission
+from virtlab.subjects.work_directory import make_work_directory
 
 SUBMISSIONS = Path(__file__).parents[2] / "examples" / "submissions"
 FAULTY = r"""

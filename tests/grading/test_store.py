@@ -11,8 +11,8 @@ from marked_runs import good_memory, submission
 from timeline_builder import CpuLab
 
 from virtlab.errors import EnvironmentLackError, InputError, UsageError
+from virtlab.grading.results_folder import check_target
 from virtlab.grading.store import (
-    check_target,
     read_results,
     read_timeline,
     read_verdict,

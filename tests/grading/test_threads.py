@@ -10,8 +10,9 @@ from virtlab.grading.run import run_program
 from virtlab.scenario import find_scenario
 from virtlab.subjects.build import build
 from virtlab.subjects.layout import find_programs
-from virtlab.subjects.sandbox import find_sandbox, make_work_directory
+from virtlab.subjects.sandbox import find_sandbox
 from virtlab.subjects.unpack import open_submission
+from virtlab.subjects.work_directory import make_work_directory
 
 THREADED = r"""
 #include <libvirt/libvirt.h>

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from virtlab.subjects.clock_library import clock_library
-from virtlab.subjects.sandbox import Sandbox, find_sandbox, make_work_directory
+from virtlab.subjects.sandbox import Sandbox, find_sandbox
+from virtlab.subjects.work_directory import make_work_directory
 
 
 @pytest.fixture

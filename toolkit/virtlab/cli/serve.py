@@ -72,15 +72,14 @@ def shell(
 
     Exits as the shell does. Example: virtlab shell cpu-1-all-on-one -- virsh list --all
     """
-    import tempfile
-
     from virtlab.hosts.simulated.paced import PacedHost
     from virtlab.scenario import find_scenario
+    from virtlab.subjects.work_directory import work_directory
 
     described = find_scenario(scenario)
     wanted = command or [os.environ.get("SHELL") or "/bin/sh"]
-    with tempfile.TemporaryDirectory(prefix="virtlab-") as name:
-        folder = Path(name)
+    with work_directory() as folder:
+        folder.chmod(0o700)  # the host is this user's alone
         host = PacedHost(described, folder, pace=pace)
         try:
             code = _run_beside(host, folder, wanted)

@@ -8,11 +8,10 @@ finish: the same submission, rubric and seeds give the same verdict with any num
 from __future__ import annotations
 
 import platform
-import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from virtlab.errors import SubmissionError
 from virtlab.grading.interrupts import one_interrupt
 from virtlab.grading.marks import BuildOutcome, build_verdict
 from virtlab.grading.preparation import copy_place
+from virtlab.grading.results_folder import is_written_by_us
 from virtlab.grading.rubric import Rubric, RubricTest
 from virtlab.grading.store import ResultWriter, write_results
 from virtlab.grading.tasks import (
@@ -37,8 +37,9 @@ from virtlab.grading.workers import Workers, open_workers
 from virtlab.model.scenario import ProgramKind
 from virtlab.model.verdict import RunVerdict, Verdict
 from virtlab.subjects.layout import find_programs
-from virtlab.subjects.sandbox import find_sandbox, make_work_directory
-from virtlab.subjects.unpack import open_submission
+from virtlab.subjects.sandbox import find_sandbox
+from virtlab.subjects.unpack import UnpackedSubmission, open_submission
+from virtlab.subjects.work_directory import work_directory
 
 __all__ = ["GradedSubmission", "Step", "grade_submission"]
 
@@ -60,6 +61,7 @@ class GradedSubmission:
     folder: Path
     interrupted: bool
     layers: tuple[str, ...]  # of the sandbox
+    notes: tuple[str, ...]  # about what was handed in, such as what was left out
 
     @property
     def weaknesses(self) -> tuple[str, ...]:
@@ -104,16 +106,16 @@ def grade_submission(
     with (
         one_interrupt(),
         write_results(out, overwrite=overwrite) as writer,
-        _work_directory() as work,
+        work_directory() as work,
         open_workers(jobs) as workers,
     ):
-        submission = open_submission(path, copy_place(path, work))
+        # Whatever becomes of the submission from here on, it is this copy that is graded.
+        submission = open_submission(path, copy_place(path, work), leave_out=is_written_by_us)
         found = sorted(find_programs(submission.root, kind=only))
         wanted = _wanted(rubric, found, path, only)
         grading = _Grading(
             rubric,
-            path,
-            submission.name,
+            submission,
             work,
             seeds,
             workers,
@@ -127,8 +129,11 @@ def grade_submission(
         try:
             grading.run(wanted, found)
         except KeyboardInterrupt:
-            interrupted = True
             workers.interrupt()
+            grading.take_what_is_begun()
+            if not grading.verdicts():
+                raise  # there is nothing to keep, and older results are worth more
+            interrupted = True
         verdict = build_verdict(
             rubric,
             program=submission.name,
@@ -138,7 +143,7 @@ def grade_submission(
         )
         writer.verdict(verdict)
         writer.run_info(grading.info(jobs, time.monotonic() - began_s))
-    return GradedSubmission(verdict, out, interrupted, grading.layers)
+    return GradedSubmission(verdict, out, interrupted, grading.layers, submission.notes)
 
 
 @dataclass
@@ -146,8 +151,7 @@ class _Grading:
     """One submission while it is graded, and what has finished so far, in no order that matters."""
 
     rubric: Rubric
-    path: Path
-    name: str
+    submission: UnpackedSubmission
     work: Path
     seeds: Sequence[int]
     workers: Workers
@@ -171,7 +175,7 @@ class _Grading:
         building = {
             self.workers.submit(
                 build_in_copy,
-                self.path,
+                self.submission.root,
                 kind,
                 self.work / kind,
                 sandbox,
@@ -191,8 +195,15 @@ class _Grading:
             self._build_s[kind] = built.program.duration_s
             self._start(kind, built, build_outcome(kind, built.program))
         for ran in self.workers.finished(list(self._running)):
-            done = self._done[self._running[ran]] = ran.result()
-            self._step(f"{done.verdict.scenario}, seed {done.verdict.seed}")
+            self._take(ran)
+
+    def take_what_is_begun(self) -> None:
+        """Wait for the runs that workers are at, and begin no other."""
+        begun = [ran for ran in self._running if not ran.cancel()]
+        for ran in begun:
+            if self._running[ran] not in self._done:
+                with suppress(KeyboardInterrupt):  # a long one, which ended itself
+                    self._take(ran)
 
     @property
     def layers(self) -> tuple[str, ...]:
@@ -219,6 +230,7 @@ class _Grading:
             "jobs": jobs,
             "real_s": round(real_s, 3),
             "sandbox": list(self.layers),
+            "submission": list(self.submission.notes),
             "builds": {
                 kind: {
                     "ok": outcome.ok,
@@ -238,6 +250,10 @@ class _Grading:
             ],
         }
 
+    def _take(self, ran: Future[TestDone]) -> None:
+        done = self._done[self._running[ran]] = ran.result()
+        self._step(f"{done.verdict.scenario}, seed {done.verdict.seed}")
+
     def _start(self, kind: ProgramKind, built: Built, outcome: BuildOutcome) -> None:
         self.builds[kind] = outcome
         self._step(f"{kind}: {'built' if outcome.ok else outcome.reason.splitlines()[0]}")
@@ -249,7 +265,7 @@ class _Grading:
                     built,
                     outcome,
                     seed,
-                    self.name,
+                    self.submission.name,
                     self.writer,
                     self.monitor_text,
                     self.pacing,
@@ -283,13 +299,3 @@ def _wanted(
 
 
 _SOURCE_SUFFIXES: Mapping[str, None] = dict.fromkeys((".c", ".cc", ".cpp", ".cxx", ".py", ""))
-
-
-@contextmanager
-def _work_directory() -> Iterator[Path]:
-    """Give a folder that programs, which run as another user, can reach; remove it afterwards."""
-    folder = make_work_directory()
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)

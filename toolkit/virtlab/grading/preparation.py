@@ -7,21 +7,23 @@ the build of the program that will probably be asked for begins first, in the ba
 from __future__ import annotations
 
 import re
-import shutil
 import sys
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, get_args
 
 from virtlab.errors import SubmissionError
+from virtlab.grading.results_folder import is_written_by_us
 from virtlab.model.scenario import ProgramKind
 from virtlab.resources import testcases_dir
 from virtlab.subjects.build import BuildResult, build
 from virtlab.subjects.layout import ProgramSource, find_programs
-from virtlab.subjects.sandbox import Sandbox, find_sandbox, make_work_directory
+from virtlab.subjects.sandbox import Sandbox, find_sandbox
 from virtlab.subjects.unpack import open_submission
+from virtlab.subjects.work_directory import work_directory
 
 if TYPE_CHECKING:
     from virtlab.grading.sanitised import Sanitised
@@ -66,12 +68,15 @@ class Preparation:
             SubmissionError: it cannot be read.
         """
         self._path = path
-        self._work = make_work_directory()
+        self._held = ExitStack()
+        self._work = self._held.enter_context(work_directory())
         self._pool = ThreadPoolExecutor(1)
         self._patience_s = sys.getswitchinterval()
         self._begun: dict[ProgramKind, Future[BuildResult]] = {}
         try:
-            submission = open_submission(path, copy_place(path, self._work))
+            submission = open_submission(
+                path, copy_place(path, self._work), leave_out=is_written_by_us
+            )
             self.root = submission.root
             self.name = submission.name
             self.sandbox: Sandbox = find_sandbox()
@@ -123,4 +128,4 @@ class Preparation:
     def _close(self) -> None:
         self._pool.shutdown(wait=True, cancel_futures=True)
         sys.setswitchinterval(self._patience_s)
-        shutil.rmtree(self._work, ignore_errors=True)
+        self._held.close()

@@ -36,7 +36,8 @@ from virtlab.subjects.clock_reach import why_start_is_out_of_reach
 from virtlab.subjects.clock_server import ClockServer
 from virtlab.subjects.host_view import HostView
 from virtlab.subjects.launch import Process, ProcessExit, launch
-from virtlab.subjects.sandbox import Folder, Limits, Plan, Sandbox, make_work_directory
+from virtlab.subjects.sandbox import Folder, Limits, Plan, Sandbox
+from virtlab.subjects.work_directory import work_directory
 
 __all__ = ["RunRecord", "record_without_run", "run_program"]
 
@@ -81,8 +82,7 @@ def run_program(
     """
 
     def ran(out_of_reach: str | None) -> RunRecord:
-        folder = make_work_directory()  # the program runs as another user
-        try:
+        with work_directory() as folder:  # the program runs as another user
             run = _Run(
                 scenario,
                 program,
@@ -98,8 +98,6 @@ def run_program(
                 return run.result()
             finally:
                 run.close()
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
 
     try:
         return ran(program.out_of_reach)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from virtlab.grading.findings import read_findings
+from virtlab.grading.results_folder import is_written_by_us
 from virtlab.grading.run import RunRecord, run_program
 from virtlab.model.finding import SanitiserReport
 from virtlab.model.scenario import ProgramKind, Scenario
@@ -66,7 +67,7 @@ def build_sanitised(path: Path, kind: ProgramKind, work: Path, sandbox: Sandbox)
     """
     work.mkdir(mode=0o755)
     root = work / "submission"
-    open_submission(path, root)
+    open_submission(path, root, leave_out=is_written_by_us)
     source = find_programs(root, kind=kind)[kind]
     if source.program is not None or not source.builds_from_source:
         return Sanitised("sanitisers are for programs that are built from C", None, root, sandbox)

@@ -10,8 +10,9 @@ from pathlib import Path
 from virtlab import __version__
 from virtlab.grading.marks import plain_run
 from virtlab.grading.preparation import Preparation
+from virtlab.grading.results_folder import check_target
 from virtlab.grading.run import RunRecord, record_without_run, run_program
-from virtlab.grading.store import check_target, write_results
+from virtlab.grading.store import write_results
 from virtlab.grading.timing import REAL_PACE, Pacing, pace_option
 from virtlab.model.scenario import Scenario
 from virtlab.model.timeline import ProgramOutcome, Timeline

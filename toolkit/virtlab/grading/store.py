@@ -1,4 +1,4 @@
-"""Results on disk: a folder is written beside its place and moved there whole, or not at all.
+"""What lies in a result folder, written and read.
 
 verdict.json   what the program got and why: the same bytes for the same runs
 run.json       what differs between two runs: versions, wall times, machine
@@ -9,26 +9,35 @@ runs/SCENARIO-seed-N/{timeline.json, monitor.txt, stdout.log, stderr.log, saniti
 from __future__ import annotations
 
 import contextlib
-import errno
+import functools
 import json
 import os
-import shutil
-import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from virtlab.errors import EnvironmentLackError, InputError, UsageError, VirtlabError
+from virtlab.errors import InputError, VirtlabError
+from virtlab.grading.results_folder import (
+    RESULTS_FORMAT,
+    being_replaced,
+    half_written,
+    holds_results,
+    identity,
+    prepared,
+    translated,
+)
 from virtlab.model.timeline import Timeline
 from virtlab.model.verdict import Verdict
 
+if TYPE_CHECKING:  # slow to import, and only reading needs it
+    from pydantic import TypeAdapter
+
 __all__ = [
-    "RESULTS_FORMAT",
     "ResultWriter",
     "StoredResults",
     "StoredRun",
-    "check_target",
     "read_results",
     "read_timeline",
     "read_verdict",
@@ -37,11 +46,10 @@ __all__ = [
     "write_results",
 ]
 
-RESULTS_FORMAT = "virtlab-results-1"
 _TIMELINE_VERSION = 1
 _VERDICT_VERSION = 1
-_NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
 _PROBLEMS_SHOWN = 5
+_READ_TRIES, _READ_PAUSE_S = 20, 0.01
 
 
 # Writing.
@@ -63,65 +71,15 @@ def verdict_schema() -> dict[str, Any]:
     }
 
 
-def check_target(path: Path, *, overwrite: bool = False) -> None:
-    """Refuse a folder that must not be replaced; to be asked before anything runs.
-
-    Raises:
-        UsageError: it is a file, or a folder with something in it that is not to be replaced.
-    """
-    if not path.exists():
-        return
-    if not path.is_dir():
-        raise UsageError(f"{path} is a file.", fix="name a folder for the results.")
-    if not any(path.iterdir()):
-        return
-    if not _is_ours(path):
-        raise UsageError(
-            f"{path} holds files that are no results of virtlab.",
-            fix="name a new or an empty folder.",
-        )
-    if not overwrite:
-        raise UsageError(
-            f"{path} holds results already.",
-            fix="name another folder, or ask for these to be replaced with --overwrite.",
-        )
-
-
 @contextlib.contextmanager
 def write_results(path: Path, *, overwrite: bool = False) -> Iterator[ResultWriter]:
     """Give a writer for a result folder, which appears under its name when the block is done.
 
-    If the block or the writing fails, nothing is left behind and an older folder stays.
-
     Raises:
-        UsageError: the folder must not be replaced or cannot be written.
-        EnvironmentLackError: the disk is full.
+        UsageError, EnvironmentLackError: as `results_folder.prepared` does.
     """
-    check_target(path, overwrite=overwrite)
-    path = path.absolute()
-    made_parent = not path.parent.exists()
-    with _translated(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        beside = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
-    try:
-        with _translated(path):
-            new = beside / "new"
-            new.mkdir()
-        yield ResultWriter(new, path)
-        with _translated(path):
-            if path.exists():
-                path.rename(beside / "old")
-            try:
-                new.rename(path)
-            except OSError:
-                if (beside / "old").exists():
-                    (beside / "old").rename(path)
-                raise
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
-        if made_parent and not path.exists():
-            with contextlib.suppress(OSError):  # somebody else's results came in between
-                path.parent.rmdir()
+    with prepared(path, overwrite=overwrite) as folder:
+        yield ResultWriter(folder, path.absolute())
 
 
 class ResultWriter:
@@ -163,7 +121,7 @@ class ResultWriter:
         self._write(name, content)
 
     def _write(self, name: str, content: bytes) -> None:
-        with _translated(self._shown):
+        with translated(self._shown):
             target = self._folder / name
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(content)
@@ -171,31 +129,6 @@ class ResultWriter:
 
 def _run_folder(timeline: Timeline) -> str:
     return f"runs/{timeline.scenario}-seed-{timeline.seed}"
-
-
-@contextlib.contextmanager
-def _translated(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as err:
-        if err.errno in _NO_ROOM:
-            raise EnvironmentLackError(
-                f"The disk is full: the results in {path} could not be written.",
-                fix="free some space, or name a folder on another disk.",
-            ) from err
-        reason = os.strerror(err.errno) if err.errno else str(err)
-        raise UsageError(
-            f"The results in {path} could not be written: {reason}.",
-            fix="name a folder that you may write to.",
-        ) from err
-
-
-def _is_ours(path: Path) -> bool:
-    try:
-        info = json.loads((path / "run.json").read_bytes())
-    except (OSError, ValueError):
-        return False
-    return isinstance(info, dict) and info.get("format") == RESULTS_FORMAT
 
 
 # Reading.
@@ -220,12 +153,36 @@ class StoredResults:
 
 
 def read_results(folder: Path) -> StoredResults:
-    """Return what a result folder holds.
+    """Return what a result folder holds, all of it from one grading.
 
     Raises:
         InputError: it is no result folder, or a file in it is broken.
     """
-    if not folder.is_dir() or not _is_ours(folder):
+    for _ in range(_READ_TRIES):
+        before = identity(folder)
+        try:
+            results = _read_results(folder)
+        except InputError:
+            if identity(folder) == before and not being_replaced(folder):
+                raise
+            time.sleep(_READ_PAUSE_S)
+        else:
+            if identity(folder) == before:
+                return results
+    raise InputError(
+        f"{folder} is being replaced by a grading, or that was killed in the midst of it.",
+        fix="look again later, or grade again, which puts the older results back first.",
+    )
+
+
+def _read_results(folder: Path) -> StoredResults:
+    if not folder.is_dir() or not holds_results(folder):
+        if half_written(folder):
+            raise InputError(
+                f"{folder} is no folder of results: a grading into it is under way, or was killed "
+                "before its end.",
+                fix="wait for its end, or grade again.",
+            )
         raise InputError(
             f"{folder} is no folder of results.",
             fix="name a folder that `virtlab grade` or `virtlab run` has written.",
@@ -234,9 +191,17 @@ def read_results(folder: Path) -> StoredResults:
     return StoredResults(
         folder=folder,
         verdict=read_verdict(folder / "verdict.json"),
-        info=json.loads((folder / "run.json").read_bytes()),
+        info=_read_info(folder / "run.json"),
         runs=tuple(StoredRun(file.parent, read_timeline(file)) for file in files),
     )
+
+
+def _read_info(path: Path) -> Mapping[str, Any]:
+    try:
+        info: Mapping[str, Any] = json.loads(path.read_bytes())
+    except (OSError, ValueError) as err:
+        raise InputError(f"{path} cannot be read: {err}.", fix="grade again.") from err
+    return info
 
 
 def read_verdict(path: Path) -> Verdict:
@@ -263,7 +228,7 @@ def read_timeline(path: Path) -> Timeline:
 
 
 def _read(path: Path, kind: type[Any], name: str, version: int) -> Any:
-    from pydantic import TypeAdapter, ValidationError
+    from pydantic import ValidationError
 
     try:
         content = path.read_bytes()
@@ -281,7 +246,7 @@ def _read(path: Path, kind: type[Any], name: str, version: int) -> Any:
             fix="use the virtlab that wrote it, or run it again.",
         )
     try:
-        return TypeAdapter(kind).validate_json(content)
+        return _adapter(kind).validate_json(content)  # type: ignore[arg-type]  # it is hashable
     except ValidationError as err:
         details = err.errors(include_url=False, include_input=False)
         raise _broken(
@@ -289,6 +254,13 @@ def _read(path: Path, kind: type[Any], name: str, version: int) -> Any:
             name,
             [f"{'.'.join(map(str, d['loc'])) or 'the file'}: {d['msg']}" for d in details],
         ) from err
+
+
+@functools.cache  # as it is slow to make, and a class has thousands of timelines
+def _adapter(kind: type[Any]) -> TypeAdapter[Any]:
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(kind)
 
 
 def _contradictions(timeline: Timeline) -> Iterator[str]:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import logging
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from virtlab.errors import EnvironmentLackError
 from virtlab.grading.marks import BuildOutcome, mark_run, mark_without_run
+from virtlab.grading.results_folder import is_full_disk
 from virtlab.grading.run import RunRecord, record_without_run, run_program
 from virtlab.grading.sanitised import Sanitised, build_sanitised
 from virtlab.grading.store import ResultWriter
@@ -19,7 +22,6 @@ from virtlab.model.verdict import RunVerdict
 from virtlab.subjects.build import BuildResult, build
 from virtlab.subjects.layout import find_programs
 from virtlab.subjects.sandbox import Sandbox
-from virtlab.subjects.unpack import open_submission
 
 if TYPE_CHECKING:  # reading rubric files takes pydantic, which is slow to import
     from virtlab.grading.rubric import RubricTest
@@ -58,15 +60,20 @@ class TestDone:
 
 
 def build_in_copy(
-    path: Path, kind: ProgramKind, root: Path, sandbox: Sandbox, *, sanitise: bool = False
+    submission: Path, kind: ProgramKind, root: Path, sandbox: Sandbox, *, sanitise: bool = False
 ) -> Built:
     """Build one program of a submission in a copy of its own, so that two builds never meet."""
-    open_submission(path, root)
+    try:
+        shutil.copytree(submission, root)
+    except OSError as error:
+        if is_full_disk(error):
+            raise _no_room(f"{kind} could not be built") from error
+        raise
     program = build(find_programs(root, kind=kind)[kind], root, sandbox)
     sanitised = None
     if sanitise and program.ok:
         work = root.with_name(f"{root.name}-sanitised")
-        sanitised = build_sanitised(path, kind, work, sandbox)
+        sanitised = build_sanitised(submission, kind, work, sandbox)
     return Built(program, root, sandbox, sanitised)
 
 
@@ -120,7 +127,16 @@ def _record(
             test.scenario, program, built.root, built.sandbox, seed=seed, pacing=pacing
         )
     except Exception as error:
+        if isinstance(error, OSError) and is_full_disk(error):
+            raise _no_room(f"{test.scenario.id} could not be run") from error
         _log.exception("the run of %s with seed %d was lost", test.scenario.id, seed)
         reason = f"the lab failed: {type(error).__name__}: {error}"
         outcome = ProgramOutcome("lab_fault", "lab_error", reason, 0)
         return record_without_run(test.scenario, seed, outcome)
+
+
+def _no_room(what: str) -> EnvironmentLackError:
+    return EnvironmentLackError(
+        f"The disk is full: {what}.",
+        fix="free some space, or set TMPDIR to a folder on another disk.",
+    )

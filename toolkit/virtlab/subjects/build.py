@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import stat
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
 
+from virtlab.errors import EnvironmentLackError
 from virtlab.model.scenario import ProgramKind
 from virtlab.subjects.clock_reach import why_out_of_reach
 from virtlab.subjects.elf import machine_here, read_elf
@@ -32,6 +34,7 @@ __all__ = ["INSIDE", "BuildResult", "build", "build_all", "first_error"]
 INSIDE = "/submission"  # where a program sees the root of what was handed in
 _COMPILERS_INSIDE = "/run/virtlab-compilers"
 _PYTHON = "/usr/bin/python3"  # the one that the distribution's libvirt module is for
+_ROOM_BYTES = 1024 * 1024  # with less a build that fails is not the program's fault
 _BUILT_SUFFIXES = frozenset({".o", ".lo", ".a", ".so", ".d", ".gch"})
 _LIMITS = Limits(
     memory_kib=2 * 1024 * 1024,
@@ -89,7 +92,8 @@ def build(
         compilers: a folder of programs that stand in for the machine's compilers.
 
     Raises:
-        EnvironmentLackError: the folder is out of reach for the sandbox's user, or nothing starts.
+        EnvironmentLackError: the folder is out of reach for the sandbox's user, nothing starts, or
+            the disk is full.
     """
     check_reachable(root, sandbox)
     return _build(source, root, sandbox, timeout_s, _remove_built(source), compilers)
@@ -140,6 +144,11 @@ def _build(
     program: Path | None = None
     if problem is None:
         program, problem = _product(source, before, notes)
+    if problem is not None and shutil.disk_usage(root).free < _ROOM_BYTES:
+        raise EnvironmentLackError(
+            f"The disk is full: {source.kind} could not be built in {root}.",
+            fix="free some space, or set TMPDIR to a folder on another disk.",
+        )
     if problem is not None or program is None:
         return BuildResult(
             ok=False,

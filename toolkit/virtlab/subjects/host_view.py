@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import os
 import selectors
-import shutil
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 
 from virtlab.subjects.live_files import LiveFiles
-from virtlab.subjects.sandbox import Folder, make_work_directory
+from virtlab.subjects.sandbox import Folder
+from virtlab.subjects.work_directory import work_directory
 
 __all__ = ["HostView"]
 
@@ -44,7 +45,8 @@ class HostView:
             on_look: see `LiveFiles`.
         """
         in_memory = _IN_MEMORY if os.access(_IN_MEMORY, os.W_OK) else None
-        self.root = make_work_directory(in_memory)
+        self._held = ExitStack()
+        self.root = self._held.enter_context(work_directory(in_memory))
         made: set[str] = set()
         for path in (*live, *texts, *links):
             _make_folder(f"{self.root}{path.rpartition('/')[0]}", made)
@@ -67,7 +69,7 @@ class HostView:
     def close(self) -> None:
         """Remove the files."""
         self.files.close()
-        shutil.rmtree(self.root, ignore_errors=True)
+        self._held.close()
 
 
 def _make_folder(path: str, made: set[str]) -> None:

@@ -7,7 +7,7 @@ still runs under the others, sees the machine's files, and reaches the simulated
 the clock library; `Sandbox.weaker` says so, for the run's record.
 
 A program's files have to be reachable by the other user: every folder above them needs x for
-all. `make_work_directory` makes a place that is, and `check_reachable` tells where one is not.
+all. `work_directory` makes a place that is, and `check_reachable` tells where one is not.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ import pwd
 import shutil
 import stat
 import subprocess
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -36,12 +35,12 @@ __all__ = [
     "Sandbox",
     "check_reachable",
     "find_sandbox",
-    "make_work_directory",
 ]
 
 NOBODY = 65534  # the overflow user: it owns nothing on a machine
 _OPEN_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _PROBE_TIMEOUT_S = 10
+_SETPRIV = "/usr/bin/setpriv"  # of util-linux, which every Debian and Ubuntu has
 _TMP_BYTES = 64 * 1024 * 1024
 
 ENVIRONMENT: Mapping[str, str] = MappingProxyType(
@@ -160,7 +159,10 @@ class Sandbox:
         """
         # The plan's variables must not reach what we run before the program: LD_PRELOAD would.
         if self.bubblewrap is None:
-            return ["/usr/bin/env", *_assignments(plan), *plan.argv] if plan.env else [*plan.argv]
+            # With bubblewrap the kernel ends the program where we are killed; so it does here.
+            bound = [_SETPRIV, "--pdeathsig", "KILL"] if Path(_SETPRIV).exists() else []
+            variables = ["/usr/bin/env", *_assignments(plan)] if plan.env else []
+            return [*bound, *variables, *plan.argv]
         assert self.bubblewrap_path is not None
         size = ("--size", str(_TMP_BYTES)) if self.bubblewrap_sizes_tmp else ()
         command = [self.bubblewrap_path, *self._isolation(), *_system(size)]
@@ -274,16 +276,6 @@ def _version_of(path: str) -> tuple[int, ...]:
         return tuple(int(part) for part in answer.stdout.split()[-1].split("."))
     except (OSError, subprocess.SubprocessError, ValueError, IndexError):
         return (0,)
-
-
-def make_work_directory(parent: Path | None = None) -> Path:
-    """Return a new folder that any user may enter but not list; the caller removes it.
-
-    Programs run by the other user reach what lies in it only by its full name.
-    """
-    folder = Path(tempfile.mkdtemp(prefix="virtlab-", dir=parent))
-    folder.chmod(0o711)
-    return folder
 
 
 def check_reachable(path: Path, sandbox: Sandbox) -> None:

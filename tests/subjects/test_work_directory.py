@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+import os
+import signal
+import stat
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from virtlab.errors import EnvironmentLackError
+from virtlab.subjects.work_directory import work_directory
+
+HOLD = """\
+from virtlab.subjects.work_directory import work_directory
+with work_directory() as folder:
+    (folder / "program").mkdir()
+    print(folder, flush=True)
+    input()
+"""
+
+
+@pytest.fixture
+def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    return tmp_path
+
+
+def holder(temporary: Path) -> tuple[subprocess.Popen[str], Path]:
+    """Start a process that holds a work folder; return it once it does."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOLD],
+        env={**os.environ, "TMPDIR": str(temporary)},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    return process, Path(process.stdout.readline().strip())
+
+
+def test_any_user_may_enter_it_and_it_is_gone_afterwards(temporary: Path) -> None:
+    with work_directory() as folder:
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o711
+        (folder / "closed" / "in").mkdir(parents=True)
+        (folder / "closed").chmod(0)
+
+    assert list(temporary.iterdir()) == []
+
+
+def test_the_folder_of_a_killed_owner_is_removed_and_that_of_a_living_one_stays(
+    temporary: Path,
+) -> None:
+    dead, left = holder(temporary)
+    dead.send_signal(signal.SIGKILL)
+    dead.communicate()
+    living, held = holder(temporary)
+    (temporary / "virtlab-of-somebody").mkdir()
+
+    with work_directory() as folder:
+        here = sorted(path for path in temporary.iterdir())
+
+    assert not left.exists()
+    assert here == sorted([held, folder, temporary / "virtlab-of-somebody"])
+    living.communicate("\n")
+    assert living.returncode == 0
+    assert not held.exists()
+
+
+def test_no_place_for_it_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "missing"))
+
+    with (
+        pytest.raises(EnvironmentLackError, match=r"could be made: No such file.*\n  fix: free"),
+        work_directory(),
+    ):
+        pass
