@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from enum import StrEnum
@@ -12,6 +13,7 @@ import typer
 
 from virtlab.cli.exit_codes import ExitCode
 from virtlab.cli.show import PaceLine, pace_line, page_options, progress_line
+from virtlab.errors import EnvironmentLackError, VirtlabError
 
 if TYPE_CHECKING:
     from virtlab.grading.grade import GradedSubmission
@@ -21,6 +23,7 @@ __all__ = ["DEFAULT_RUBRIC", "grade", "run"]
 
 DEFAULT_RUBRIC = "fall-2026"
 _SEEDS_MAX = 1000
+_NAME_BYTES = 200
 
 
 class Program(StrEnum):
@@ -114,10 +117,11 @@ def grade(
     chosen = list(marks.seeds) if seed is None and seeds is None else _seeds(seed, seeds, marks)
     root = out or Path("virtlab-results")
     graded: list[GradedSubmission] = []
+    failed: list[tuple[Path, VirtlabError]] = []
     for path, name in zip(programs, _folder_names(programs), strict=True):
-        with progress_line(path.name) as on_step:
-            graded.append(
-                grade_submission(
+        try:
+            with progress_line(path.name) as on_step:
+                one = grade_submission(
                     path,
                     marks,
                     root / name,
@@ -131,18 +135,44 @@ def grade(
                     pacing=Pacing(pace, PaceLine()),
                     sanitise=sanitise,
                 )
-            )
+        except Exception as error:
+            if isinstance(error, BrokenPipeError) or (
+                len(programs) == 1 and not isinstance(error, VirtlabError)
+            ):
+                raise
+            # The others of a class are graded nevertheless.
+            failed.append((path, _explained(path, error)))
+            print(f"virtlab: {failed[-1][1]}", file=sys.stderr)
+            continue
+        graded.append(one)
         if not as_json:
-            print(verdict_text(graded[-1].verdict, **page_options()), end="")
+            print(verdict_text(one.verdict, **page_options()), end="")
             print(f"Evidence: {root / name}")
-        if graded[-1].interrupted:
+        for note in one.notes:
+            print(f"virtlab: {path}: {note}", file=sys.stderr)
+        if one.interrupted:
             break
     if as_json:
-        verdicts = [asdict(one.verdict) for one in graded]
-        print(json.dumps({"version": 1, "verdicts": verdicts}, indent=2, ensure_ascii=False))
+        print(
+            json.dumps(
+                {
+                    "version": 1,
+                    "verdicts": [asdict(one.verdict) for one in graded],
+                    "failed": [
+                        {"submission": str(path), "exit_code": error.exit_code, "error": str(error)}
+                        for path, error in failed
+                    ],
+                },
+                indent=2,
+                ensure_ascii=False,
+            )
+        )
     for note in dict.fromkeys(note for one in graded for note in one.weaknesses):
         print(f"virtlab: {note}", file=sys.stderr)
-    raise typer.Exit(_exit_code(graded))
+    if failed and len(programs) > 1:
+        names = ", ".join(str(path) for path, _ in failed)
+        print(f"virtlab: {len(failed)} of {len(programs)} not graded: {names}", file=sys.stderr)
+    raise typer.Exit(_exit_code(graded, [error for _, error in failed]))
 
 
 def run(
@@ -204,6 +234,16 @@ def run(
     raise typer.Exit(ExitCode.FULL_MARKS if met else ExitCode.POINTS_LOST)
 
 
+def _explained(path: Path, error: Exception) -> VirtlabError:
+    """Return the failure of one submission of several as one that has a message and a code."""
+    if isinstance(error, VirtlabError):
+        return error
+    if isinstance(error, OSError):
+        return EnvironmentLackError(f"{path}: {error}")
+    logging.getLogger(__name__).error("a bug in virtlab", exc_info=error)
+    return VirtlabError(f"{path}: not graded, by a bug in virtlab; please report the lines above")
+
+
 def _seeds(first: int | None, count: int | None, rubric: Rubric) -> list[int]:
     """Return the seeds that the options ask for, the rubric's own first one by default."""
     start = rubric.seeds[0] if first is None else first
@@ -214,9 +254,11 @@ def _folder_names(programs: list[Path]) -> list[str]:
     """Return a folder name for each submission; equal names are told apart by a number."""
     names: list[str] = []
     for path in programs:
-        stem = path.resolve().name
-        for suffix in (".zip", ".tar", ".tgz", ".gz", ".xz", ".bz2", ".tar"):
-            stem = stem.removesuffix(suffix)
+        stem = path.resolve().name or "submission"
+        for suffix in (".zip", ".tgz", ".gz", ".xz", ".bz2", ".tar"):
+            stem = stem.removesuffix(suffix) or stem
+        # The folder is written under a longer name, and no name may have more than 255 bytes.
+        stem = os.fsdecode(os.fsencode(stem)[:_NAME_BYTES])
         name, number = stem, 2
         while name in names:
             name, number = f"{stem}-{number}", number + 1
@@ -224,11 +266,13 @@ def _folder_names(programs: list[Path]) -> list[str]:
     return names
 
 
-def _exit_code(graded: list[GradedSubmission]) -> ExitCode:
+def _exit_code(graded: list[GradedSubmission], failed: list[VirtlabError]) -> int:
     if any(one.interrupted for one in graded):
         return ExitCode.INTERRUPTED
     verdicts = [one.verdict for one in graded]
     if any(run.status == "lab_fault" for verdict in verdicts for run in verdict.runs):
         return ExitCode.BUG
+    if failed:
+        return max(error.exit_code for error in failed)
     full = all(verdict.points >= verdict.points_max for verdict in verdicts)
     return ExitCode.FULL_MARKS if full else ExitCode.POINTS_LOST
