@@ -118,6 +118,7 @@ def grade(
     root = out or Path("virtlab-results")
     graded: list[GradedSubmission] = []
     failed: list[tuple[Path, VirtlabError]] = []
+    interrupted = False
     for path, name in zip(programs, _folder_names(programs), strict=True):
         try:
             with progress_line(path.name) as on_step:
@@ -135,6 +136,10 @@ def grade(
                     pacing=Pacing(pace, PaceLine()),
                     sanitise=sanitise,
                 )
+        except KeyboardInterrupt:
+            interrupted = True
+            print("virtlab: interrupted", file=sys.stderr)
+            break
         except Exception as error:
             if isinstance(error, BrokenPipeError) or (
                 len(programs) == 1 and not isinstance(error, VirtlabError)
@@ -150,7 +155,8 @@ def grade(
             print(f"Evidence: {root / name}")
         for note in one.notes:
             print(f"virtlab: {path}: {note}", file=sys.stderr)
-        if one.interrupted:
+        interrupted = one.interrupted
+        if interrupted:
             break
     if as_json:
         print(
@@ -172,7 +178,9 @@ def grade(
     if failed and len(programs) > 1:
         names = ", ".join(str(path) for path, _ in failed)
         print(f"virtlab: {len(failed)} of {len(programs)} not graded: {names}", file=sys.stderr)
-    raise typer.Exit(_exit_code(graded, [error for _, error in failed]))
+    raise typer.Exit(
+        ExitCode.INTERRUPTED if interrupted else _exit_code(graded, [error for _, error in failed])
+    )
 
 
 def run(
@@ -267,8 +275,6 @@ def _folder_names(programs: list[Path]) -> list[str]:
 
 
 def _exit_code(graded: list[GradedSubmission], failed: list[VirtlabError]) -> int:
-    if any(one.interrupted for one in graded):
-        return ExitCode.INTERRUPTED
     verdicts = [one.verdict for one in graded]
     if any(run.status == "lab_fault" for verdict in verdicts for run in verdict.runs):
         return ExitCode.BUG
