@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["SHARES_MAX", "ControlGroup", "private_group", "used_per_cpu_ns"]
+__all__ = ["PERIOD_US", "SHARES_MAX", "ControlGroup", "private_group", "used_per_cpu_ns"]
 
 SHARES_MAX = 262_144
 PERIOD_US = 100_000

@@ -24,7 +24,7 @@ from pathlib import Path
 from statistics import median
 
 from benchmarks.closed_loops import OTHERS_MAX, Loop, LoopRunner, Window
-from benchmarks.control_groups import private_group
+from benchmarks.control_groups import PERIOD_US, private_group
 from benchmarks.figure import Figure
 from virtlab.model.scenario import GuestSpec, HostSpec, Scenario, StartWorkload
 from virtlab.model.units import NS_PER_S
@@ -96,6 +96,7 @@ def loop_sets() -> list[LoopSet]:
     sets = [_alike(duty, period, n) for period in (short, long) for duty, n in alike]
     sets += [_alike(0.21, short, 2), _alike(0.21, short, 8), _alike(0.36, 25.0, 2)]
     sets += [_alike(0.2, 3.0, 4), _alike(0.36, 3.0, 3), _alike(0.5, 10.0, 2)]
+    sets += [_alike(0.2, 7.0, 4), _alike(0.2, 10.0, 4), _alike(0.5, 2.0, 2)]  # about a slice
     sets += [_alike(1.0, short, 2), _alike(1.0, short, 5)]
     for period in (short, long):
         half, third, fifth = Loop(0.5, period), Loop(0.36, period), Loop(0.2, period)
@@ -111,12 +112,23 @@ def loop_sets() -> list[LoopSet]:
     sets += [
         LoopSet((Loop(0.5, long), *[Loop(0.2, short)] * 4)),
         LoopSet((Loop(0.36, short), Loop(0.36, long))),
+        LoopSet((Loop(0.5, short), Loop(0.5, 2.0))),
+        LoopSet((*[Loop(0.36, short)] * 2, *[Loop(0.2, 3.0)] * 2)),
         LoopSet((Loop(0.2, short), Loop(0.36, 3.0), Loop(0.5, 20.0))),
         LoopSet((Loop(1.0), Loop(1.0, nice=5))),
         LoopSet((*[Loop(0.5)] * 2, *[Loop(0.5, nice=5)] * 2)),
         LoopSet((Loop(1.0, shares=1024), Loop(1.0, shares=512))),
         LoopSet((Loop(1.0, shares=1024), *[Loop(1.0, shares=512)] * 3)),
         LoopSet((*[Loop(0.5, shares=1024)] * 2, *[Loop(0.5, shares=512)] * 2)),
+        LoopSet((Loop(1.0, quota=0.5),)),
+        LoopSet((Loop(0.8, quota=0.5),)),
+        LoopSet((Loop(0.36, quota=0.5),)),
+        LoopSet((Loop(0.8, long, quota=0.5),)),
+        LoopSet((Loop(0.5, 200.0, quota=0.3),)),
+        LoopSet((Loop(1.0, quota=0.3), Loop(1.0))),
+        LoopSet((Loop(1.0, quota=0.5), Loop(0.36, long))),
+        LoopSet((*[Loop(0.5, quota=0.2)] * 2, Loop(0.5))),
+        LoopSet((*[Loop(1.0, quota=0.2)] * 4, Loop(0.36))),
         LoopSet((Loop(1.0),) * 2, cpus=2),
         LoopSet((Loop(1.0),) * 3, cpus=2),
         LoopSet((Loop(1.0),) * 4, cpus=2),
@@ -260,11 +272,15 @@ def _simulated(loops: LoopSet) -> tuple[list[float], list[float]]:
     memory_kib = (len(guests) + 2) * _MEMORY_KIB
     scenario = Scenario(
         "linux", "closed loops", "held against Linux", "vcpu_scheduler", 1,
-        HostSpec(loops.cpus, memory_kib, _MEMORY_KIB), guests, starts, 1, _SIMULATED_S, (),
+        HostSpec(os.cpu_count() or loops.cpus, memory_kib, _MEMORY_KIB), guests, starts, 1,
+        _SIMULATED_S, (),
     )  # fmt: skip
     host = SimulatedHost(scenario)
     for name, loop in zip(names, loops.loops, strict=True):
-        host.guests[name].set_weight(loop.shares or _WEIGHT_OF_NICE[loop.nice])
+        tuning = {"cpu_shares": loop.shares or _WEIGHT_OF_NICE[loop.nice]}
+        if loop.quota is not None:
+            tuning["vcpu_quota"] = round(loop.quota * PERIOD_US)
+        host.guests[name].tune(tuning)
     host.advance(_SIMULATED_S * NS_PER_S)
     vcpus = [host.guests[name].vcpus[0] for name in names]
     span_ns = _SIMULATED_S * NS_PER_S

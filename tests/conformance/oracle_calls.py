@@ -319,7 +319,8 @@ def _change_cpu(ask: Ask, domain: Any) -> None:
     for name, value in (
         *(("cpu_shares", value) for value in (1, 0, 300_000, 512, 2048)),
         *(("vcpu_period", value) for value in (5, 2_000_000, 100_000)),
-        *(("vcpu_quota", value) for value in (5, 50_000, -1)),
+        *(("vcpu_quota", value) for value in (5, 50_000, 0, -1, 60_000)),
+        *(("global_quota", value) for value in (150_000, 0, -7)),
         *(("emulator_period", 5), ("global_period", 5), ("iothread_quota", -1)),
     ):
         for flags in (0, 1, 2, 4):

@@ -465,16 +465,34 @@ def test_a_guest_goes_through_its_whole_life(lab: Any, virsh: Virsh, refused: Vi
         )
 
 
-def test_schedinfo_shows_parameters_and_refuses_other_ones(virsh: Virsh, refused: Virsh) -> None:
+def test_schedinfo_shows_parameters_and_refuses_what_it_would_not_keep(
+    virsh: Virsh, refused: Virsh
+) -> None:
     shown = dict(re.split(r"\s*:\s+", line) for line in virsh("schedinfo", "aos_vm1").splitlines())
 
     assert shown["Scheduler"] == "posix"
     assert shown["cpu_shares"] == "1024"
     assert shown["vcpu_period"] == "100000"
     assert shown["vcpu_quota"] == "-1"
-    assert "vcpu_quota of the simulated host is always -1" in refused(
-        "schedinfo", "aos_vm1", "--set", "vcpu_quota=50000"
+    assert "emulator_quota of the simulated host is at least 2% of its period" in refused(
+        "schedinfo", "aos_vm1", "--set", "emulator_quota=1000"
     )
+
+
+def test_schedinfo_limits_the_running_guest_and_its_description_says_so(virsh: Virsh) -> None:
+    def shown(*words: str) -> dict[str, str]:
+        lines = virsh("schedinfo", "aos_vm1", *words).splitlines()
+        return dict(re.split(r"\s*:\s+", line) for line in lines)
+
+    virsh("schedinfo", "aos_vm1", "--set", "vcpu_quota=50000", "--set", "global_period=200000")
+
+    assert shown()["vcpu_quota"] == "50000"
+    assert shown()["global_period"] == "200000"
+    assert shown("--config")["vcpu_quota"] == "0"
+    assert "<quota>50000</quota>" in virsh("dumpxml", "aos_vm1")
+    assert "<quota>" not in virsh("dumpxml", "aos_vm1", "--inactive")
+    virsh("schedinfo", "aos_vm1", "--set", "vcpu_quota=-1")
+    assert shown()["vcpu_quota"] == "-1"
 
 
 def test_emulatorpin_keeps_what_it_was_given(virsh: Virsh) -> None:

@@ -475,7 +475,7 @@ MISTAKES: list[tuple[str, str, list[str]]] = [
         "[web, db], set_memory_mib: 400, stop_load: all",
         [
             "s.yaml:21: events[1]: an event does one thing, and this one does 2.",
-            "  fix: write one of: pin, set_memory_mib, start_load, stop_load, power, fault.",
+            "  fix: write one of: pin, set_memory_mib, set_cputune, start_load, stop_load, power, fault.",
         ],
     ),
     (
@@ -483,7 +483,7 @@ MISTAKES: list[tuple[str, str, list[str]]] = [
         "[web, db]",
         [
             "s.yaml:21: events[1]: an event does one thing, and this one does 0.",
-            "  fix: write one of: pin, set_memory_mib, start_load, stop_load, power, fault.",
+            "  fix: write one of: pin, set_memory_mib, set_cputune, start_load, stop_load, power, fault.",
         ],
     ),
     (

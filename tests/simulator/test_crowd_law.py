@@ -16,6 +16,7 @@ from virtlab.model.workload import Batch, MemoryGrowth
 from virtlab.simulator import scheduler
 from virtlab.simulator.cpu_law import added, sharing
 from virtlab.simulator.crowd_law import numpy_or_none, sharing_of_table
+from virtlab.simulator.queue_law import served_in_turn, table_served_in_turn
 
 numpy = pytest.importorskip("numpy")
 
@@ -45,6 +46,33 @@ def _get_the_same(pcpus: list[list[float]]) -> None:
     for place, duties in enumerate(pcpus):
         law = sharing(duties)
         assert list(zip(run[:, place], wait[:, place], strict=True))[: len(duties)] == list(law)
+        assert used[place] == added([run for run, _ in law])
+
+
+@given(
+    st.lists(
+        st.lists(st.tuples(st.floats(0.001, 0.9998), st.booleans()), min_size=1, max_size=20),
+        min_size=1,
+        max_size=6,
+    )
+)
+def test_many_pcpus_of_loops_that_are_served_in_turn_get_the_same_bits(
+    pcpus: list[list[tuple[float, bool]]],
+) -> None:
+    for pcpu in pcpus:
+        pcpu[0] = (pcpu[0][0], True)  # there is a loop
+    longest = max(map(len, pcpus))
+    demands = numpy.zeros((longest, len(pcpus)))
+    loops = numpy.zeros((longest, len(pcpus)), bool)
+    for place, pcpu in enumerate(pcpus):
+        demands[: len(pcpu), place] = [demand for demand, _ in pcpu]
+        loops[: len(pcpu), place] = [loop for _, loop in pcpu]
+
+    runs, waits, used = table_served_in_turn(numpy, demands, loops)
+
+    for place, pcpu in enumerate(pcpus):
+        law = served_in_turn([demand for demand, _ in pcpu], [loop for _, loop in pcpu])
+        assert list(zip(runs[:, place], waits[:, place], strict=True))[: len(pcpu)] == list(law)
         assert used[place] == added([run for run, _ in law])
 
 

@@ -57,7 +57,19 @@ acts = st.lists(
     st.builds(
         Act,
         moments,
-        st.sampled_from(["pin", "memory", "period", "suspend", "destroy", "start", "weight"]),
+        st.sampled_from(
+            [
+                "pin",
+                "memory",
+                "period",
+                "suspend",
+                "destroy",
+                "start",
+                "weight",
+                "vcpu_quota",
+                "global_quota",
+            ]
+        ),
         names,
         masks,
         st.integers(0, 2500),
@@ -81,7 +93,9 @@ def do(simulated: SimulatedHost, act: Act) -> None:
     elif act.kind == "destroy":
         each.destroy()
     elif act.kind == "weight":
-        each.set_weight(act.memory_mib + 2)
+        each.tune({"cpu_shares": act.memory_mib + 2})
+    elif act.kind in ("vcpu_quota", "global_quota"):
+        each.tune({act.kind: act.memory_mib * 50 - 1})
     elif act.kind == "suspend" and each.state == 1:
         each.suspend()
     elif act.kind == "suspend":

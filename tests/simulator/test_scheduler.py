@@ -129,6 +129,6 @@ def test_idle_guests_make_noise_within_their_bound() -> None:
 
 def test_a_heavier_guest_gets_more_of_a_shared_pcpu() -> None:
     simulated = loops([1.0, 1.0], [(0,), (0,)])
-    simulated.guests["g1"].set_weight(512)
+    simulated.guests["g1"].tune({"cpu_shares": 512})
 
     assert run_shares(simulated, 3) == pytest.approx([2 / 3, 1 / 3], abs=1e-3)

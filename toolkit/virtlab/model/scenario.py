@@ -29,6 +29,7 @@ __all__ = [
     "StartWorkload",
     "StopGuest",
     "StopWorkload",
+    "TuneCpu",
     "UndefineGuest",
 ]
 
@@ -83,6 +84,8 @@ class GuestSpec:
     free_page_reporting: bool = False
     defined: bool = True  # False: it is not there until an event defines it
     memory_cell: int | None = None  # None: where its first vCPU starts
+    # Scheduler parameters under libvirt's names: cpu_shares, vcpu_quota (us) and so on.
+    tuning: tuple[tuple[str, int], ...] = ()
     memory_bound: float = 0.0  # share of its time that its work waits for memory of its own cell
 
 
@@ -103,6 +106,15 @@ class SetMemory:
     time_ns: int
     guest: str
     memory_kib: int
+
+
+@dataclass(frozen=True, slots=True)
+class TuneCpu:
+    """The administrator sets scheduler parameters of a guest."""
+
+    time_ns: int
+    guest: str
+    tuning: tuple[tuple[str, int], ...]  # as in `GuestSpec`
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +179,7 @@ class UndefineGuest:
 Event = (
     PinVcpu
     | SetMemory
+    | TuneCpu
     | StartWorkload
     | StopWorkload
     | StartGuest
@@ -180,7 +193,14 @@ Event = (
 
 
 # What starts no new phase.
-_NO_CHANGE_OF_LOAD = (PinVcpu, SetMemory, DefineGuest, UndefineGuest, GuestFault, HostFault)
+_NO_CHANGE_OF_LOAD = (
+    PinVcpu,
+    SetMemory,
+    DefineGuest,
+    UndefineGuest,
+    GuestFault,
+    HostFault,
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ from virtlab.model.scenario import (
     StartWorkload,
     StopGuest,
     StopWorkload,
+    TuneCpu,
     UndefineGuest,
 )
 from virtlab.model.units import mib, ms, seconds
@@ -119,6 +120,7 @@ def _guests(guest: GuestFile) -> Iterator[GuestSpec]:
             free_page_reporting=guest.free_page_reporting,
             defined=guest.defined,
             memory_cell=guest.memory_cell,
+            tuning=() if guest.cputune is None else guest.cputune.parameters,
             memory_bound=float(guest.memory_bound),
         )
 
@@ -135,6 +137,8 @@ def _events(entry: EventFile, traces: dict[str, Trace]) -> Iterator[Event]:
             yield PinVcpu(time_ns, guest, entry.pin.vcpu, tuple(sorted(entry.pin.pcpus)))
         elif entry.set_memory_mib is not None:
             yield SetMemory(time_ns, guest, mib(entry.set_memory_mib))
+        elif entry.set_cputune is not None:
+            yield TuneCpu(time_ns, guest, entry.set_cputune.parameters)
         elif entry.start_load is not None:
             vcpus = None if entry.vcpus is None else tuple(sorted(set(entry.vcpus)))
             yield StartWorkload(time_ns, guest, _workload(entry.start_load, traces), vcpus)

@@ -16,7 +16,7 @@ from virtlab.scenario.event_checks import event_problems
 from virtlab.scenario.located_yaml import Document, KeyPath
 from virtlab.scenario.parts import Parts
 from virtlab.scenario.schema import GrowthFile, GuestFile, HostFile
-from virtlab.scenario.shared_checks import growth_problems, pcpu_problems
+from virtlab.scenario.shared_checks import growth_problems, pcpu_problems, tuning_problems
 from virtlab.scenario.topology_checks import topology_problems
 
 __all__ = ["contradictions"]
@@ -73,6 +73,8 @@ def _guest(
     if isinstance(guest.load, GrowthFile):
         maximum = guest.max_memory_mib or guest.memory_mib
         yield from growth_problems(document, (*path, "load"), guest.load, maximum)
+    if guest.cputune is not None:
+        yield from tuning_problems(document, (*path, "cputune"), guest.cputune, host)
 
 
 def _guest_memory(document: Document, path: KeyPath, guest: GuestFile) -> Iterator[Problem]:

@@ -11,11 +11,11 @@ from virtlab.scenario.located_yaml import Document, KeyPath
 from virtlab.scenario.naming import known_or_nearest
 from virtlab.scenario.parts import Parts
 from virtlab.scenario.schema import HOST_FAULTS, EventFile, GrowthFile, GuestFile, TraceFile
-from virtlab.scenario.shared_checks import growth_problems, pcpu_problems
+from virtlab.scenario.shared_checks import growth_problems, pcpu_problems, tuning_problems
 
 __all__ = ["event_problems"]
 
-_ACTIONS = ("pin", "set_memory_mib", "start_load", "stop_load", "power", "fault")
+_ACTIONS = ("pin", "set_memory_mib", "set_cputune", "start_load", "stop_load", "power", "fault")
 
 
 @dataclass(slots=True)
@@ -64,6 +64,9 @@ def _form(parts: Parts, path: KeyPath, event: EventFile) -> Iterator[Problem]:
     if event.pin is not None:
         pcpus_path = (*path, "pin", "pcpus")
         yield from pcpu_problems(document, pcpus_path, event.pin.pcpus, parts.host)
+    if event.set_cputune is not None:
+        where = (*path, "set_cputune")
+        yield from tuning_problems(document, where, event.set_cputune, parts.host)
 
 
 def _names(

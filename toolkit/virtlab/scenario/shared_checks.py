@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Final
 
 from virtlab.errors import Problem
 from virtlab.scenario.located_yaml import Document, KeyPath
-from virtlab.scenario.schema import GrowthFile, HostFile
+from virtlab.scenario.schema import GrowthFile, HostFile, TuningFile
 
-__all__ = ["growth_problems", "pcpu_problems"]
+__all__ = ["growth_problems", "pcpu_problems", "tuning_problems"]
+
+_QUOTA_MIN_US: Final = 1_000
+_WEIGHT_MAX: Final = 10_000  # the kernel's, of cgroup v2
 
 
 def pcpu_problems(
@@ -46,3 +50,22 @@ def growth_problems(
         what = f"{load.until_mib} MiB are never reached: the guest has at most {max_memory_mib}."
         fix = "write `until: limit`, or a smaller until_mib."
         yield document.problem((*path, "until_mib"), what, fix)
+
+
+def tuning_problems(
+    document: Document, path: KeyPath, tuning: TuningFile, host: HostFile | None
+) -> Iterator[Problem]:
+    """Yield what a host's libvirt and kernel would refuse of scheduler parameters."""
+    if not tuning.parameters:
+        yield document.problem(path, "nothing is set.", "give shares or a quota, or remove it.")
+    for key in ("vcpu_quota_us", "global_quota_us"):
+        quota_us = getattr(tuning, key)
+        if quota_us is not None and 0 <= quota_us < _QUOTA_MIN_US:
+            what = f"a quota of {quota_us} us is below libvirt's least of {_QUOTA_MIN_US}."
+            fix = f"use at least {_QUOTA_MIN_US}, or -1 for no limit."
+            yield document.problem((*path, key), what, fix)
+    version = 1 if host is None else host.cgroup_version
+    if version == 2 and tuning.shares is not None and tuning.shares > _WEIGHT_MAX:
+        what = f"{tuning.shares} shares are above the largest weight of cgroup v2, {_WEIGHT_MAX}."
+        fix = f"use at most {_WEIGHT_MAX}, or set host.cgroup_version to 1."
+        yield document.problem((*path, "shares"), what, fix)

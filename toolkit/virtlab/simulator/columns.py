@@ -220,6 +220,7 @@ class VcpuColumns:
     growing: memoryview
     batch: memoryview
     mask: memoryview
+    beat_ns: memoryview
     pcpu: memoryview
     table: memoryview
     drawn: memoryview
@@ -228,7 +229,7 @@ class VcpuColumns:
 _FLOATS = ("run_rate", "wait_rate", "duty", "demand", "duty_now", "speed", "base_speed")
 _INTEGERS = (
     *("run_ns", "delay_ns", "since_ns", "seated_run_ns", "before_run_ns", "before_delay_ns"),
-    *("powered", "growing", "batch", "mask", "pcpu", "table", "drawn"),
+    *("powered", "growing", "batch", "mask", "pcpu", "table", "drawn", "beat_ns"),
 )
 
 
@@ -270,6 +271,7 @@ class ColumnVcpu(SimulatedVcpu):
     powered = _in_column("powered")
     growing = _in_column("growing")
     batch = _in_column("batch")
+    beat_ns = _in_column("beat_ns")
     _run_ns = _in_column("run_ns")
     _delay_ns = _in_column("delay_ns")
     _since_ns = _in_column("since_ns")

@@ -12,9 +12,9 @@ from typing import Any, Final
 
 from virtlab.simulator.columns import ColumnVcpu, VcpuColumns
 from virtlab.simulator.cpu_law import SEATS_MAX
-from virtlab.simulator.crowd_law import sharing_of_table
 from virtlab.simulator.mask_numbers import NO_NUMBER, STAYS
 from virtlab.simulator.pcpu import Pcpu
+from virtlab.simulator.queue_law import law_of_table
 from virtlab.simulator.roaming import idle_chances_row, woken_table
 from virtlab.simulator.vcpu import SimulatedVcpu
 
@@ -54,7 +54,9 @@ class Crowd:
         places = self._places(pcpus)
         counts = np.array([len(pcpu.residents) for pcpu in pcpus])
         seats = columns.seats(places, int(counts.max()))
-        run, wait, used = sharing_of_table(np, columns["demand"][seats], counts)
+        brief = np.array([pcpu.brief for pcpu in pcpus])
+        demands, loops = columns["demand"][seats], columns["beat_ns"][seats] > 0
+        run, wait, used = law_of_table(np, demands, counts, loops, brief)
         self._run[: len(seats), places] = run
         self._wait[: len(seats), places] = wait
         for at, (pcpu, share) in enumerate(zip(pcpus, used.tolist(), strict=True)):
@@ -112,6 +114,7 @@ class Crowd:
     def _look_at(self, pcpu: Pcpu) -> None:
         residents = pcpu.residents
         pcpu.roamed = True in [vcpu.roams for vcpu in residents]
+        pcpu.brief = pcpu.are_brief()
         pcpu.even = False
         if len(residents) > SEATS_MAX:
             return  # and it stays altered
@@ -136,15 +139,32 @@ class Crowd:
         odd = (columns["growing"][rows] > 0) | (columns["batch"][rows] > 0) | (masks == NO_NUMBER)
         uneven = np.bincount(pcpus, odd, len(self._pcpus)) > 0
         uneven |= (counts > SEATS_MAX) | (roam & (not self._roams))
-        flags = zip(self._pcpus, roam.tolist(), uneven.tolist(), counts.tolist(), strict=True)
-        for pcpu, roamed, odd_one, count in flags:
-            pcpu.roamed, pcpu.even, pcpu.altered = roamed, not odd_one, count > SEATS_MAX
+        brief = self._brief(rows, pcpus)
+        flags = zip(
+            self._pcpus, roam.tolist(), brief, uneven.tolist(), counts.tolist(), strict=True
+        )
+        for pcpu, roamed, in_turn, odd_one, count in flags:
+            pcpu.roamed, pcpu.brief = roamed, in_turn
+            pcpu.even, pcpu.altered = not odd_one, count > SEATS_MAX
         if not touched:
             return
         residents: list[SimulatedVcpu] = [*map(columns.vcpus.__getitem__, rows.tolist())]
         starts, ends = (ends - counts).tolist(), ends.tolist()
         for index in touched:
             self._pcpus[index].residents = residents[starts[index] : ends[index]]
+
+    def _brief(self, rows: Any, pcpus: Any) -> list[bool]:
+        """Return the same as `Pcpu.are_brief` of all pCPUs."""
+        columns, np = self._columns, self._columns.np
+        loaded = columns["duty"][rows] > 0.0
+        beats_ns = np.where(columns["mask"][rows] == STAYS, columns["beat_ns"][rows], 0)[loaded]
+        places = pcpus[loaded]
+        longest = np.zeros(len(self._pcpus), np.int64)
+        np.maximum.at(longest, places, beats_ns)
+        alike = np.bincount(places[beats_ns == longest[places]], minlength=len(longest))
+        loads = np.bincount(places, minlength=len(longest))
+        found: list[bool] = ((longest > 0) & (alike == loads)).tolist()
+        return found
 
     def _chances(self, used: Any) -> Any:
         """Return a row for each mask, of the chances to find another pCPU idle, by the own one."""

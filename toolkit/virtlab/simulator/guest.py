@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Mapping
 from dataclasses import replace
 from enum import IntEnum
 from random import Random
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from virtlab.model.scenario import GuestSpec
 from virtlab.model.timeline import EventRecord
 from virtlab.model.units import NS_PER_S
-from virtlab.simulator.cpu_law import BUSY
+from virtlab.simulator.cpu_law import BUSY, EQUAL_WEIGHT
 from virtlab.simulator.engine import EventHandle, Priority
 from virtlab.simulator.guest_memory import GuestMemory
 from virtlab.simulator.noise import GROWTH_DUTY
@@ -30,6 +31,9 @@ _SHUTDOWN_NS: Final = 2 * NS_PER_S
 EMULATOR_SHARE: Final = 0.02
 # Of a vCPU thread's time the kernel counts a tenth as its own: entering and leaving the guest.
 SYSTEM_SHARE: Final = 0.1
+# What control groups of the two versions begin with.
+_USUAL_SHARES: Final = {1: 1024, 2: 100}
+_USUAL_PERIOD_US: Final = 100_000
 _NAMESPACE: Final = uuid.UUID("6b0f6b5e-5d0c-4c8e-9f0b-0d8f1f2b7c11")
 
 
@@ -67,6 +71,7 @@ class SimulatedGuest:
         self.memory_cells: tuple[int, ...] = (0,)  # in which its memory lies, evenly
         self.blocked = False  # its lock is held: calls that need it wait
         self.blocked_until_ns: int | None = None  # None: for ever, if it is held
+        self.tuning: dict[str, int] = {}  # scheduler parameters that were set for this run
         self._seed = seed
         # All that it ever had; those beyond its present number rest, with their counters.
         self.all_vcpus: list[SimulatedVcpu] = []
@@ -85,6 +90,7 @@ class SimulatedGuest:
         self._host.scheduler.power_on(self.vcpus)
         cell = self.spec.memory_cell
         self.place_memory(None if cell is None else frozenset({cell}))
+        self.tune_anew(dict(self.spec.tuning))
         self._host.life_changed(self, "started")
 
     def shutdown(self) -> None:
@@ -207,19 +213,42 @@ class SimulatedGuest:
         """Bind a vCPU to pCPUs at once; return whether its mask changed."""
         return self._host.scheduler.set_mask(self.vcpus[vcpu], pcpus)
 
-    @property
-    def weight(self) -> int:
-        """Return the scheduling weight of its vCPUs; 1024 is ordinary."""
-        return self.vcpus[0].weight
+    def tune_anew(self, parameters: dict[str, int]) -> None:
+        """Take on scheduler parameters, under libvirt's names, in place of all that were set."""
+        self.tuning = parameters
+        self._apply_tuning()
 
-    def set_weight(self, weight: int) -> None:
+    def tune(self, parameters: Mapping[str, int]) -> None:
+        """Set some scheduler parameters; the others stay."""
+        self.tuning.update(parameters)
+        self._apply_tuning()
+
+    def _apply_tuning(self) -> None:
+        usual = _USUAL_SHARES[self._host.spec.cgroup_version]
+        self._set_weight(EQUAL_WEIGHT * (self.tuning.get("cpu_shares") or usual) // usual)
+        together = self._quota("global")
+        self._host.scheduler.set_quotas(
+            self.vcpus,
+            self._quota("vcpu"),
+            # The emulator's threads take their part of it.
+            None if together is None else together / (1.0 + EMULATOR_SHARE),
+        )
+
+    def _quota(self, who: str) -> float | None:
+        """Return what may be run in a period, as a share of it; None is no limit."""
+        quota_us = self.tuning.get(f"{who}_quota", 0)
+        period_us = self.tuning.get(f"{who}_period") or _USUAL_PERIOD_US
+        return quota_us / period_us if quota_us > 0 else None
+
+    def _set_weight(self, weight: int) -> None:
         """Weigh each of its vCPUs against the others on its pCPU.
 
         Linux weighs a guest's group as a whole: where several vCPUs of one guest share a pCPU,
         they would share the weight as well.
         """
         for vcpu in self.vcpus:
-            self._host.scheduler.set_weight(vcpu, max(weight, 2))
+            if vcpu.weight != max(weight, 2):
+                self._host.scheduler.set_weight(vcpu, max(weight, 2))
 
     def cpu_time_ns(self) -> int:
         """Return what all threads of its process ran, those of the emulator included."""

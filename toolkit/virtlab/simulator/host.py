@@ -25,6 +25,7 @@ from virtlab.model.scenario import (
     StartWorkload,
     StopGuest,
     StopWorkload,
+    TuneCpu,
     UndefineGuest,
 )
 from virtlab.model.timeline import EventRecord
@@ -247,6 +248,8 @@ class SimulatedHost:
             return  # there is nobody to act on
         elif isinstance(event, SetMemory):
             guest.set_memory(event.memory_kib)
+        elif isinstance(event, TuneCpu):
+            guest.tune(dict(event.tuning))
         elif isinstance(event, StartWorkload):
             self._start_load(guest, event, now_ns)
         elif isinstance(event, StopWorkload):
@@ -281,7 +284,7 @@ class SimulatedHost:
         vcpus = [v for v in guest.vcpus if event.vcpus is None or v.index in event.vcpus]
         if isinstance(load, Duty):
             for vcpu in vcpus:
-                self.scheduler.set_load(vcpu, load.duty)
+                self.scheduler.set_load(vcpu, load.duty, period_ns=load.period_ns)
             detail = f"duty {load.duty:g}"
         elif isinstance(load, Batch):
             for vcpu in vcpus:

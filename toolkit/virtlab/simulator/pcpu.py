@@ -8,6 +8,7 @@ from operator import attrgetter
 
 from virtlab.model.topology import FULL_CAPACITY
 from virtlab.simulator.cpu_law import Shares, added, sharing, weighted_sharing
+from virtlab.simulator.queue_law import served_in_turn
 from virtlab.simulator.vcpu import SimulatedVcpu
 
 __all__ = ["Pcpu", "by_key"]
@@ -22,6 +23,7 @@ class Pcpu:
     __slots__ = (
         "_busy_ns",
         "altered",
+        "brief",
         "capacity",
         "dirty",
         "even",
@@ -45,6 +47,7 @@ class Pcpu:
         self.fill_ppm = 0  # the same in millionths of what it can do
         self.dirty = False
         self.law: Shares = ()  # of its residents, before any of them wakes up elsewhere
+        self.brief = False  # its loops are served in turn
         self.even = False  # all that has to be done is done for many at once: see `crowd`
         self.used = 0.0  # share of its time that the law uses
         self.roamed = False  # some resident may wake up elsewhere
@@ -74,6 +77,11 @@ class Pcpu:
     def left_ns(self) -> int:
         """Return what those ran here who have left since."""
         return self._busy_ns
+
+    @property
+    def limited(self) -> bool:
+        """Tell whether some resident has a quota."""
+        return any(vcpu.limited for vcpu in self.residents)
 
     def busy_ns(self) -> int:
         """Return how long it was busy, cumulative."""
@@ -110,12 +118,29 @@ class Pcpu:
         demands = [vcpu.demand for vcpu in residents]
         if stopped:
             self.law = ((0.0, 0.0),) * len(residents)
-        elif _equal_weights(residents):
-            self.law = sharing(demands)
+        elif self.are_brief() and _equal_weights(residents):
+            self.law = served_in_turn(demands, [vcpu.beat_ns > 0 for vcpu in residents])
         else:
-            self.law = weighted_sharing(demands, [vcpu.weight for vcpu in residents])
+            self.law = self.shared(demands)
         self.used = added([run for run, _ in self.law])
         self.roamed = not stopped and any(vcpu.roams for vcpu in residents)
+
+    def are_brief(self) -> bool:
+        """Tell whether loops sit here, all bound, of one period, with work within a slice."""
+        beats_ns = {0 if v.roams else v.beat_ns for v in self.residents if v.duty > 0.0}
+        return len(beats_ns) == 1 and 0 not in beats_ns
+
+    def shared(self, demands: Sequence[float]) -> Shares:
+        """Return the shares of residents that want so much and take turns."""
+        if _equal_weights(self.residents):
+            return sharing(demands)
+        return weighted_sharing(demands, [vcpu.weight for vcpu in self.residents])
+
+    def take_shares(self, shares: Shares) -> None:
+        """Take on the residents' shares from elsewhere; nobody wakes up on another pCPU."""
+        self.law = shares
+        self.used = added([run for run, _ in shares])
+        self.roamed = False
 
     def take_law(self, runs: Sequence[float], waits: Sequence[float]) -> None:
         """Take on the law's shares, which may be followed by zeros, from elsewhere."""

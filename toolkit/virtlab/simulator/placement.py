@@ -6,8 +6,8 @@ Measured on two CPUs:
   with one more, they take turns about 2.5 times a second, so that each of three gets 66 % over
   30 s, and 50 to 76 % in single seconds;
 - a loop that sleeps is woken on an idle CPU where one is permitted, so where it sits at one moment
-  says little about the next, and it waits less than a bound one: eight 20 % loops use 141 to 148 %
-  of two CPUs, while four bound to each use 138 %.
+  says little about the next: eight 20 % loops use 141 to 148 % of two CPUs. They meet at random,
+  unlike bound ones, which avoid one another (`queue_law`).
 
 Here a loop sits on one pCPU for whole seconds, then wanders. The wakings in between are too many to
 follow; `roaming` has what they save.

@@ -9,14 +9,14 @@ draws what they want from second to second. A pin takes effect at once.
 from __future__ import annotations
 
 from bisect import bisect_left, insort
-from collections.abc import Callable, Iterable
-from math import fsum
+from collections.abc import Callable, Iterable, Sequence
+from math import fsum, inf
 from random import Random
 
 from virtlab.model.topology import Topology
 from virtlab.model.units import NS_PER_S
 from virtlab.simulator.columns import ColumnVcpu, VcpuColumns
-from virtlab.simulator.cpu_law import EQUAL_WEIGHT, Shares
+from virtlab.simulator.cpu_law import BUSY, EQUAL_WEIGHT, Shares
 from virtlab.simulator.crowd import Crowd
 from virtlab.simulator.crowd_law import numpy_or_none
 from virtlab.simulator.engine import EventQueue, Priority
@@ -30,6 +30,8 @@ from virtlab.simulator.placement import (
     spread_over_cores,
     wander,
 )
+from virtlab.simulator.queue_law import slice_ns
+from virtlab.simulator.quota_law import Pool, share_within_quotas
 from virtlab.simulator.roaming import idle_chances, woken_elsewhere
 from virtlab.simulator.speeds import Speeds
 from virtlab.simulator.vcpu import MOVE_COST_NS, SimulatedVcpu, in_order
@@ -66,6 +68,7 @@ class CpuScheduler:
         self.stopped = False  # a frozen host runs nothing
         self._queue = queue
         self._rng = rng
+        self._slice_ns = slice_ns(len(self.pcpus))
         self._vcpus: list[SimulatedVcpu] = []  # powered ones, by their numbers
         self._dirty: list[Pcpu] = []
         self._rebalancing = False
@@ -79,6 +82,7 @@ class CpuScheduler:
             self.columns = VcpuColumns(numpy, len(self.pcpus))
             self._crowd = Crowd(self.columns, self.pcpus, roams=self.machine.alike)
         self._alike = True  # nobody was ever given another weight
+        self._limiting = False  # somebody was given a quota
 
     def busy_ns(self) -> list[int]:
         """Return how long each pCPU was busy, cumulative."""
@@ -155,8 +159,17 @@ class CpuScheduler:
         self._watch_balance(vcpu)
         return True
 
-    def set_load(self, vcpu: SimulatedVcpu, duty: float, *, batch_ns: int | None = None) -> None:
-        """Start a load on a vCPU in place of the one before; duty 0 makes it idle."""
+    def set_load(
+        self, vcpu: SimulatedVcpu, duty: float, *, period_ns: int = 0, batch_ns: int | None = None
+    ) -> None:
+        """Start a load on a vCPU in place of the one before; duty 0 makes it idle.
+
+        Args:
+            vcpu: the vCPU.
+            duty: share of a pCPU that it takes when alone.
+            period_ns: of a loop; 0 for a load without a known one.
+            batch_ns: the work after which it ends.
+        """
         self._queue.cancel(vcpu.batch_event)
         vcpu.batch_event = None
         wanted_ppm = round(duty * 1_000_000)
@@ -165,6 +178,8 @@ class CpuScheduler:
             pcpu.settle(self._queue.now_ns)  # what ran so far was the old load's
             pcpu.want(wanted_ppm - vcpu.wanted_ppm)
         vcpu.duty, vcpu.wanted_ppm = duty, wanted_ppm
+        short = duty < BUSY and round(duty * period_ns) <= self._slice_ns
+        vcpu.beat_ns = period_ns if short else 0
         vcpu.note_roaming()
         vcpu.batch = batch_ns is not None
         vcpu.batch_left_ns = float(batch_ns or 0)
@@ -182,6 +197,20 @@ class CpuScheduler:
         self._alike = self._alike and weight == EQUAL_WEIGHT
         if vcpu.powered:
             self._mark(self.pcpus[vcpu.pcpu])
+
+    def set_quotas(
+        self, vcpus: Sequence[SimulatedVcpu], each: float | None, together: float | None
+    ) -> None:
+        """Limit what the vCPUs of a guest may run, each and all together; None is no limit."""
+        pool = None if together is None else Pool(together, list(vcpus))
+        quota = inf if each is None else each
+        for vcpu in vcpus:
+            if vcpu.quota == quota and vcpu.pool is pool:
+                continue
+            self._limiting = True
+            vcpu.quota, vcpu.pool = quota, pool
+            if vcpu.powered:
+                self._mark(self.pcpus[vcpu.pcpu])
 
     def set_memory_speeds(self, vcpu: SimulatedVcpu, by_cell: tuple[float, ...]) -> None:
         """Say how fast a vCPU works in each cell, from where its memory lies."""
@@ -211,6 +240,8 @@ class CpuScheduler:
 
     def _set_rates(self, now_ns: int) -> None:
         """Set the rates of every pCPU on which something changed."""
+        if self._limiting:
+            self._mark_pools()
         if self._speeds is not None:
             self._dirty = self._speeds.with_siblings(self._dirty)
             for pcpu in self._dirty:
@@ -218,7 +249,8 @@ class CpuScheduler:
         # A roaming loop looks for idle pCPUs elsewhere, so a change there concerns its own too.
         concerned = [pcpu for pcpu in self.pcpus if pcpu.dirty or pcpu.roamed]
         dirty, self._dirty = self._dirty, []
-        crowd = self._crowd if self._alike and not self.stopped else None
+        alike = self._alike and not (self._limiting or self.stopped)
+        crowd = self._crowd if alike else None
         few = [] if crowd is None else crowd.seated([pcpu for pcpu in concerned if pcpu.dirty])
         if self._speeds is not None and not self.stopped:
             self._speeds.settle(dirty, few, self.columns, now_ns)
@@ -227,6 +259,8 @@ class CpuScheduler:
             crowd.apply_law(few)
             even = [pcpu for pcpu in concerned if pcpu.even]
             concerned = [pcpu for pcpu in concerned if not pcpu.even]
+        if self._limiting and not self.stopped:
+            self._share_within_quotas(concerned, now_ns)
         for pcpu in concerned:
             pcpu.settle(now_ns)
             if pcpu.dirty:
@@ -237,6 +271,25 @@ class CpuScheduler:
         chances: dict[tuple[int, ...], list[float]] = {}
         for pcpu in concerned:
             self._share(pcpu, chances, now_ns)
+
+    def _mark_pools(self) -> None:
+        """Let what changes concern all pCPUs with vCPUs of guests that share a quota there."""
+        for pcpu in self._dirty:  # which grows meanwhile
+            for pool in {id(v.pool): v.pool for v in pcpu.residents}.values():
+                for vcpu in pool.vcpus if pool is not None else ():
+                    if vcpu.powered:
+                        self._mark(self.pcpus[vcpu.pcpu])
+
+    def _share_within_quotas(self, pcpus: Sequence[Pcpu], now_ns: int) -> None:
+        """Work out the law where somebody has a quota; nobody there wakes up elsewhere."""
+        limited = [pcpu for pcpu in pcpus if pcpu.limited]
+        dirty = [pcpu for pcpu in limited if pcpu.dirty]
+        for pcpu in dirty:
+            pcpu.settle(now_ns)
+            pcpu.dirty = False
+        share_within_quotas(dirty)
+        for pcpu in limited:
+            pcpu.roamed = False
 
     def _share(self, pcpu: Pcpu, chances: dict[tuple[int, ...], list[float]], now_ns: int) -> None:
         shares = self._roaming_shares(pcpu, chances) if pcpu.roamed else pcpu.law

@@ -17,9 +17,9 @@ from typing import Final
 
 from virtlab.model.topology import FULL_CAPACITY
 from virtlab.simulator.columns import VcpuColumns
-from virtlab.simulator.crowd_law import sharing_of_table
 from virtlab.simulator.machine import Machine
 from virtlab.simulator.pcpu import Pcpu
+from virtlab.simulator.queue_law import law_of_table
 from virtlab.simulator.smt_law import beside
 from virtlab.simulator.speed_law import stretched, stretched_table
 from virtlab.simulator.vcpu import SimulatedVcpu
@@ -106,6 +106,8 @@ class Speeds:
         counts = np.array([len(p.residents) for p in pcpus])
         seats = columns.seats([p.index for p in pcpus], int(counts.max()))
         taken = seats > 0
+        brief = np.array([p.brief for p in pcpus])
+        loops = columns["beat_ns"][seats] > 0
         duties = columns["duty_now"][seats]
         bases = np.where(taken, columns["base_speed"][seats], 1.0)
         speeds, wanted = bases.copy(), duties.copy()
@@ -118,7 +120,10 @@ class Speeds:
             if not paired.any():
                 break
             before, used = used, used.copy()
-            used[open_at] = sharing_of_table(np, wanted[:, open_at], counts[open_at])[2]
+            law = law_of_table(
+                np, wanted[:, open_at], counts[open_at], loops[:, open_at], brief[open_at]
+            )
+            used[open_at] = law[2]
             moved = np.abs(used - before) > _NEAR
             open_at = np.flatnonzero(paired & (moved | moved[beside_at]))
             if not open_at.size:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
+from math import inf
 from typing import TYPE_CHECKING
 
 from virtlab.model.units import NS_PER_MS
@@ -16,6 +17,8 @@ from virtlab.simulator.engine import EventHandle, EventQueue
 
 if TYPE_CHECKING:
     from random import Random
+
+    from virtlab.simulator.quota_law import Pool
 
 __all__ = ["MOVE_COST_NS", "SimulatedVcpu", "in_order"]
 
@@ -49,6 +52,7 @@ class SimulatedVcpu:
         "batch",
         "batch_event",
         "batch_left_ns",
+        "beat_ns",
         "demand",
         "draw",
         "duty",
@@ -64,7 +68,9 @@ class SimulatedVcpu:
         "noise_max",
         "pcpu",
         "permitted",
+        "pool",
         "powered",
+        "quota",
         "roams",
         "run_rate",
         "speed",
@@ -86,12 +92,15 @@ class SimulatedVcpu:
         self.permitted = in_order(mask)
         self.pcpu = self.permitted[0]
         self.weight = EQUAL_WEIGHT
+        self.quota = inf  # share of a pCPU that it may run at most
+        self.pool: Pool | None = None  # quota of all vCPUs of its guest
         self.draw = noise.random  # from this vCPU's own stream of random numbers
         self.levels: tuple[float, ...] = ()  # what it may want, each with the same chance
         self.noise_max = noise_max
         self.powered = False  # its guest runs and is not paused
         self.duty = 0.0  # what its load wants; 0 for an idle vCPU
         self.wanted_ppm = 0  # the same in millionths: sums of it are exact
+        self.beat_ns = 0  # period of a loop whose work fits into a slice; 0 for other loads
         self.free = False  # a load that may run in several places
         self.roams = False  # one that sleeps and may wake up on another pCPU
         self.growing = False  # a memory load touches pages on it
@@ -120,6 +129,11 @@ class SimulatedVcpu:
     def loaded(self) -> bool:
         """Tell whether a CPU load runs on it."""
         return self.duty > 0.0 and self.powered
+
+    @property
+    def limited(self) -> bool:
+        """Tell whether a quota of its own or of its guest holds for it."""
+        return self.quota < inf or self.pool is not None
 
     def note_roaming(self) -> None:
         """Work out `free` and `roams` from mask and duty."""

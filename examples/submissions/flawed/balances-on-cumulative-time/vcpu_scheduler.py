@@ -7,7 +7,7 @@ import time
 
 import libvirt
 
-EVEN = 0.15  # difference between two pCPUs that is left alone, as a share of one
+EVEN = 0.2  # difference between two pCPUs that is left alone, as a share of one
 
 stopping = []
 signal.signal(signal.SIGINT, lambda number, frame: stopping.append(number))

@@ -21,6 +21,7 @@ from virtlab.scenario.schema.host import HostFile
 from virtlab.scenario.schema.loads import BatchFile, DutyFile, GrowthFile, LoadFile, TraceFile
 from virtlab.scenario.schema.scenario import RunFile, ScenarioFile, scenario_schema
 from virtlab.scenario.schema.topology import CellFile, TopologyFile
+from virtlab.scenario.schema.tuning import TuningFile
 
 __all__ = [
     "DIALECT",
@@ -45,6 +46,7 @@ __all__ = [
     "Text",
     "TopologyFile",
     "TraceFile",
+    "TuningFile",
     "checked_version",
     "limits_schema",
     "scenario_schema",

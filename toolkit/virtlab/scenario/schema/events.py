@@ -9,6 +9,7 @@ from pydantic.config import JsonDict
 
 from virtlab.scenario.schema.base import FileModel, Pcpu, PositiveMib, Seconds, one_of
 from virtlab.scenario.schema.loads import LoadFile
+from virtlab.scenario.schema.tuning import TuningFile
 
 __all__ = ["HOST_FAULTS", "EventFile", "PinFile"]
 
@@ -50,7 +51,15 @@ class EventFile(FileModel):
                     "then": {"not": {"anyOf": [{"required": [k]} for k in ("guest", "guests")]}},
                     "else": one_of("guest", "guests"),
                 },
-                one_of("pin", "set_memory_mib", "start_load", "stop_load", "power", "fault"),
+                one_of(
+                    "pin",
+                    "set_memory_mib",
+                    "set_cputune",
+                    "start_load",
+                    "stop_load",
+                    "power",
+                    "fault",
+                ),
             ]
         }
     )
@@ -70,6 +79,11 @@ class EventFile(FileModel):
     )
     set_memory_mib: PositiveMib | None = Field(
         default=None, examples=[512], description="the administrator sets the balloon's target"
+    )
+    set_cputune: TuningFile | None = Field(
+        default=None,
+        examples=[{"vcpu_quota_us": 50_000}],
+        description="the administrator sets weight and quotas of a running guest",
     )
     start_load: LoadFile | None = Field(
         default=None,

@@ -15,6 +15,7 @@ from virtlab.scenario.schema.base import (
     one_of,
 )
 from virtlab.scenario.schema.loads import LoadFile
+from virtlab.scenario.schema.tuning import TuningFile
 
 __all__ = ["GuestFile"]
 
@@ -118,6 +119,11 @@ class GuestFile(FileModel):
         examples=[0.4],
         description="share of its time that its work waits for memory of the own cell: 0 where "
         "all stays in the caches, near 1 where every step needs another page",
+    )
+    cputune: TuningFile | None = Field(
+        default=None,
+        examples=[{"shares": 512}],
+        description="weight and quotas that are stored for it, as in a domain's <cputune>",
     )
     load: LoadFile | None = Field(
         default=None, examples=[{"duty": 0.21}], description="load that runs from time 0 on"

@@ -90,7 +90,12 @@ def config_of_guest(spec: GuestSpec, all_pcpus: frozenset[int]) -> DomainConfig:
         vcpus=spec.vcpus,
         vcpus_max=spec.vcpus,
         live_vcpus_max=spec.vcpus,
-        stored=Settings(disks=((DISK, disk_path(spec.name)),), interfaces=1, numa=numa),
+        stored=Settings(
+            scheduler=dict(spec.tuning),
+            disks=((DISK, disk_path(spec.name)),),
+            interfaces=1,
+            numa=numa,
+        ),
         deflate_on_oom=spec.deflate_on_oom,
     )
 

@@ -119,7 +119,7 @@ class DomainHandlers:
             vcpus_max=config.live_vcpus_max if live else config.vcpus_max,
             masks=[None if mask == everything else mask for mask in masks],
             emulator_mask=settings.emulator_mask,
-            scheduler=settings.scheduler,
+            scheduler=guest.tuning if live else settings.scheduler,
             memory_limits=settings.memory_limits,
             numa=settings.numa,
             stats_period_s=settings.stats_period_s,

@@ -1,8 +1,10 @@
 """Handlers of scheduler parameters and of the emulator's affinity.
 
-`cpu_shares` is the weight of a guest's vCPUs. The simulated host has no quotas, so that limits of a
-running domain are refused, as is its start with some; a limit of none is taken. The emulator's
-threads load no pCPU in particular: their affinity is kept and shown, without effect.
+`cpu_shares` is the weight of a guest's vCPUs, quotas limit what they run; the parameters of a
+running domain are kept by the simulator (`SimulatedGuest.tuning`), as a scenario's events set them
+too. There are no threads for I/O that a quota could limit. The emulator's threads load no pCPU in
+particular: their affinity is kept and shown, without effect, and a quota that they would come up
+against is refused.
 
 cgroup versions differ in what a share is: v1's default is 1024, v2's is 100. libvirt 9.0 checks
 both against v1's bounds, 2 to 262144, and leaves it to the kernel to refuse a weight of more than
@@ -13,6 +15,7 @@ Source: libvirt 9.0.0, a libvirtd asked and vircgroupv2.c; the kernel's cgroup-v
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 from virtlab.hosts.simulated.driver import refusals
@@ -23,7 +26,7 @@ from virtlab.libvirt_rpc import errors
 from virtlab.libvirt_rpc.errors import ErrorDomain, LibvirtError
 from virtlab.libvirt_rpc.typed import Param, ParamType
 from virtlab.libvirt_rpc.values import DomainHandle
-from virtlab.simulator.cpu_law import EQUAL_WEIGHT
+from virtlab.simulator.guest import EMULATOR_SHARE
 from virtlab.simulator.host import SimulatedGuest
 
 __all__ = ["TuningHandlers"]
@@ -78,13 +81,13 @@ class TuningHandlers:
         return (params[: max(nparams, 0)],)
 
     def domain_set_scheduler_parameters(self, dom: DomainHandle, params: list[Param]) -> tuple[()]:
-        """Set the guest's weight; quotas are refused."""
+        """Set the guest's weight and quotas."""
         return self.domain_set_scheduler_parameters_flags(dom, params, 0)
 
     def domain_set_scheduler_parameters_flags(
         self, dom: DomainHandle, params: list[Param], flags: int
     ) -> tuple[()]:
-        """Set the guest's weight; quotas of a running domain are refused."""
+        """Set weight and quotas, of the running domain, of the stored one, or of both."""
         function = "qemuDomainSetSchedulerParametersFlags"
         refusals.check_flags(flags, LIVE | CONFIG, function)
         guest = self._state.guest(dom)
@@ -92,15 +95,18 @@ class TuningHandlers:
         values = {parameter.field: _checked(parameter) for parameter in params}
         stored = self._state.config(guest)
         if live:
-            for name, value in values.items():
-                self._check_live(guest, name, value)
-            stored.now.scheduler.update(values)
-            if _SHARES in values:
-                guest.set_weight(EQUAL_WEIGHT * values[_SHARES] // self._default_shares)
-            changed = [
-                Param(f"cputune.{name}", _type_of(name), value) for name, value in values.items()
-            ]
-            self._events.emit(tunables(guest, changed))
+            meant = {**guest.tuning, **values}
+            for name in values:
+                self._check_live(guest, meant, name)
+            # A running domain's period or quota of 0 is left as it is.
+            changed = {name: value for name, value in values.items() if value}
+            guest.tune(changed)
+            self._events.emit(
+                tunables(
+                    guest,
+                    [Param(f"cputune.{n}", _type_of(n), value) for n, value in changed.items()],
+                )
+            )
         if config:
             stored.stored.scheduler.update(values)
         return ()
@@ -113,7 +119,7 @@ class TuningHandlers:
         """
         for name, value in self._state.config(guest).stored.scheduler.items():
             if name != _SHARES:
-                _check_effect(name, value)
+                _check_effect(guest, self._state.config(guest).stored.scheduler, name)
             elif value and not _SHARES_MIN <= value <= _SHARES_MAX:
                 raise errors.config_unsupported(
                     f"Value of cputune 'shares' must be in range [{_SHARES_MIN}, {_SHARES_MAX}]",
@@ -123,9 +129,8 @@ class TuningHandlers:
                 raise _kernel_refuses(guest)
 
     def started(self, guest: SimulatedGuest) -> None:
-        """Give a started domain the weight that is stored for it."""
-        shares = self._state.config(guest).stored.scheduler.get(_SHARES) or self._default_shares
-        guest.set_weight(EQUAL_WEIGHT * shares // self._default_shares)
+        """Give a started domain the weight and the quotas that are stored for it."""
+        guest.tune_anew(dict(self._state.config(guest).stored.scheduler))
 
     def domain_pin_emulator(self, dom: DomainHandle, cpumap: bytes, flags: int) -> tuple[()]:
         """Keep the emulator's affinity."""
@@ -158,20 +163,20 @@ class TuningHandlers:
         return (cpu_map(mask or self._state.all_pcpus, max(maplen, 0)), 1)
 
     def _live_values(self, guest: SimulatedGuest) -> dict[str, int]:
-        # What was set is shown as it was set, also where the weight is rounded.
-        shares = self._state.config(guest).now.scheduler.get(_SHARES) or (
-            guest.weight * self._default_shares // EQUAL_WEIGHT
-        )
-        return {_SHARES: shares, **_LIMITS}
+        found = {_SHARES: self._default_shares, **_LIMITS}
+        found.update((name, value) for name, value in guest.tuning.items() if value)
+        # A quota of less than nothing is none.
+        return {name: max(value, -1) for name, value in found.items()}
 
     def _stored_values(self, guest: SimulatedGuest) -> dict[str, int]:
         """Return what is stored; what was never set is 0."""
         stored = self._state.config(guest).stored.scheduler
         return {name: stored.get(name, 0) for name in (_SHARES, *_LIMITS)}
 
-    def _check_live(self, guest: SimulatedGuest, name: str, value: int) -> None:
+    def _check_live(self, guest: SimulatedGuest, meant: Mapping[str, int], name: str) -> None:
+        value = meant[name]
         if name != _SHARES:
-            _check_effect(name, value)
+            _check_effect(guest, meant, name)
         elif not _SHARES_MIN <= value <= _SHARES_MAX:
             detail = f"shares '{value}' must be in range [{_SHARES_MIN}, {_SHARES_MAX}]"
             raise errors.invalid_argument(detail, ErrorDomain.CGROUP)
@@ -213,9 +218,15 @@ def _kernel_refuses(guest: SimulatedGuest) -> LibvirtError:
     )
 
 
-def _check_effect(name: str, value: int) -> None:
-    """Refuse a limit that the simulated host would not keep."""
-    if name.endswith("quota") and value > 0:
+def _check_effect(guest: SimulatedGuest, meant: Mapping[str, int], name: str) -> None:
+    """Refuse a limit of the emulator that the simulated host would not keep."""
+    if not name.startswith("emulator"):
+        return
+    quota_us = meant.get("emulator_quota", 0)
+    period_us = meant.get("emulator_period") or _LIMITS["emulator_period"]
+    needed = EMULATOR_SHARE * len(guest.vcpus)
+    if 0 < quota_us < needed * period_us:
         raise errors.operation_unsupported(
-            f"{name} of the simulated host is always {_LIMITS[name]}: its guests have no quota"
+            f"emulator_quota of the simulated host is at least {needed:.0%} of its period here: "
+            "so much its emulator may use"
         )
