@@ -16,6 +16,7 @@ import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from virtlab.errors import EnvironmentLackError
 from virtlab.grading.ending import EndLadder
 from virtlab.grading.outcomes import Ended, describe_outcome
 from virtlab.grading.paced_clock import PacedRunClock
@@ -23,7 +24,13 @@ from virtlab.grading.timing import REAL_PACE, Lockstep, OutOfReachError, Paced, 
 from virtlab.grading.watchdog import Stall, Watchdog, WatchdogLimits
 from virtlab.hosts.clock import FILE_COST_NS
 from virtlab.hosts.simulated.driver.driver import SimulatedDriver
-from virtlab.hosts.simulated.files import node_files, proc_files, sys_links, sys_texts
+from virtlab.hosts.simulated.files import (
+    node_files,
+    proc_files,
+    qemu_command_line,
+    sys_links,
+    sys_texts,
+)
 from virtlab.hosts.simulated.recorder import Recorder
 from virtlab.hosts.simulated.server import LibvirtServer
 from virtlab.libvirt_rpc import Call
@@ -37,6 +44,7 @@ from virtlab.subjects.clock_server import ClockServer
 from virtlab.subjects.host_view import HostView
 from virtlab.subjects.launch import Process, ProcessExit, launch
 from virtlab.subjects.sandbox import Folder, Limits, Plan, Sandbox
+from virtlab.subjects.stand_ins import StandIn, StandIns
 from virtlab.subjects.work_directory import work_directory
 
 __all__ = ["RunRecord", "record_without_run", "run_program"]
@@ -46,6 +54,8 @@ _LOOK_EVERY_S = 0.25
 # Where a program in bubblewrap sees what the lab gives it.
 _CLOCK_INSIDE = "/run/virtlab"
 _LIBRARY = "libvirtlab-clock.so"
+_STAND_INS = "stand-ins.sock"
+_SPARE_PROCESSES = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +143,7 @@ class _Run:
         self._host = SimulatedHost(scenario, seed=seed)
         self._recorder = Recorder(self._host, scenario, seed=seed)
         self._calls = 0
+        self._lives_seen = 0  # how much had changed when the stand-ins followed last
         self._stall: Stall | None = None
         self._out_of_reach: str | None = None  # why lockstep turned out not to do
         self._folder = folder
@@ -160,6 +171,7 @@ class _Run:
             sys_links(scenario.host),
             on_look=lambda: self._clock.charge(FILE_COST_NS),
         )
+        self._stand_ins = self._make_stand_ins(sandbox) if scenario.host.qemu_processes else None
         self._ladder = EndLadder(self._signal, self._clock.allow_until)
         self._sandbox = sandbox
         try:
@@ -167,6 +179,32 @@ class _Run:
         except BaseException:
             self._view.close()
             raise
+
+    def _make_stand_ins(self, sandbox: Sandbox) -> StandIns:
+        if sandbox.weaker:
+            raise EnvironmentLackError(
+                f"{self._scenario.id} has processes for its guests, which takes a sandbox with "
+                "processes of its own",
+                fix="install bubblewrap, and let it make namespaces",
+            )
+        return StandIns(
+            self._selector,
+            self._folder / "clock" / _STAND_INS,
+            self._folder / "libvirt" / "qemu",
+            self._wanted_processes,
+        )
+
+    def _most_processes(self) -> int:
+        """Return how many threads QEMU has at most, with room for some guests of the program's."""
+        guests = self._host.declared.values()
+        return sum(guest.spec.vcpus + 1 for guest in guests) + _SPARE_PROCESSES
+
+    def _wanted_processes(self) -> dict[int, StandIn]:
+        return {
+            guest.id: StandIn(guest.name, len(guest.vcpus), qemu_command_line(guest))
+            for guest in self._host.guests.values()
+            if guest.id >= 0
+        }
 
     def _start_clock(
         self, limits: WatchdogLimits, pacing: Pacing, out_of_reach: str | None
@@ -208,8 +246,14 @@ class _Run:
             Folder(clock, _CLOCK_INSIDE),
             *self._view.folders(),
         )
+        argv = (*program.argv, str(self._scenario.interval_s))
+        limits = Limits(address_space=not program.sanitised())
+        if self._stand_ins is not None:
+            argv = self._stand_ins.command(argv)
+            environment |= self._stand_ins.environment(seen / _STAND_INS)
+            limits = self._stand_ins.limits(limits, self._most_processes())
         plan = Plan(
-            argv=(*program.argv, str(self._scenario.interval_s)),
+            argv=argv,
             cwd=root / program.source.folder.relative_to(program_root),
             folders=folders,
             env={
@@ -219,7 +263,7 @@ class _Run:
                 "VIRTLAB_PCPUS": str(self._scenario.host.pcpus),
                 "VIRTLAB_HOST_FILES": str(self._view.root) if sandbox.weaker else "/",
             },
-            limits=Limits(address_space=not program.sanitised()),
+            limits=limits,
         )
         return launch(plan, sandbox, self._selector)
 
@@ -261,14 +305,23 @@ class _Run:
         """End the program if it still runs, and free everything."""
         self._process.close()
         self._view.close()
+        if self._stand_ins is not None:
+            self._stand_ins.close()
         self._server.close()
         self._clock.close()
         self._selector.close()
 
     def _advance(self, until_ns: int) -> None:
         self._recorder.advance(until_ns)
+        self._show_host()
+
+    def _show_host(self) -> None:
+        """Have what the program sees beside libvirt follow the host."""
         if self._view.files.held:
             self._view.files.refresh()
+        if self._stand_ins is not None and self._lives_seen != self._host.changes:
+            self._lives_seen = self._host.changes
+            self._stand_ins.follow()
 
     def _serve(self) -> None:
         next_look_s = 0.0
@@ -323,5 +376,4 @@ class _Run:
     def _on_call(self, call: Call, error: str | None, time_ns: int) -> None:
         self._calls += 1
         self._recorder.call(call, error, time_ns)
-        if self._view.files.held:
-            self._view.files.refresh()  # what a call did shows before its answer is read
+        self._show_host()  # what a call did shows before its answer is read

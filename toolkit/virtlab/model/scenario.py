@@ -54,6 +54,7 @@ class HostSpec:
     swap_kib_s: int | None = None
     balloon: Literal["kvm", "emulation"] = "kvm"  # whose rates balloons have
     balloon_batches: bool = False  # a balloon on its way shows whole batches of 1 MiB only
+    qemu_processes: bool = False  # the program finds a process for each guest that runs
     topology: Topology | None = None  # None: nothing that could make a difference
 
     @property

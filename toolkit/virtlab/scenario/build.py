@@ -88,6 +88,7 @@ def _host(host: HostFile) -> HostSpec:
         swap_kib_s=None if host.swap_mib_s is None else mib(host.swap_mib_s),
         balloon=host.balloon,
         balloon_batches=host.balloon_batches,
+        qemu_processes=host.qemu_processes,
         topology=None if host.topology is None else topology_of(host, host.topology),
     )
 

@@ -52,6 +52,12 @@ class HostFile(FileModel):
         examples=[True],
         description="a balloon on its way shows whole batches of 1 MiB only, as virtio's do",
     )
+    qemu_processes: bool = Field(
+        default=False,
+        examples=[True],
+        description="the program finds a process for each guest that runs, with QEMU's command "
+        "line, threads and pid file; needs bubblewrap",
+    )
     topology: TopologyFile | None = Field(
         default=None,
         examples=[{"cells": 2, "threads": 2}],
