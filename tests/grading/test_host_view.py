@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ import pytest
 from virtlab.grading.run import RunRecord, run_program
 from virtlab.grading.timing import Pacing
 from virtlab.model.scenario import Scenario
+from virtlab.model.topology import Cell, Topology
 from virtlab.scenario import find_scenario
 from virtlab.subjects.build import build
 from virtlab.subjects.layout import find_programs
@@ -119,10 +121,13 @@ def ran(work: Path, sandbox: Sandbox, name: str, text: str, scenario: Scenario) 
     return record
 
 
-def outputs(work: Path, sandbox: Sandbox, *commands: str) -> dict[str, tuple[str, str, float]]:
+def outputs(
+    work: Path, sandbox: Sandbox, *commands: str, topology: Topology | None = None
+) -> dict[str, tuple[str, str, float]]:
     """Return what shell commands print, what they complain of, and the seconds that they take."""
     program = SHELL % (commands,)
     scenario = find_scenario("memory-1-one-consumes")
+    scenario = replace(scenario, host=replace(scenario.host, topology=topology))
     record = ran(work, sandbox, "vcpu_scheduler.py", program, scenario)
     found: dict[str, tuple[str, str, float]] = json.loads(record.stdout)
     return found
@@ -229,6 +234,26 @@ def test_numactl_shows_the_simulated_hosts_cells(work: Path, sandbox: Sandbox) -
     assert "available: 1 nodes (0)" in shown
     assert "node 0 cpus: 0 1 2 3" in shown
     assert "node 0 size: 16384 MB" in shown
+
+
+@needs("numactl", "lscpu")
+def test_tools_show_the_scenarios_topology(work: Path, sandbox: Sandbox) -> None:
+    half = find_scenario("memory-1-one-consumes").host.memory_kib // 2
+    topology = Topology(
+        cells=(Cell((0, 1), half, (10, 21)), Cell((2, 3), half, (21, 10))),
+        cores=((0, 1), (2, 3)),
+        capacity=(1024,) * 4,
+    )
+
+    found = outputs(work, sandbox, "lscpu -p", "numactl --hardware", topology=topology)
+
+    listed = [line for line in found["lscpu -p"][0].splitlines() if not line.startswith("#")]
+    assert listed == ["0,0,0,0", "1,0,0,0", "2,1,1,1", "3,1,1,1"]
+    shown = found["numactl --hardware"][0]
+    assert "available: 2 nodes (0-1)" in shown
+    assert "node 1 cpus: 2 3" in shown
+    assert "node 1 size: 8192 MB" in shown
+    assert "  1:  21  10" in shown
 
 
 def test_a_python_program_and_its_thread_see_memory_and_time_go_on(

@@ -18,8 +18,9 @@ from virtlab.model.units import seconds
 from virtlab.scenario import find_scenario
 from virtlab.subjects.build import build
 from virtlab.subjects.layout import find_programs
-from virtlab.subjects.sandbox import Sandbox, find_sandbox, make_work_directory
+from virtlab.subjects.sandbox import Sandbox, find_sandbox
 from virtlab.subjects.unpack import open_submission
+from virtlab.subjects.work_directory import make_work_directory
 
 # Looks at each second: guests' names by process, threads' names, and numbers in pid files.
 LOOKER = """

@@ -9,6 +9,7 @@ import pytest
 
 from virtlab.hosts.simulated.files import node_files, proc_files, sys_links, sys_texts
 from virtlab.model.scenario import GuestSpec, HostSpec, Scenario, StartWorkload
+from virtlab.model.topology import Cell, Topology
 from virtlab.model.units import mib, ms, seconds
 from virtlab.model.workload import Duty, MemoryGrowth
 from virtlab.simulator.host import SimulatedHost
@@ -168,3 +169,55 @@ def test_the_cells_together_have_the_hosts_memory() -> None:
 
     assert sum(totals) == SPEC.memory_kib
     assert sum(free) == host.memory().free_kib
+
+
+TWO_CELLS = replace(
+    SPEC,
+    pcpus=8,
+    topology=Topology(
+        cells=(
+            Cell((0, 1, 4, 5), mib(6144), (10, 21)),
+            Cell((2, 3, 6, 7), mib(2048), (21, 10)),
+        ),
+        cores=((0, 4), (1, 5), (2, 6), (3, 7)),
+        capacity=(1024,) * 4 + (512,) * 4,
+    ),
+)
+
+
+def test_cells_and_siblings_are_the_scenarios() -> None:
+    texts = sys_texts(TWO_CELLS)
+    cpu, node = "/sys/devices/system/cpu", "/sys/devices/system/node"
+    of_six = f"{cpu}/cpu6/topology"
+
+    assert texts[f"{node}/online"] == "0-1\n"
+    assert texts[f"{node}/node1/cpulist"] == "2-3,6-7\n"
+    assert texts[f"{node}/node1/cpumap"] == "cc\n"
+    assert texts[f"{node}/node1/distance"] == "21 10\n"
+    assert texts[f"{of_six}/thread_siblings_list"] == "2,6\n"
+    assert texts[f"{of_six}/core_siblings_list"] == "2-3,6-7\n"
+    assert (texts[f"{of_six}/core_id"], texts[f"{of_six}/physical_package_id"]) == ("0\n", "1\n")
+    assert texts[f"{cpu}/smt/active"] == "1\n"
+    assert texts[f"{cpu}/cpu6/cpu_capacity"] == "512\n"
+    assert sys_links(TWO_CELLS)[f"{cpu}/cpu6/node1"] == "../../node/node1"
+
+
+def test_cpuinfo_counts_cores_and_threads_by_package() -> None:
+    block = proc_files(simulated(TWO_CELLS))["/proc/cpuinfo"]().split("\n\n")[6]
+
+    shown = {name.strip(): value.strip() for name, value in re.findall(r"(.*?):(.*)", block)}
+    assert (shown["physical id"], shown["siblings"], shown["cpu cores"]) == ("1", "4", "2")
+    assert (shown["core id"], shown["apicid"]) == ("0", "6")
+
+
+def test_the_memory_of_each_cell_is_what_libvirt_says_and_adds_up() -> None:
+    host = simulated(TWO_CELLS)
+    host.advance(seconds(9))
+
+    texts = enumerate(text() for text in node_files(host).values())
+    cells = [fields(text.replace(f"Node {number} ", "")) for number, text in texts]
+
+    assert [cell["MemTotal"] for cell in cells] == [mib(6144), mib(2048)]
+    assert [cell["MemFree"] for cell in cells] == host.cells_free_kib()
+    memory = host.memory()
+    assert sum(cell["FilePages"] for cell in cells) == memory.buffers_kib + memory.cached_kib

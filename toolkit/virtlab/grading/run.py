@@ -89,7 +89,16 @@ def run_program(
         seed: of the run.
         watchdog: what the program may use between two signs of life.
         pacing: of a run on the paced clock, for a program that lockstep does not reach.
+
+    Raises:
+        EnvironmentLackError: the scenario asks for what the sandbox does not have here.
     """
+    if scenario.host.qemu_processes and sandbox.weaker:
+        raise EnvironmentLackError(
+            f"{scenario.id}: its host has processes for its guests (host.qemu_processes), which "
+            "takes a sandbox with processes of its own",
+            fix="install bubblewrap, and let it make namespaces",
+        )
 
     def ran(out_of_reach: str | None) -> RunRecord:
         with work_directory() as folder:  # the program runs as another user
@@ -171,7 +180,7 @@ class _Run:
             sys_links(scenario.host),
             on_look=lambda: self._clock.charge(FILE_COST_NS),
         )
-        self._stand_ins = self._make_stand_ins(sandbox) if scenario.host.qemu_processes else None
+        self._stand_ins = self._make_stand_ins() if scenario.host.qemu_processes else None
         self._ladder = EndLadder(self._signal, self._clock.allow_until)
         self._sandbox = sandbox
         try:
@@ -180,13 +189,7 @@ class _Run:
             self._view.close()
             raise
 
-    def _make_stand_ins(self, sandbox: Sandbox) -> StandIns:
-        if sandbox.weaker:
-            raise EnvironmentLackError(
-                f"{self._scenario.id} has processes for its guests, which takes a sandbox with "
-                "processes of its own",
-                fix="install bubblewrap, and let it make namespaces",
-            )
+    def _make_stand_ins(self) -> StandIns:
         return StandIns(
             self._selector,
             self._folder / "clock" / _STAND_INS,

@@ -9,13 +9,13 @@ from xml.etree import ElementTree as ET
 from virtlab.hosts.simulated.driver.values import format_cpu_list
 from virtlab.model.topology import Topology
 
-__all__ = ["add_cells", "node_shape"]
+__all__ = ["Place", "add_cells", "node_shape", "places_of"]
 
 _PAGE_KIB, _HUGE_PAGE_KIB = 4, 2048
 
 
 @dataclass(frozen=True, slots=True)
-class _Place:
+class Place:
     """Where a pCPU is in the machine, by the numbers that the kernel gives."""
 
     socket: int  # on the whole host
@@ -31,7 +31,7 @@ def node_shape(topology: Topology) -> tuple[int, int, int, int]:
 
     Source: libvirt, virHostCPUGetInfoPopulateLinux.
     """
-    places = _places(topology)
+    places = places_of(topology)
     cores: dict[tuple[int, int], set[int]] = {}
     for number, cell in enumerate(topology.cells):
         for pcpu in cell.pcpus:
@@ -51,7 +51,7 @@ def node_shape(topology: Topology) -> tuple[int, int, int, int]:
 
 def add_cells(parent: ET.Element, topology: Topology) -> None:
     """Write a host's NUMA cells as its capabilities have them."""
-    places = _places(topology)
+    places = places_of(topology)
     cells = ET.SubElement(ET.SubElement(parent, "topology"), "cells", num=str(len(topology.cells)))
     for number, described in enumerate(topology.cells):
         cell = ET.SubElement(cells, "cell", id=str(number))
@@ -76,11 +76,12 @@ def add_cells(parent: ET.Element, topology: Topology) -> None:
             )
 
 
-def _places(topology: Topology) -> dict[int, _Place]:
+def places_of(topology: Topology) -> dict[int, Place]:
+    """Return where each pCPU is, by its number."""
     return dict(_each_place(topology))
 
 
-def _each_place(topology: Topology) -> Iterator[tuple[int, _Place]]:
+def _each_place(topology: Topology) -> Iterator[tuple[int, Place]]:
     """Yield where each pCPU is: a cell's cores fill its sockets in their order."""
     for number, cell in enumerate(topology.cells):
         inside = set(cell.pcpus)
@@ -89,7 +90,7 @@ def _each_place(topology: Topology) -> Iterator[tuple[int, _Place]]:
         for at, core in enumerate(cores):
             for pcpu in core:
                 socket = number * topology.sockets + at // each
-                yield pcpu, _Place(socket, at % each, core)
+                yield pcpu, Place(socket, at % each, core)
 
 
 def _text(parent: ET.Element, tag: str, text: str, **attributes: str) -> None:

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
-from virtlab.hosts.simulated.files.places import Places
+from virtlab.hosts.simulated.driver.node_topology import places_of
 from virtlab.model.units import BOOT_S, NS_PER_S
 from virtlab.simulator.host import PcpuTimes, SimulatedGuest, SimulatedHost
 from virtlab.simulator.host_memory import HOST_RESERVE_KIB
@@ -204,9 +204,12 @@ def _seconds(ns: int) -> str:
 
 def _cpuinfo(host: SimulatedHost) -> str:
     blocks = []
-    places = Places(host.spec)
-    for pcpu in range(host.spec.pcpus):
-        place = places.of(pcpu)
+    places = places_of(host.spec.layout)
+    packages: dict[int, list[int]] = {}  # of each, the core of each of its pCPUs
+    for place in places.values():
+        packages.setdefault(place.socket, []).append(place.core)
+    for pcpu, place in sorted(places.items()):
+        cores = packages[place.socket]
         fields = {
             "processor": pcpu,
             "vendor_id": "GenuineIntel",
@@ -215,10 +218,10 @@ def _cpuinfo(host: SimulatedHost) -> str:
             "model name": "virtlab",
             "stepping": 0,
             "cpu MHz": f"{host.spec.mhz}.000",
-            "physical id": place.package_id,
-            "siblings": len(place.package),
-            "core id": place.core_id,
-            "cpu cores": len(place.package) // len(place.core),
+            "physical id": place.socket,
+            "siblings": len(cores),
+            "core id": place.core,
+            "cpu cores": len(set(cores)),
             "apicid": pcpu,
             "initial apicid": pcpu,
             "fpu": "yes",
