@@ -13,7 +13,7 @@ _RUN = CliRunner()
 def test_list_names_every_scenario_and_rubric() -> None:
     listed = json.loads(_RUN.invoke(app, ["list", "--json"]).stdout)
 
-    assert len(listed["scenarios"]) == 21
+    assert len(listed["scenarios"]) == 22
     assert listed["rubrics"][0]["id"] == "fall-2026"
 
 
@@ -35,7 +35,7 @@ def test_show_prints_json_of_a_scenario_and_of_a_rubric() -> None:
 def test_check_passes_what_is_shipped() -> None:
     result = _RUN.invoke(app, ["check"])
 
-    assert (result.exit_code, result.stdout) == (0, "24 files checked: no mistakes.\n")
+    assert (result.exit_code, result.stdout) == (0, "25 files checked: no mistakes.\n")
 
 
 def test_check_reports_all_files_of_a_folder_and_exits_with_3(tmp_path: Path) -> None:

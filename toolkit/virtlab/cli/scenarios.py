@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from virtlab.grading.rubric import Rubric
     from virtlab.model.scenario import Event, GuestSpec, Scenario
+    from virtlab.model.topology import Topology
     from virtlab.model.workload import Workload
 
 __all__ = ["app"]
@@ -216,6 +217,8 @@ def _scenario_lines(scenario: Scenario) -> Iterator[str]:
         f"  host      {host.pcpus} pCPUs, {host.memory_kib // 1024} MiB, "
         f"of which it uses {host.used_kib // 1024} itself"
     )
+    if host.topology is not None:
+        yield f"  topology  {_topology(host.topology)}"
     yield "  guests    in the order of their domain ids"
     for guest in scenario.guests:
         yield f"    {_guest(guest)}"
@@ -227,12 +230,33 @@ def _scenario_lines(scenario: Scenario) -> Iterator[str]:
         yield f"  judged    {criterion.name}" + (f" ({limits})" if limits else "")
 
 
+def _topology(topology: Topology) -> str:
+    from virtlab.model.topology import FULL_CAPACITY
+
+    cells = "; ".join(
+        f"cell {number}: pCPU {', '.join(map(str, cell.pcpus))}, {cell.memory_kib // 1024} MiB"
+        for number, cell in enumerate(topology.cells)
+    )
+    pairs = ", ".join("+".join(map(str, core)) for core in topology.cores if len(core) > 1)
+    slow = ", ".join(
+        f"{pcpu} ({capacity})"
+        for pcpu, capacity in enumerate(topology.capacity)
+        if capacity != FULL_CAPACITY
+    )
+    return (
+        cells
+        + (f"; siblings {pairs}" if pairs else "")
+        + (f"; slower pCPUs {slow}" if slow else "")
+    )
+
+
 def _guest(guest: GuestSpec) -> str:
     places = ", ".join("any" if p is None else "+".join(map(str, p)) for p in guest.affinity)
+    cell = "" if guest.memory_cell is None else f" in cell {guest.memory_cell}"
     off = "" if guest.running else ", shut off" if guest.defined else ", not defined"
     return (
         f"{guest.name}: {guest.vcpus} vCPU on pCPU {places}; "
-        f"{guest.memory_kib // 1024} of {guest.max_memory_kib // 1024} MiB{off}"
+        f"{guest.memory_kib // 1024} of {guest.max_memory_kib // 1024} MiB{cell}{off}"
     )
 
 

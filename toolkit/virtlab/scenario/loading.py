@@ -20,7 +20,7 @@ from virtlab.scenario.trace import load_trace
 __all__ = ["find_scenario", "load_scenario", "scenario_files", "shipped_scenarios"]
 
 # Of shipped scenarios, in the order in which they are listed.
-_FOLDERS = ("cpu", "memory", "generality")
+_FOLDERS = ("cpu", "memory", "generality", "topology")
 
 
 def load_scenario(path: Path | str) -> Scenario:
