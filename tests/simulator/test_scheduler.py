@@ -8,7 +8,7 @@ from small_hosts import guest, host, loops, run_shares
 from virtlab.model.scenario import StartWorkload, StopWorkload
 from virtlab.model.units import ms, seconds
 from virtlab.model.workload import Batch, Duty
-from virtlab.simulator.vcpu import MOVE_COST_NS
+from virtlab.simulator.cache_law import MOVE_COST_NS
 
 
 def test_two_unpinned_busy_vcpus_on_two_pcpus_never_move() -> None:

@@ -87,6 +87,7 @@ class GuestSpec:
     memory_cell: int | None = None  # None: where its first vCPU starts
     # Scheduler parameters under libvirt's names: cpu_shares, vcpu_quota (us) and so on.
     tuning: tuple[tuple[str, int], ...] = ()
+    working_set_kib: int = 0  # what its work has in the caches, and loses by a move
     memory_bound: float = 0.0  # share of its time that its work waits for memory of its own cell
 
 

@@ -122,6 +122,7 @@ def _guests(guest: GuestFile) -> Iterator[GuestSpec]:
             defined=guest.defined,
             memory_cell=guest.memory_cell,
             tuning=() if guest.cputune is None else guest.cputune.parameters,
+            working_set_kib=guest.working_set_kib,
             memory_bound=float(guest.memory_bound),
         )
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 from virtlab.model.scenario import GuestSpec
 from virtlab.model.timeline import EventRecord
 from virtlab.model.units import NS_PER_S
+from virtlab.simulator.cache_law import move_cost_ns
 from virtlab.simulator.cpu_law import BUSY, EQUAL_WEIGHT
 from virtlab.simulator.engine import EventHandle, Priority
 from virtlab.simulator.guest_memory import GuestMemory
@@ -177,6 +178,7 @@ class SimulatedGuest:
                 )
             )
         for vcpu in self.all_vcpus[: spec.vcpus]:
+            vcpu.move_cost_ns = move_cost_ns(spec.working_set_kib)
             affinity = spec.affinity[vcpu.index]
             mask = everywhere if affinity is None else frozenset(affinity)
             if mask != vcpu.mask:

@@ -34,7 +34,7 @@ from virtlab.simulator.queue_law import slice_ns
 from virtlab.simulator.quota_law import Pool, share_within_quotas
 from virtlab.simulator.roaming import idle_chances, woken_elsewhere
 from virtlab.simulator.speeds import Speeds
-from virtlab.simulator.vcpu import MOVE_COST_NS, SimulatedVcpu, in_order
+from virtlab.simulator.vcpu import SimulatedVcpu, in_order
 
 __all__ = ["CpuScheduler"]
 
@@ -355,7 +355,7 @@ class CpuScheduler:
         vcpu.pcpu = target
         vcpu.moved_ns = self._queue.now_ns
         if vcpu.batch:
-            vcpu.batch_left_ns += MOVE_COST_NS
+            vcpu.batch_left_ns += vcpu.move_cost_ns
         self._seat(vcpu)
 
     # What comes again and again.

@@ -11,7 +11,7 @@ from functools import lru_cache
 from math import inf
 from typing import TYPE_CHECKING
 
-from virtlab.model.units import NS_PER_MS
+from virtlab.simulator.cache_law import MOVE_COST_NS
 from virtlab.simulator.cpu_law import BUSY, EQUAL_WEIGHT
 from virtlab.simulator.engine import EventHandle, EventQueue
 
@@ -20,13 +20,7 @@ if TYPE_CHECKING:
 
     from virtlab.simulator.quota_law import Pool
 
-__all__ = ["MOVE_COST_NS", "SimulatedVcpu", "in_order"]
-
-# Cache-light code lost at most 2 % of a second's work at 100 moves a second, so 0.2 ms a move; the
-# kernel's sysctl_sched_migration_cost of 0.5 ms is its guess for code with some working set. It is
-# time that runs and does no work (cold caches): a batch ends later by it, while the CPU time that
-# counters show stays as it is. Loads without an end have no work to lose that anybody could see.
-MOVE_COST_NS = NS_PER_MS // 5
+__all__ = ["SimulatedVcpu", "in_order"]
 
 
 @lru_cache(maxsize=4096)
@@ -63,6 +57,7 @@ class SimulatedVcpu:
         "key",
         "levels",
         "mask",
+        "move_cost_ns",
         "moved_ns",
         "name",
         "noise_max",
@@ -114,6 +109,7 @@ class SimulatedVcpu:
         self.batch_left_ns = 0.0
         self.batch_event: EventHandle | None = None
         self.moved_ns = 0
+        self.move_cost_ns = MOVE_COST_NS  # work that a move loses
         self.run_rate = 0.0
         self.wait_rate = 0.0
         self._pcpus = pcpus

@@ -114,6 +114,15 @@ class GuestFile(FileModel):
         description="the NUMA cell in which its memory lies, as with a strict <numatune>. Left "
         "out: the cell of the pCPU on which its first vCPU starts",
     )
+    # Measured up to 8 MiB; a gigabyte is more than any cache.
+    working_set_kib: int = Field(
+        default=0,
+        ge=0,
+        le=1024 * 1024,
+        examples=[512],
+        description="what the work of a vCPU has in the caches: a batch that is moved to another "
+        "pCPU takes longer by the time to fetch it again",
+    )
     memory_bound: Share = Field(
         default=0.0,
         examples=[0.4],
