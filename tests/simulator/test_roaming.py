@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from virtlab.simulator.cpu_law import added, sharing
+from virtlab.simulator.crowd_law import numpy_or_none
 from virtlab.simulator.roaming import (
     idle_chances,
     idle_chances_row,
     woken_elsewhere,
     woken_table,
 )
+
+numpy: Any = numpy_or_none()
+needs_numpy = pytest.mark.skipif(numpy is None, reason="without numpy nothing is in tables")
 
 _SHARE = st.floats(0.0, 1.0)
 _USED = st.lists(st.one_of(st.sampled_from((0.0, 1.0, 1.0000000000000002)), _SHARE), min_size=1)
@@ -58,13 +64,13 @@ def test_those_that_stay_keep_what_the_law_gives_them() -> None:
     assert shares[1][1] < law[1][1]
 
 
+@needs_numpy
 @given(_USED)
 def test_a_row_of_chances_has_the_same_bits(used: list[float]) -> None:
-    numpy = pytest.importorskip("numpy")
-
     assert idle_chances_row(numpy, numpy.array(used)).tolist() == idle_chances(used)
 
 
+@needs_numpy
 @given(
     st.lists(
         st.lists(st.tuples(_SHARE, st.sampled_from((0.0, 0.5, 1.0))), min_size=3, max_size=3),
@@ -73,7 +79,6 @@ def test_a_row_of_chances_has_the_same_bits(used: list[float]) -> None:
     )
 )
 def test_a_table_has_the_same_bits(pcpus: list[list[tuple[float, float]]]) -> None:
-    numpy = pytest.importorskip("numpy")
     laws = [sharing([duty for duty, _ in loops]) for loops in pcpus]
     used = [added([run for run, _ in law]) for law in laws]
     columns = [
