@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from virtlab.errors import ScenarioError, UsageError
-from virtlab.grading.rubric import find_rubric, load_rubric
+from virtlab.grading.rubric import find_rubric
+from virtlab.grading.rubric_file import load_rubric
 
 SOUND = """\
 schema_version: 1

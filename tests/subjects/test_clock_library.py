@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from virtlab.errors import EnvironmentLackError
-from virtlab.subjects.clock_library import cache_directory, clock_library
+from virtlab.kept import cache_directory
+from virtlab.subjects.clock_library import clock_library
 
 
 def test_given_a_built_library_when_asked_again_then_it_is_not_built_again(tmp_path: Path) -> None:

@@ -9,7 +9,8 @@ import jsonschema
 import pytest
 import yaml
 
-from virtlab.grading.rubric import find_rubric, rubric_files, rubric_schema
+from virtlab.grading.rubric import find_rubric, rubric_files
+from virtlab.grading.rubric_file import rubric_schema
 from virtlab.model.criteria import CRITERIA
 from virtlab.model.scenario import StartWorkload
 from virtlab.model.workload import Duty

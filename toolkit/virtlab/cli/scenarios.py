@@ -145,7 +145,7 @@ def schema(
     Example: virtlab scenarios schema rubric
     """
     from virtlab.errors import UsageError
-    from virtlab.grading.rubric import rubric_schema
+    from virtlab.grading.rubric_file import rubric_schema
     from virtlab.scenario import scenario_schema
 
     if kind not in ("scenario", "rubric"):

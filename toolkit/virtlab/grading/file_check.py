@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Literal
 
 from virtlab.errors import InputError, Problem, ScenarioError, UsageError
-from virtlab.grading.rubric import load_rubric, rubric_files
+from virtlab.grading.rubric import rubric_files
+from virtlab.grading.rubric_file import load_rubric
 from virtlab.scenario import load_scenario, scenario_files
 from virtlab.scenario.located_yaml import Document, read_document
 

@@ -1,26 +1,21 @@
-"""Scenario files on disk: reading one, and finding the shipped ones by their ids."""
+"""Scenario files on disk: reading one."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from virtlab.errors import InputError, Problem, ScenarioError, UsageError
+from virtlab.errors import InputError, Problem, ScenarioError
 from virtlab.model.scenario import Scenario
 from virtlab.model.workload import Trace
-from virtlab.resources import testcases_dir
 from virtlab.scenario.build import built
 from virtlab.scenario.checks import contradictions
 from virtlab.scenario.located_yaml import Document, KeyPath, read_document
-from virtlab.scenario.naming import known_or_nearest
 from virtlab.scenario.parts import Parts, parsed
 from virtlab.scenario.problems import raise_if_any
 from virtlab.scenario.schema import TraceFile
 from virtlab.scenario.trace import load_trace
 
-__all__ = ["find_scenario", "load_scenario", "scenario_files", "shipped_scenarios"]
-
-# Of shipped scenarios, in the order in which they are listed.
-_FOLDERS = ("cpu", "memory", "generality", "topology")
+__all__ = ["load_scenario"]
 
 
 def load_scenario(path: Path | str) -> Scenario:
@@ -36,40 +31,6 @@ def load_scenario(path: Path | str) -> Scenario:
     raise_if_any([*document.problems, *problems, *contradictions(parts), *trace_problems])
     assert file is not None  # otherwise there were problems
     return built(file, traces)
-
-
-def scenario_files() -> dict[str, Path]:
-    """Return the shipped scenario files by id, in the order of the course's tests.
-
-    The id of a shipped scenario is the stem of its file, which a test holds; so listing and
-    finding need to read no file.
-    """
-    root = testcases_dir()
-    return {path.stem: path for name in _FOLDERS for path in sorted((root / name).glob("*.yaml"))}
-
-
-def shipped_scenarios() -> tuple[Scenario, ...]:
-    """Return all shipped scenarios, in the order of the course's tests."""
-    return tuple(load_scenario(path) for path in scenario_files().values())
-
-
-def find_scenario(name_or_path: str) -> Scenario:
-    """Return a shipped scenario by its id, or any other by the path of its file.
-
-    Raises:
-        UsageError: there is no such scenario; the message names the nearest one.
-        InputError: the file cannot be read or has mistakes.
-    """
-    shipped = scenario_files()
-    if name_or_path in shipped:
-        return load_scenario(shipped[name_or_path])
-    path = Path(name_or_path)
-    if path.is_file():
-        return load_scenario(path)
-    raise UsageError(
-        f"There is no scenario {name_or_path}, neither shipped nor as a file.",
-        fix=known_or_nearest(name_or_path, shipped, "scenario"),
-    )
 
 
 def _traces(parts: Parts) -> tuple[dict[str, Trace], list[Problem]]:

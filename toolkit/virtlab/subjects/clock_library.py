@@ -11,13 +11,13 @@ import platform
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Mapping
 from pathlib import Path
 
 from virtlab.errors import EnvironmentLackError
+from virtlab.kept import cache_directory
 from virtlab.subjects.sanitise import RECOVERING_OPTIONS
 
-__all__ = ["cache_directory", "clock_library", "preload_environment"]
+__all__ = ["clock_library", "preload_environment"]
 
 SOURCES = Path(__file__).resolve().parent / "clock"
 FLAGS = (
@@ -31,14 +31,6 @@ BUILD_TIMEOUT_S = 120
 # leaks at its end are no fault here, and looking for them needs ptrace, which the sandbox denies.
 # Where the lab has built the program so that it can go on after a finding, it does.
 _SANITISER = f"verify_asan_link_order=0:detect_leaks=0:{RECOVERING_OPTIONS}"
-
-
-def cache_directory(environment: Mapping[str, str] = os.environ) -> Path:
-    """Return the folder for what can be built again: VIRTLAB_CACHE_DIR, else `virtlab` in XDG's."""
-    if chosen := environment.get("VIRTLAB_CACHE_DIR"):
-        return Path(chosen)
-    xdg = environment.get("XDG_CACHE_HOME")
-    return (Path(xdg) if xdg else Path.home() / ".cache") / "virtlab"
 
 
 def clock_library(cache: Path | None = None) -> Path:
