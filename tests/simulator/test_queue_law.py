@@ -16,7 +16,7 @@ from virtlab.simulator.cpu_law import added, sharing
 from virtlab.simulator.queue_law import served_in_turn, slice_ns
 
 # Measured on Linux 6.18, one of two CPUs: duties, and share and delay of each different one. The
-# first rows were fitted to, the others not.
+# law's one factor was chosen with these in view.
 LINUX = [
     ((0.2,) * 4, [(0.182, 0.054)]),
     ((0.2,) * 8, [(0.125, 0.369)]),
