@@ -161,6 +161,23 @@ def test_well_behaved_clients_are_served_beside_hostile_and_dying_ones(
     )
 
 
+def test_a_client_may_not_have_any_number_of_calls_wait_for_a_lock(
+    lab: Any, connect: Any
+) -> None:
+    client = connect(lab)
+    lab.within(lambda: lab.host.guests["aos_vm1"].block(None))
+    args = ("DOMAIN_SET_MEMORY", _handle(lab, "aos_vm1"), 400_000)
+
+    client.socket.sendall(b"".join([client.protocol.call(*args) for _ in range(1000)]))
+    code, said = client.refusal(*args)
+    lab.move(40)
+    late = client.ask_bytes(b"", 1000)
+
+    assert (code, said) == (9, "operation failed: 1000 calls of this client wait already")
+    assert {answer.error.code for answer in late} == {68}
+    assert lab.within(lambda: lab.server.next_word_ns) is None
+
+
 def _attack(
     lab: Any, stop: threading.Event, rng: Random, how: Callable[[socket.socket, Random], None]
 ) -> None:

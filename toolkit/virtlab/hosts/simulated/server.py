@@ -50,6 +50,9 @@ _UNSENT_EVENTS_MAX_BYTES: Final = 1 << 20
 # The largest sensible call lists 16,384 domains in about 1 MiB; what a client sends without ever
 # completing one is bounded here, since the protocol itself would allow 32 MiB from each.
 _UNFINISHED_MAX_BYTES: Final = 4 << 20
+# libvirtd reads no more from a client of which five calls are under way; here they may be as many as
+# threads of a program could make.
+_PUT_OFF_MAX: Final = 1_000
 _SEND_BUFFER_BYTES: Final = 1 << 20
 _BACKLOG: Final = 128
 # Other users may connect, as libvirt's socket for unprivileged clients allows: the sandbox runs
@@ -93,7 +96,7 @@ class LibvirtServer:
         self._clients: dict[int, _Client] = {}
         self._handling = False
         self._events: list[DomainEvent] = []
-        self._late: list[EventHandle] = []  # answers that were put off
+        self._late: dict[Call, EventHandle] = {}  # answers that were put off
         self.hang_ups = 0  # how often the daemon went away
         self._directory = directory
         self._spare_fd = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
@@ -113,10 +116,7 @@ class LibvirtServer:
     @property
     def next_word_ns(self) -> int | None:
         """Return the earliest moment at which an answer leaves that was put off, if one was."""
-        if not self._late:
-            return None
-        self._late = [handle for handle in self._late if handle.pending]
-        return min((handle.time_ns for handle in self._late), default=None)
+        return min((handle.time_ns for handle in self._late.values()), default=None)
 
     def close(self) -> None:
         """Drop all clients and remove the sockets; closing twice is harmless."""
@@ -248,11 +248,18 @@ class LibvirtServer:
         at_ns = self._driver.locks.answered_at(call, since_ns)
         if at_ns is None:
             return False
+        if client.put_off >= _PUT_OFF_MAX:
+            reason = f"{_PUT_OFF_MAX} calls of this client wait already"
+            self._reply(client, call, errors.operation_failed(reason))
+            return True
+        client.put_off += 1
         action = partial(self._answer_late, client, call, since_ns)
-        self._late.append(self._driver.at(at_ns, action))
+        self._late[call] = self._driver.at(at_ns, action)
         return True
 
     def _answer_late(self, client: _Client, call: Call, since_ns: int, _now_ns: int) -> None:
+        del self._late[call]
+        client.put_off -= 1
         if client.closed or self._put_off(client, call, since_ns):
             return
         self._reply(client, call, self._driver.locks.refusal(call))
@@ -361,6 +368,7 @@ class _Client:
         self.subscriptions = Subscriptions()
         self.handlers = driver.handlers_for(self.subscriptions)
         self.unsent = Backlog()
+        self.put_off = 0  # calls that wait for the lock of a domain
         self.unfinished_bytes = 0  # received since the last complete call
         self.mask = selectors.EVENT_READ
         self.admitted = True
