@@ -1,4 +1,4 @@
-"""What a restart keeps of a domain, what it gives back, and what the timeline says of both."""
+"""What a restart or another description keeps of a domain, what it gives back, and what the timeline says of both."""
 
 from __future__ import annotations
 
@@ -85,3 +85,15 @@ def test_a_rebooted_guest_has_its_balloon_and_reports_as_before(
     figures = lab.host.guests["aos_vm2"].memory.figures(lab.host.now_ns)
     assert figures.actual_kib == mib(400)
     assert (shown["unused"], shown["actual"]) == (figures.unused_kib, mib(400))
+
+
+def test_the_same_description_again_leaves_a_guest_its_system(make_lab: Any, build: Any) -> None:
+    lab = make_lab(build.scenario(build.guest("off", running=False, cache_kib=mib(170))))
+    before = lab.host.guests["off"].spec
+    (xml,) = call(lab, "DOMAIN_GET_XML_DESC", "off", 0)
+
+    lab.within(lambda: lab.driver.handlers["DOMAIN_DEFINE_XML"](xml))
+
+    after = lab.host.guests["off"].spec
+    for size in ("memory_kib", "kernel_kib", "processes_kib", "cache_kib"):
+        assert getattr(after, size) == getattr(before, size)

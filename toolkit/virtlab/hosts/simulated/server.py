@@ -50,8 +50,8 @@ _UNSENT_EVENTS_MAX_BYTES: Final = 1 << 20
 # The largest sensible call lists 16,384 domains in about 1 MiB; what a client sends without ever
 # completing one is bounded here, since the protocol itself would allow 32 MiB from each.
 _UNFINISHED_MAX_BYTES: Final = 4 << 20
-# libvirtd reads no more from a client of which five calls are under way; here they may be as many as
-# threads of a program could make.
+# libvirtd reads no more from a client of which five calls are under way; here there may be as many
+# as threads of a program could make.
 _PUT_OFF_MAX: Final = 1_000
 _SEND_BUFFER_BYTES: Final = 1 << 20
 _BACKLOG: Final = 128

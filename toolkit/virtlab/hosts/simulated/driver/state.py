@@ -259,16 +259,19 @@ class DriverState:
     def _spec_of(self, system: GuestSpec, config: DomainConfig) -> GuestSpec:
         """Return the guest that a description asks for, with the system that is given."""
         size = config.memory_kib
+        parts = (system.kernel_kib, system.processes_kib, system.cache_kib)
+        if sum(parts) > size:  # a smaller one, then
+            parts = (min(parts[0], size // 4), min(parts[1], size // 4), min(parts[2], size // 4))
+        kernel_kib, processes_kib, cache_kib = parts
         return replace(
             system,
             vcpus=config.vcpus,
             memory_kib=size,
             max_memory_kib=config.max_memory_kib,
             affinity=tuple(self._affinity(mask) for mask in config.masks[: config.vcpus]),
-            # A system that is too large for the guest is a smaller one.
-            kernel_kib=min(system.kernel_kib, size // 4),
-            processes_kib=min(system.processes_kib, size // 4),
-            cache_kib=min(system.cache_kib, size // 4),
+            kernel_kib=kernel_kib,
+            processes_kib=processes_kib,
+            cache_kib=cache_kib,
             deflate_on_oom=config.deflate_on_oom,
             memory_cell=None,  # its settings say where
         )
