@@ -490,6 +490,41 @@ def ask_restart(q: Questions) -> None:
     domain.undefine()
 
 
+# Metadata that clients set: text, prefix and namespace.
+METADATA = {
+    "inner namespace": ("<a b='1'><c xmlns='urn:x'/>t&amp;</a>", "k", "urn:z"),
+    "prefix of two words": ("<a/>", "a b", "urn:q1"),
+    "empty prefix": ("<a/>", "", "urn:q2"),
+    "prefix of a number": ("<a/>", "1a", "urn:q3"),
+    "prefix with a colon": ("<a/>", "a:b", "urn:q4"),
+    "default namespace": ("<a xmlns='urn:own'><b/></a>", "k", "urn:r"),
+    "own prefix": ("<p:a xmlns:p='urn:p'><p:b/><c/></p:a>", "k", "urn:s"),
+    "prefix again": ("<a>\n <b c='&quot;&apos;'/>\n</a>", "k", "urn:t"),
+    "strange namespace": ("<a/>", "q", "urn:'\"a"),
+    "attributes": ("<a xml:lang='en' p:x='1' xmlns:p='urn:p'/>", "k", "urn:u"),
+    "no element": ("plain", "k", "urn:v"),
+    "two elements": ("<a/><b/>", "k", "urn:w"),
+    "again": ("<b/>", "m", "urn:t"),
+}
+
+
+def ask_metadata(q: Questions) -> None:
+    domain = q.conn.defineXML(xml("m", f"<uuid>{UUID}</uuid>"))
+    for label, (text, prefix, uri) in METADATA.items():
+        q.ask(f"metadata: {label}", lambda t=text, p=prefix, u=uri: domain.setMetadata(2, t, p, u))
+        q.ask(f"metadata read: {label}", lambda u=uri: domain.metadata(2, u))
+        description = lambda: re.findall("<metadata>.*</metadata>", domain.XMLDesc(), re.S)  # noqa: E731
+        q.ask(f"metadata described: {label}", description)
+    q.ask("metadata read: own", lambda: domain.metadata(2, "urn:own"))
+    indented = "<metadata>\n <k:a xmlns:k='urn:z'>\n   <k:b/> <k:c>t</k:c>\n  </k:a>\n</metadata>"
+    q.conn.defineXML(xml("m", f"<uuid>{UUID}</uuid>{indented}"))
+    q.ask("metadata read: defined", lambda: domain.metadata(2, "urn:z"))
+    q.ask("metadata described: defined", description)
+    q.ask("metadata removed", lambda: domain.setMetadata(2, None, "k", "urn:z"))
+    q.ask("metadata read: removed", lambda: domain.metadata(2, "urn:z"))
+    domain.undefine()
+
+
 def ask_settings(q: Questions, tag: str, domain: Any) -> None:
     """Ask what holds now, and from the next start on."""
     for flags in (0, 2):
@@ -529,6 +564,7 @@ def main() -> None:
     ask_definitions(q)
     ask_life(q)
     ask_restart(q)
+    ask_metadata(q)
     json.dump(q.answers, sys.stdout)
 
 

@@ -281,3 +281,13 @@ def test_a_run_in_which_domains_come_and_go_can_still_be_recorded(lab: Any, virs
     assert all(len(track.running) == len(timeline.times_ns) for track in timeline.guests)
     assert not any(pin.guest == "web" for pin in timeline.pins)
     assert timeline.guests[1].running[-1] is False
+
+
+@pytest.mark.parametrize("prefix", ["a b", "1a", "a:b", "xml"])
+def test_a_prefix_that_is_no_name_is_refused_and_the_description_stays_readable(
+    lab: Any, virsh: Virsh, prefix: str
+) -> None:
+    refused = virsh("metadata", "aos_vm1", "urn:a", "--key", prefix, "--set", "<a/>")
+
+    assert "failed to validate prefix for a new XML namespace" in refused.stderr
+    assert ET.fromstring(virsh("dumpxml", "aos_vm1").stdout).find("metadata") is None

@@ -161,9 +161,7 @@ def test_well_behaved_clients_are_served_beside_hostile_and_dying_ones(
     )
 
 
-def test_a_client_may_not_have_any_number_of_calls_wait_for_a_lock(
-    lab: Any, connect: Any
-) -> None:
+def test_a_client_may_not_have_any_number_of_calls_wait_for_a_lock(lab: Any, connect: Any) -> None:
     client = connect(lab)
     lab.within(lambda: lab.host.guests["aos_vm1"].block(None))
     args = ("DOMAIN_SET_MEMORY", _handle(lab, "aos_vm1"), 400_000)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from xml.etree import ElementTree as ET
 
@@ -141,9 +142,18 @@ def _disk(disk: ET.Element) -> Disk:
 
 
 def _metadata(root: ET.Element) -> dict[str, ET.Element]:
+    """Return what stands under metadata; blanks that only indent it are not part of it."""
     found = {}
-    for element in root.findall("metadata/*"):
+    for element in map(deepcopy, root.findall("metadata/*")):
+        for part in element.iter():
+            if len(part):
+                part.text = _unless_blank(part.text)
+            part.tail = _unless_blank(part.tail)
         for name, uri in element.attrib.items():
             if name == "xmlns" or name.startswith("xmlns:"):
                 found[uri] = element
     return found
+
+
+def _unless_blank(text: str | None) -> str | None:
+    return text if text and text.strip() else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from copy import deepcopy
 from xml.etree import ElementTree as ET
 
@@ -9,12 +10,15 @@ from virtlab.hosts.simulated.driver import refusals, safe_xml
 from virtlab.hosts.simulated.driver.config import Settings
 from virtlab.hosts.simulated.driver.events import EventHub, metadata_changed
 from virtlab.hosts.simulated.driver.state import CONFIG, LIVE, DriverState
-from virtlab.hosts.simulated.driver.xml_text import document
+from virtlab.hosts.simulated.driver.xml_text import foreign_document
 from virtlab.libvirt_rpc import errors
 from virtlab.libvirt_rpc.errors import ErrorDomain
 from virtlab.libvirt_rpc.values import DomainHandle
 
 __all__ = ["NoteHandlers"]
+
+# What may stand before the colon of a name; libvirt allows some more letters.
+_PREFIX = re.compile(r"[A-Za-z_][\w.-]*")
 
 # virDomainMetadataType
 _DESCRIPTION, _TITLE, _ELEMENT = 0, 1, 2
@@ -43,7 +47,7 @@ class NoteHandlers:
             text = settings.note if kind == _DESCRIPTION else settings.title
         elif kind == _ELEMENT:
             element = settings.metadata.get(uri or "")
-            text = "" if element is None else _without_prefix(element)
+            text = "" if element is None else _without_prefix(element, uri or "")
         else:
             raise _unknown_kind(kind)
         if not text:
@@ -90,23 +94,46 @@ def _write(settings: Settings, kind: int, metadata: str | None, key: str, uri: s
     elif metadata is None:
         settings.metadata.pop(uri, None)
     else:
+        if not _PREFIX.fullmatch(key) or key.lower().startswith("xml"):
+            detail = "failed to validate prefix for a new XML namespace"
+            raise errors.internal_error(detail, ErrorDomain.XML)
         element = safe_xml.parse(metadata, None, "metadata_xml")
-        for part in element.iter():
-            if ":" not in part.tag:
-                part.tag = f"{key}:{part.tag}"
+        _qualify(element, key)
         element.set(f"xmlns:{key}", uri)
-        settings.metadata[uri] = element
+        settings.metadata.pop(uri, None)
+        settings.metadata[_namespace(element)] = element
 
 
-def _without_prefix(element: ET.Element) -> str:
+def _namespace(element: ET.Element) -> str:
+    """Return the namespace that an element is in, by which it is found again."""
+    prefix, colon, _ = element.tag.rpartition(":")
+    return element.get(f"xmlns{colon}{prefix}", "")
+
+
+def _qualify(element: ET.Element, key: str) -> None:
+    """Put an element, and those in it, into the namespace of a prefix, where they are in none."""
+    if "xmlns" in element.attrib:
+        return
+    if ":" not in element.tag:
+        element.tag = f"{key}:{element.tag}"
+    for child in element:
+        _qualify(child, key)
+
+
+def _without_prefix(element: ET.Element, uri: str) -> str:
     """Return an element as the client gave it, without the namespace that it was given."""
     shown = deepcopy(element)
     shown.tail = None
-    for part in shown.iter():
-        part.tag = part.tag.rpartition(":")[2]
-        for name in [name for name in part.attrib if name.partition(":")[0] == "xmlns"]:
-            del part.attrib[name]
-    return document(shown).removesuffix("\n")
+    names = [name for name, value in shown.attrib.items() if value == uri and "xmlns" in name]
+    for name in names:
+        del shown.attrib[name]
+        _strip(shown, name.removeprefix("xmlns").removeprefix(":"))
+    return foreign_document(shown).removesuffix("\n")
+
+
+def _strip(element: ET.Element, prefix: str) -> None:
+    for part in element.iter():
+        part.tag = part.tag.removeprefix(f"{prefix}:")
 
 
 def _no_null(function: str, argument: str) -> errors.LibvirtError:

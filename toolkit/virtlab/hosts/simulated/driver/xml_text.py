@@ -1,44 +1,71 @@
 """Elements as text in libvirt's hand: two spaces a level, single quotes, no blank before `/>`.
 
-Programs that look for a piece of text in a description, such as `vcpu='0'`, depend on it.
+Programs that look for a piece of text in a description, such as `vcpu='0'`, depend on it. What
+lies under `metadata` is not libvirt's own: libxml2 writes it, with double quotes and with the
+names of namespaces before the attributes.
 """
 
 from __future__ import annotations
 
-from copy import deepcopy
 from xml.etree import ElementTree as ET
 
-__all__ = ["document"]
+__all__ = ["document", "foreign_document"]
 
 
 def document(root: ET.Element) -> str:
     """Return an element as a document; its tree stays as it is."""
+    return _document(root, foreign=False)
+
+
+def foreign_document(root: ET.Element) -> str:
+    """Return an element of metadata as a document of its own."""
+    return _document(root, foreign=True)
+
+
+def _document(root: ET.Element, *, foreign: bool) -> str:
     lines: list[str] = []
-    _write(root, "", lines)
+    _write(root, "", lines, foreign)
     return "\n".join(lines) + "\n"
 
 
-def _write(element: ET.Element, indent: str, lines: list[str]) -> None:
-    attributes = "".join(
-        f" {name}='{_escaped(value, quoted=True)}'" for name, value in element.attrib.items()
+def _write(element: ET.Element, indent: str, lines: list[str], foreign: bool) -> None:
+    if not len(element) or _is_mixed(element, foreign):
+        lines.append(indent + _inline(element, foreign))
+        return
+    lines.append(indent + _opening(element, foreign) + ">" + _escaped((element.text or "").strip()))
+    for child in element:
+        _write(child, indent + "  ", lines, foreign or element.tag == "metadata")
+    lines.append(f"{indent}</{element.tag}>")
+
+
+def _is_mixed(element: ET.Element, foreign: bool) -> bool:
+    """Tell whether text stands between elements; in metadata blanks count as well."""
+    between = [child.tail or "" for child in element]
+    return any([element.text, *between] if foreign else map(str.strip, between))
+
+
+def _inline(element: ET.Element, foreign: bool) -> str:
+    """Return an element with the blanks that are in it and no others."""
+    inside = _escaped(element.text or "") + "".join(
+        _inline(child, foreign) + _escaped(child.tail or "") for child in element
     )
-    text = element.text or ""
-    if any((child.tail or "").strip() for child in element):
-        # Metadata may mix text and elements, where blanks count.
-        mixed = deepcopy(element)
-        mixed.tail = None
-        lines.append(indent + ET.tostring(mixed, encoding="unicode"))
-    elif len(element):
-        lines.append(f"{indent}<{element.tag}{attributes}>{_escaped(text.strip())}")
-        for child in element:
-            _write(child, indent + "  ", lines)
-        lines.append(f"{indent}</{element.tag}>")
-    elif text:
-        lines.append(f"{indent}<{element.tag}{attributes}>{_escaped(text)}</{element.tag}>")
-    else:
-        lines.append(f"{indent}<{element.tag}{attributes}/>")
+    opening = _opening(element, foreign)
+    return f"{opening}>{inside}</{element.tag}>" if inside else f"{opening}/>"
 
 
-def _escaped(text: str, *, quoted: bool = False) -> str:
+def _opening(element: ET.Element, foreign: bool) -> str:
+    """Return an element's name and attributes, after a `<`."""
+    items = list(element.attrib.items())
+    if foreign:
+        items.sort(key=lambda item: item[0].partition(":")[0] != "xmlns")
+    quote = '"' if foreign else "'"
+    attributes = [f" {name}={quote}{_escaped(value, quote)}{quote}" for name, value in items]
+    return f"<{element.tag}{''.join(attributes)}"
+
+
+def _escaped(text: str, quote: str = "") -> str:
     text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    return text.replace("'", "&apos;").replace("\n", "&#10;") if quoted else text
+    if quote:
+        entity = "&quot;" if quote == '"' else "&apos;"
+        text = text.replace(quote, entity).replace("\n", "&#10;")
+    return text
