@@ -1,4 +1,4 @@
-"""What a restart or another description keeps of a domain, what it gives back, and what the timeline says of both."""
+"""What a restart or another description keeps of a domain, and what the timeline says of it."""
 
 from __future__ import annotations
 
