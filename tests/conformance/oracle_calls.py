@@ -18,6 +18,7 @@ import libvirt
 Answers = dict[str, list[Any]]
 
 UUID = "11111111-2222-3333-4444-555555555555"
+EVENT_IDS = 27
 UNLIMITED = 9_007_199_254_740_991
 XML = """<domain type='qemu'><name>{name}</name>{more}<memory unit='MiB'>256</memory>\
 <currentMemory unit='MiB'>128</currentMemory><vcpu>2</vcpu><os><type arch='x86_64'>hvm</type></os>\
@@ -490,6 +491,76 @@ def ask_restart(q: Questions) -> None:
     domain.undefine()
 
 
+class Listener:
+    """Hears the events of a connection of its own."""
+
+    def __init__(self) -> None:
+        libvirt.virEventRegisterDefaultImpl()
+        self.conn = libvirt.open(sys.argv[1])
+        self.heard: list[list[Any]] = []
+        for number in range(EVENT_IDS):
+            self.conn.domainEventRegisterAny(None, number, self._hear, number)
+        self._quiet = 0
+        libvirt.virEventAddTimeout(25, self._tick, None)
+
+    def after(self, act: Callable[[], Any]) -> list[Any]:
+        """Return what is heard once something was done; events of one call may change places."""
+        self.heard.clear()
+        act()
+        self._quiet = 0
+        while self._quiet < 8:
+            libvirt.virEventRunDefaultImpl()
+        return sorted(self.heard, key=str)
+
+    def _hear(self, conn: Any, domain: Any, *values: Any) -> None:
+        *told, number = values
+        happened = [number, domain.name(), *map(plain, told)]
+        if happened not in self.heard:  # a machine without a system resets itself again and again
+            self.heard.append(happened)
+        self._quiet = 0
+
+    def _tick(self, _timer: int, _opaque: Any) -> None:
+        self._quiet += 1
+
+
+def ask_events(q: Questions) -> None:
+    listener = Listener()
+    conn = listener.conn
+    mine = xml("e", f"<uuid>{UUID}</uuid>")
+    domain = conn.defineXML(mine)
+    for label, act in {
+        "describe": lambda: conn.defineXML(mine),
+        "rename": lambda: domain.rename("f"),
+        "back": lambda: domain.rename("e"),
+        "autostart": lambda: domain.setAutostart(1),
+        "stored pin": lambda: domain.pinVcpuFlags(0, (True, False), 2),
+        "stored title": lambda: domain.setMetadata(1, "t", None, None, 2),
+        "start paused": lambda: domain.createWithFlags(1),
+        "resume": domain.resume,
+        "pin": lambda: domain.pinVcpu(0, (False, True)),
+        "pin both": lambda: domain.pinVcpuFlags(0, (True, True), 3),
+        "pin emulator": lambda: domain.pinEmulator((True, False), 1),
+        "shares": lambda: domain.setSchedulerParametersFlags({"cpu_shares": 600}, 1),
+        "note": lambda: domain.setMetadata(0, "n", None, None, 1),
+        "element": lambda: domain.setMetadata(2, "<a/>", "k", "urn:a", 3),
+        "period": lambda: domain.setMemoryStatsPeriod(2, 1),
+        "suspend": domain.suspend,
+        "suspend again": domain.suspend,
+        "resume again": domain.resume,
+        "reset": lambda: domain.reset(0),
+        "describe what runs": lambda: conn.defineXML(mine),
+        "undefine what runs": domain.undefine,
+        "define what runs": lambda: conn.defineXML(mine),
+        "destroy": domain.destroy,
+        "start": domain.create,
+        "destroy again": domain.destroy,
+        "undefine": domain.undefine,
+        "create": lambda: conn.createXML(mine, 0),
+        "destroy transient": domain.destroy,
+    }.items():
+        q.ask(f"events: {label}", lambda act=act: listener.after(act))
+
+
 # Metadata that clients set: text, prefix and namespace.
 METADATA = {
     "inner namespace": ("<a b='1'><c xmlns='urn:x'/>t&amp;</a>", "k", "urn:z"),
@@ -565,6 +636,7 @@ def main() -> None:
     ask_life(q)
     ask_restart(q)
     ask_metadata(q)
+    ask_events(q)
     json.dump(q.answers, sys.stdout)
 
 

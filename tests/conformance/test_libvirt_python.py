@@ -224,13 +224,13 @@ wrong = lambda *a: heard.append("wrong guest")
 conn.domainEventRegisterAny(None, 0, hear, None)
 conn.domainEventRegisterAny(conn.lookupByName("aos_vm1"), 0, wrong, None)
 d.create(); d.suspend(); d.resume(); d.destroy()
-while len(heard) < 5:
+while len(heard) < 6:
     libvirt.virEventRunDefaultImpl()
 answers["heard"] = heard
 """)
 
     assert answers["heard"] == [
-        ["aos_off", *values] for values in ([2, 0], [4, 0], [3, 0], [4, 0], [5, 1])
+        ["aos_off", *values] for values in ([2, 0], [4, 0], [3, 0], [4, 0], [6, 2], [5, 1])
     ]
 
 

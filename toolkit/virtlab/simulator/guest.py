@@ -81,8 +81,8 @@ class SimulatedGuest:
 
     # Life cycle.
 
-    def start(self) -> None:
-        """Boot it under a fresh id, larger than any before."""
+    def start(self, *, paused: bool = False) -> None:
+        """Boot it under a fresh id, larger than any before; QEMU starts paused and is let go."""
         self.id = self._host.fresh_id()
         self.state, self.reason = GuestState.RUNNING, _BOOTED
         self.memory.boot(self._host.now_ns)
@@ -93,6 +93,10 @@ class SimulatedGuest:
         self.place_memory(None if cell is None else frozenset({cell}))
         self.tune_anew(dict(self.spec.tuning))
         self._host.life_changed(self, "started")
+        if paused:
+            self.suspend()
+        else:
+            self._host.life_changed(self, "resumed")
 
     def shutdown(self) -> None:
         """Ask it to shut down; it is off some seconds later."""
@@ -103,6 +107,7 @@ class SimulatedGuest:
 
     def destroy(self) -> None:
         """End it at once."""
+        self._host.life_changed(self, "killed")
         self._power_off(GuestState.SHUTOFF, _DESTROYED)
         self._host.life_changed(self, "destroyed")
 

@@ -55,8 +55,6 @@ class DefinitionHandlers:
             guest = self._state.define(definition, persistent=True)
             detail = _ADDED
         else:
-            if not self._state.config(guest).persistent:
-                detail = _ADDED
             self._state.redefine(guest, definition)
         self._events.emit(lifecycle(handle_of(guest), _DEFINED, detail))
         return (handle_of(guest),)

@@ -50,18 +50,18 @@ _OLD_MESSAGES = {
     _BALLOON_CHANGE: "DOMAIN_EVENT_BALLOON_CHANGE",
 }
 
-# virDomainEventType and its detail. QEMU starts a domain paused and lets it go, so each start
-# shows as two events.
+# virDomainEventType and its detail. QEMU is ended by a signal, of which it tells before it goes.
 _LIFECYCLE_OF = {
     "defined": ((0, 0),),
     "undefined": ((1, 0),),
-    "started": ((2, 0), (4, 0)),
+    "started": ((2, 0),),
     "suspended": ((3, 0),),
     "resumed": ((4, 0),),
     "stopped": ((5, 0),),
+    "killed": ((6, 2),),
     "destroyed": ((5, 1),),
     "crashed": ((5, 2),),
-    "shutdown": ((6, 0),),
+    "shutdown": ((6, 1),),
 }
 
 

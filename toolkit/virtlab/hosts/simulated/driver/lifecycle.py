@@ -9,10 +9,10 @@ from virtlab.hosts.simulated.driver.tuning import TuningHandlers
 from virtlab.libvirt_rpc.values import DomainHandle
 from virtlab.simulator.host import GuestState, SimulatedGuest
 
-__all__ = ["START_PAUSED", "LifecycleHandlers"]
+__all__ = ["LifecycleHandlers"]
 
 # virDomainCreateFlags: paused, ended with the connection, past the cache, forced boot, new NVRAM.
-START_PAUSED = 1
+_START_PAUSED = 1
 _START_FLAGS = 1 | 2 | 4 | 8 | 32
 _DESTROY_FLAGS = 1 | 2  # graceful; remove the logs
 # virDomainShutdownFlagValues and virDomainRebootFlagValues
@@ -109,6 +109,4 @@ class LifecycleHandlers:
         self._tuning.check_start(guest)
         nodes = len(self._state.host.spec.layout.cells)
         self._state.config(guest).stored.numa.check_available(nodes)
-        guest.start()
-        if flags & START_PAUSED:
-            guest.suspend()
+        guest.start(paused=bool(flags & _START_PAUSED))
