@@ -18,6 +18,8 @@ from virtlab.subjects.sandbox import find_sandbox
 from virtlab.subjects.unpack import open_submission
 from virtlab.subjects.work_directory import make_work_directory
 
+_STOPPED, _SHUTDOWN = 5, 6  # virDomainEventType
+
 SCENARIO = """\
 schema_version: 1
 id: faults
@@ -330,11 +332,11 @@ leave()
     )
 
     assert lines == [
-        [3.0, "event", "two", libvirt_stopped := 5],
+        [3.0, "event", "two", _SHUTDOWN],
+        [3.0, "event", "two", _STOPPED],
         [5.0, "closed", 1],
         [9.0 + 3.0, "done"],
     ]
-    assert libvirt_stopped == 5
 
 
 C_PROGRAM = r"""
