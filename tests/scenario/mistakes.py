@@ -511,6 +511,14 @@ MISTAKES: list[tuple[str, str, list[str]]] = [
         ],
     ),
     (
+        "[web, db], set_memory_mib: 400}",
+        "[mail], power: stop}\n  - {at_s: 10, guest: mail, power: start}",
+        [
+            "s.yaml:22: events[2].power: guest mail is still shutting down at 10 s.",
+            "  fix: start it at 11 s or later, or let `lose` end it at once.",
+        ],
+    ),
+    (
         "[web, db], set_memory_mib: 400",
         "[web, db], set_memory_mib: 400, vcpus: [0]",
         [

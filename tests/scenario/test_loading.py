@@ -141,6 +141,23 @@ def test_all_mistakes_of_a_file_are_told_at_once_in_file_order(tmp_path: Path) -
     ]
 
 
+def test_a_criterion_that_could_never_be_met_is_refused(tmp_path: Path) -> None:
+    idle = SOUND.replace("start_load: {rate_mib_s: 16, until_mib: 200}", "set_memory_mib: 400")
+    text = idle.replace("name: host-alive", "name: takes-gradually")
+
+    assert _refusal(_written(tmp_path, text)) == (
+        "s.yaml:25: criteria[0].name: no guest consumes memory, so takes-gradually could never be "
+        "met.\n  fix: start a load with rate_mib_s, or ask for guest-alive and host-alive only."
+    )
+
+
+def test_a_host_may_be_without_guests(tmp_path: Path) -> None:
+    head, _, rest = SOUND.partition("guests:\n")
+    text = f"{head}guests: []\n{rest[rest.index('run:') :]}"
+
+    assert load_scenario(_written(tmp_path, text)).guests == ()
+
+
 def test_anchors_and_merge_keys_are_expanded_and_mistakes_in_them_keep_their_line(
     tmp_path: Path,
 ) -> None:

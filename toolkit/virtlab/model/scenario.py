@@ -15,6 +15,7 @@ from virtlab.model.units import NS_PER_S
 from virtlab.model.workload import Workload
 
 __all__ = [
+    "SHUTDOWN_S",
     "CriterionSpec",
     "DefineGuest",
     "Event",
@@ -34,6 +35,9 @@ __all__ = [
 ]
 
 ProgramKind = Literal["vcpu_scheduler", "memory_coordinator"]
+
+# A cloud image of Ubuntu is down about two seconds after it was asked to.
+SHUTDOWN_S = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +152,7 @@ class StartGuest:
 
 @dataclass(frozen=True, slots=True)
 class StopGuest:
-    """A guest shuts down in good order."""
+    """A guest is asked to shut down in good order, and is down SHUTDOWN_S later."""
 
     time_ns: int
     guest: str

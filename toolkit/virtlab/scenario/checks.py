@@ -15,7 +15,7 @@ from virtlab.scenario.criteria_checks import criterion_problem, limit_problems
 from virtlab.scenario.event_checks import event_problems
 from virtlab.scenario.located_yaml import Document, KeyPath
 from virtlab.scenario.parts import Parts
-from virtlab.scenario.schema import GrowthFile, GuestFile, HostFile
+from virtlab.scenario.schema import GrowthFile, GuestFile, HostFile, TraceFile
 from virtlab.scenario.shared_checks import growth_problems, pcpu_problems, tuning_problems
 from virtlab.scenario.topology_checks import topology_problems
 
@@ -170,6 +170,22 @@ def _criteria(parts: Parts) -> Iterator[Problem]:
         yield from flawed
         if criterion.name == "balanced" and not flawed:
             yield from _short_phases(parts, path, limits_of("balanced", criterion.limits))
+        if criterion.name in _OF_CONSUMERS and not _consumers(parts):
+            what = f"no guest consumes memory, so {criterion.name} could never be met."
+            fix = "start a load with rate_mib_s, or ask for guest-alive and host-alive only."
+            yield parts.document.problem((*path, "name"), what, fix)
+
+
+_OF_CONSUMERS = frozenset({"takes-gradually", "releases-gradually", "reaches-maximum"})
+
+
+def _consumers(parts: Parts) -> bool:
+    """Tell whether some load takes memory; what is malformed is given the benefit of the doubt."""
+    if not parts.guests_known:
+        return True
+    loads = [guest.load for _, guest in parts.guests]
+    loads += [event.start_load for _, event in parts.events]
+    return any(isinstance(load, GrowthFile | TraceFile) for load in loads)
 
 
 def _short_phases(

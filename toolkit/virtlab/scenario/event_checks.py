@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from virtlab.errors import Problem
+from virtlab.model.scenario import SHUTDOWN_S
 from virtlab.scenario.fault_checks import fault_problems
 from virtlab.scenario.located_yaml import Document, KeyPath
 from virtlab.scenario.naming import known_or_nearest
@@ -26,6 +27,7 @@ class _State:
     running: bool
     defined: bool
     loads: set[str]  # "cpu", "memory": kinds that were started and not stopped
+    down_s: float = 0.0  # until then it is still shutting down
 
 
 def event_problems(parts: Parts) -> Iterator[Problem]:
@@ -112,7 +114,12 @@ def _follow(
             what = f"guest {name} is {now} at {event.at_s:g} s."
             fix = "remove this event, or mend what comes before it."
             yield document.problem((*path, "power"), what, fix)
+        elif event.power == "start" and event.at_s < state.down_s:
+            what = f"guest {name} is still shutting down at {event.at_s:g} s."
+            fix = f"start it at {state.down_s:g} s or later, or let `lose` end it at once."
+            yield document.problem((*path, "power"), what, fix)
         state.running = event.power == "start"
+        state.down_s = event.at_s + SHUTDOWN_S if event.power == "stop" else 0.0
         state.loads.clear()
 
 

@@ -9,7 +9,7 @@ from enum import IntEnum
 from random import Random
 from typing import TYPE_CHECKING, Final
 
-from virtlab.model.scenario import GuestSpec
+from virtlab.model.scenario import SHUTDOWN_S, GuestSpec
 from virtlab.model.timeline import EventRecord
 from virtlab.model.units import NS_PER_S
 from virtlab.simulator.cache_law import move_cost_ns
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 
 __all__ = ["EMULATOR_SHARE", "SYSTEM_SHARE", "GuestState", "SimulatedGuest"]
 
-# A cloud image of Ubuntu is down about two seconds after it was asked to.
-_SHUTDOWN_NS: Final = 2 * NS_PER_S
 # QEMU's own threads take 1.5 to 3 % on top of what the vCPUs run.
 EMULATOR_SHARE: Final = 0.02
 # Of a vCPU thread's time the kernel counts a tenth as its own: entering and leaving the guest.
@@ -102,7 +100,7 @@ class SimulatedGuest:
         """Ask it to shut down; it is off some seconds later."""
         if self._ending is None:
             self._ending = self._host.queue.schedule(
-                self._host.now_ns + _SHUTDOWN_NS, Priority.SCENARIO, self._shut_down
+                self._host.now_ns + SHUTDOWN_S * NS_PER_S, Priority.SCENARIO, self._shut_down
             )
 
     def destroy(self) -> None:

@@ -50,7 +50,6 @@ class ScenarioFile(FileModel):
         examples=[{"pcpus": 4, "memory_mib": 16384}], description="the machine that carries them"
     )
     guests: list[GuestFile] = Field(
-        min_length=1,
         max_length=512,
         examples=[[{"name": "aos_vm1", "memory_mib": 512}]],
         description="the guests, in the order in which they are started",
