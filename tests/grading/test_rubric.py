@@ -72,6 +72,13 @@ def test_limits_of_a_test_win_over_those_of_the_rubric(tmp_path: Path) -> None:
             "r.yaml:11: tests[0].points.stable: -1 is out of range.\n  fix: use a value above 0.",
         ),
         (
+            "window_s: 4}}",
+            "window_s: 21}}",
+            "r.yaml:10: tests[0]: the phase of cpu-3-balanced from 0 to 30 s is too short to "
+            "judge: settling and one window take 31 s.\n  fix: give the test its own `limits`, "
+            "with a smaller window_s or settle_intervals.",
+        ),
+        (
             "sd_points_max: 6",
             "sd_point_max: 6",
             "r.yaml:6: limits.balanced.sd_point_max: criterion balanced has no limit "

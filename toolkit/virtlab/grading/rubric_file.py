@@ -14,8 +14,9 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.config import JsonDict
 
 from virtlab.errors import InputError, Problem, ScenarioError
+from virtlab.grading.phase_check import too_short
 from virtlab.grading.rubric import GeneralItem, Rubric, RubricTest
-from virtlab.model.criteria import CRITERIA
+from virtlab.model.criteria import CRITERIA, limits_of
 from virtlab.model.scenario import Scenario
 from virtlab.scenario import load_scenario, scenario_files
 from virtlab.scenario.criteria_checks import criterion_problem, limit_problems
@@ -237,7 +238,7 @@ def _contradictions(
     document: Document, file: RubricFile, scenarios: Mapping[str, Scenario]
 ) -> list[Problem]:
     tests = (
-        _test(document, ("tests", index), test, scenarios.get(test.scenario))
+        _test(document, ("tests", index), test, scenarios.get(test.scenario), file.limits)
         for index, test in enumerate(file.tests)
     )
     return list(
@@ -276,7 +277,11 @@ def _overrides(
 
 
 def _test(
-    document: Document, path: KeyPath, test: TestFile, scenario: Scenario | None
+    document: Document,
+    path: KeyPath,
+    test: TestFile,
+    scenario: Scenario | None,
+    limits: Mapping[str, LimitsFile],
 ) -> Iterator[Problem]:
     named: list[tuple[KeyPath, str]] = [
         *(((*path, "points", name), name) for name in test.points),
@@ -298,7 +303,26 @@ def _test(
     if test.together and len(test.points) < 2:
         what = "one criterion alone is not given together with another."
         yield document.problem((*path, "together"), what, "remove this key.")
-    yield from _overrides(document, (*path, "limits"), test.limits)
+    flawed = list(_overrides(document, (*path, "limits"), test.limits))
+    yield from flawed
+    if scenario is not None and "balanced" in seen and not flawed:
+        yield from _short_phases(document, path, scenario, _merged(limits, test.limits))
+
+
+def _short_phases(
+    document: Document,
+    path: KeyPath,
+    scenario: Scenario,
+    limits: Mapping[str, Mapping[str, float]],
+) -> Iterator[Problem]:
+    """Refuse limits that leave no window to judge; those that are unknown are told elsewhere."""
+    known = limits_of("balanced")
+    balanced = {name: value for name, value in limits.get("balanced", {}).items() if name in known}
+    if any(asked.name == "balanced" for asked in scenario.criteria):
+        what = too_short(scenario, balanced)
+        if what is not None:
+            fix = "give the test its own `limits`, with a smaller window_s or settle_intervals."
+            yield document.problem(path, what, fix)
 
 
 def _built(file: RubricFile, scenarios: Mapping[str, Scenario]) -> Rubric:
