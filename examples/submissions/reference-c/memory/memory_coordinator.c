@@ -88,17 +88,23 @@ static void coordinate_guest(virDomainPtr domain, const struct figures *now,
                now->actual / MIB, target / MIB, now->unused / MIB);
 }
 
-/* One round over all running guests. */
-static int coordinate(virConnectPtr conn, int interval_s, int first) {
+/* One round over all running guests. A statistics period ends with its guest, and ids only grow:
+ * an id above the largest so far is that of a guest which has started since. */
+static int coordinate(virConnectPtr conn, int interval_s) {
+    static int largest_id;
+    int known_id = largest_id;
     virDomainPtr *domains = NULL;
     int count = virConnectListAllDomains(conn, &domains, VIR_CONNECT_LIST_DOMAINS_RUNNING);
     struct figures *figures = count > 0 ? calloc(count, sizeof *figures) : NULL;
     if (count < 0 || (count > 0 && !figures))
         return -1;
     for (int i = 0; i < count; i++) {
-        if (first)
+        int id = virDomainGetID(domains[i]);
+        if (id > known_id)
             virDomainSetMemoryStatsPeriod(domains[i], interval_s > 1 ? interval_s / 2 : 1,
                                           VIR_DOMAIN_AFFECT_LIVE);
+        if (id > largest_id)
+            largest_id = id;
         if (!measure(domains[i], &figures[i]))
             figures[i].actual = 0; /* left alone in this round */
     }
@@ -128,8 +134,8 @@ int main(int argc, char *argv[]) {
         fprintf(stderr, "cannot open a connection to qemu:///system\n");
         return 1;
     }
-    for (int rounds = 0; !stopping; rounds++) {
-        if (coordinate(conn, interval_s, rounds == 0) < 0)
+    while (!stopping) {
+        if (coordinate(conn, interval_s) < 0)
             break;
         sleep(interval_s);
     }
