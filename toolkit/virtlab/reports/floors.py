@@ -1,0 +1,36 @@
+"""The page about what rubrics give for nothing, from the files of `make floor`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+__all__ = ["floors_page"]
+
+_HEAD = """\
+# What each rubric gives for nothing
+
+A rubric is worth no more than what it denies to programs that know nothing. `make floor` grades
+them with several seeds, as luck has a part in them, and writes this page and `NAME.floor.json`
+beside each rubric, where the points of every test and seed stand.
+"""
+
+
+def floors_page(documents: Sequence[Mapping[str, Any]]) -> str:
+    """Return the page in Markdown for the floors of some rubrics, as `floor_json` gives them."""
+    return "\n".join([_HEAD, *(_section(document) for document in documents)])
+
+
+def _section(document: Mapping[str, Any]) -> str:
+    lines = [
+        f"## `{document['rubric']}`, version {document['rubric_version']}, "
+        f"{len(document['seeds'])} seeds\n",
+        "| what it does | program | lowest mark | median | of |",
+        "|---|---|---|---|---|",
+        *(
+            f"| {line['does']} | {line['program']} | {line['lowest']:g} | {line['median']:g} | "
+            f"{line['points_max']:g} |"
+            for line in document["floor"]
+        ),
+    ]
+    return "\n".join(lines) + "\n"
