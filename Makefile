@@ -4,7 +4,7 @@
 PYTHON := .venv/bin/python
 PROGRAM ?= examples/submissions/reference-c
 
-.PHONY: help setup demo test lint format bench floor clean
+.PHONY: help setup demo test lint format bench floor mutants clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile
@@ -33,6 +33,9 @@ bench: setup ## measure what the project promises about speed
 
 floor: setup ## compute anew what weak programs get under each rubric
 	@$(PYTHON) scripts/floor
+
+mutants: setup ## hold the grader against small mistakes in the reference programs (half an hour)
+	@$(PYTHON) scripts/mutants
 
 clean: ## remove what setup and the tests made, except installed packages
 	@rm -rf .venv build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
