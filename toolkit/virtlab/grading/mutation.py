@@ -8,7 +8,6 @@ rules go, or shows a hole in them; the mutant's file says which.
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import asdict, dataclass
@@ -21,7 +20,7 @@ from virtlab.grading.rubric import Rubric
 from virtlab.grading.trial import Trial, build_for_trial
 from virtlab.grading.workers import open_workers
 from virtlab.model.verdict import Verdict
-from virtlab.subjects.sandbox import make_work_directory
+from virtlab.subjects.work_directory import work_directory
 
 __all__ = [
     "MUTANT_RUBRICS",
@@ -106,8 +105,7 @@ def try_mutant(mutant: Mutant, rubrics: Sequence[Rubric], seeds: Sequence[int]) 
     Raises:
         InputError: it does not apply or does not build.
     """
-    work = make_work_directory()
-    try:
+    with work_directory() as work:
         write_mutant(mutant, work / mutant.name)
         with build_for_trial(work / mutant.name, mutant.kind) as trial:
             if not trial.outcome.ok:
@@ -116,8 +114,6 @@ def try_mutant(mutant: Mutant, rubrics: Sequence[Rubric], seeds: Sequence[int]) 
                     fix="mend its text: a program that does not build shows nothing of the grader.",
                 )
             return MutantResult(mutant, _catch(trial, rubrics, seeds))
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
 
 
 def _catch(trial: Trial, rubrics: Sequence[Rubric], seeds: Sequence[int]) -> Catch | None:

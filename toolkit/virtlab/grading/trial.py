@@ -6,7 +6,6 @@ A scenario that several rubrics count runs once with each seed, and its record i
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,7 +17,8 @@ from virtlab.grading.tasks import Built, build_in_copy, build_outcome
 from virtlab.model.scenario import ProgramKind, Scenario
 from virtlab.model.timeline import Timeline
 from virtlab.model.verdict import Verdict
-from virtlab.subjects.sandbox import find_sandbox, make_work_directory
+from virtlab.subjects.sandbox import find_sandbox
+from virtlab.subjects.work_directory import work_directory
 
 __all__ = ["Trial", "build_for_trial"]
 
@@ -26,11 +26,8 @@ __all__ = ["Trial", "build_for_trial"]
 @contextmanager
 def build_for_trial(path: Path, kind: ProgramKind) -> Iterator[Trial]:
     """Build one program of a submission, to be tried in a `with` block."""
-    work = make_work_directory()
-    try:
+    with work_directory() as work:
         yield Trial(build_in_copy(path, kind, work / kind, find_sandbox()), kind)
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
 
 
 class Trial:
