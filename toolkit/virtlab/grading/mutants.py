@@ -19,9 +19,9 @@ from pydantic import Field, ValidationError
 from virtlab.errors import InputError, Problem
 from virtlab.model.criteria import CRITERIA
 from virtlab.model.scenario import ProgramKind
+from virtlab.naming import known_or_nearest
 from virtlab.scenario import find_scenario, scenario_files
 from virtlab.scenario.located_yaml import Document, read_document
-from virtlab.scenario.naming import known_or_nearest
 from virtlab.scenario.problems import problems_of, raise_if_any
 from virtlab.scenario.schema import FileModel, Id, Text
 from virtlab.subjects.layout import KINDS

@@ -15,8 +15,8 @@ from typing import Literal
 from virtlab.errors import UsageError
 from virtlab.kept import kept
 from virtlab.model.scenario import ProgramKind, Scenario
+from virtlab.naming import known_or_nearest
 from virtlab.resources import testcases_dir
-from virtlab.scenario.naming import known_or_nearest
 
 __all__ = ["GeneralItem", "Rubric", "RubricTest", "find_rubric", "rubric_files"]
 

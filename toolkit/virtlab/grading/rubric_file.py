@@ -18,10 +18,10 @@ from virtlab.grading.phase_check import too_short
 from virtlab.grading.rubric import GeneralItem, Rubric, RubricTest
 from virtlab.model.criteria import CRITERIA, limits_of
 from virtlab.model.scenario import Scenario
+from virtlab.naming import known_or_nearest
 from virtlab.scenario import load_scenario, scenario_files
 from virtlab.scenario.criteria_checks import criterion_problem, limit_problems
 from virtlab.scenario.located_yaml import Document, KeyPath, read_document
-from virtlab.scenario.naming import known_or_nearest
 from virtlab.scenario.problems import problems_of, raise_if_any
 from virtlab.scenario.schema import (
     DIALECT,

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 
 from virtlab.errors import Problem
 from virtlab.model.criteria import CRITERIA
+from virtlab.naming import known_or_nearest
 from virtlab.scenario.located_yaml import Document, KeyPath
-from virtlab.scenario.naming import known_or_nearest
 
 __all__ = ["criterion_problem", "limit_problems"]
 

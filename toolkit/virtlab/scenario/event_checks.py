@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from virtlab.errors import Problem
 from virtlab.model.scenario import SHUTDOWN_S
+from virtlab.naming import known_or_nearest
 from virtlab.scenario.fault_checks import fault_problems
 from virtlab.scenario.located_yaml import Document, KeyPath
-from virtlab.scenario.naming import known_or_nearest
 from virtlab.scenario.parts import Parts
 from virtlab.scenario.schema import HOST_FAULTS, EventFile, GrowthFile, GuestFile, TraceFile
 from virtlab.scenario.shared_checks import growth_problems, pcpu_problems, tuning_problems

@@ -10,8 +10,8 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from virtlab.errors import Problem, ScenarioError
+from virtlab.naming import known_or_nearest, nearest
 from virtlab.scenario.located_yaml import Document, KeyPath
-from virtlab.scenario.naming import known_or_nearest, nearest
 
 __all__ = ["in_file_order", "problems_of", "raise_if_any"]
 

@@ -7,8 +7,8 @@ from pathlib import Path
 from virtlab.errors import UsageError
 from virtlab.kept import kept
 from virtlab.model.scenario import Scenario
+from virtlab.naming import known_or_nearest
 from virtlab.resources import testcases_dir
-from virtlab.scenario.naming import known_or_nearest
 
 __all__ = ["find_scenario", "scenario_files", "shipped_scenarios"]
 

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
 
-from virtlab.scenario.naming import nearest
+from virtlab.naming import nearest
 from virtlab.scenario.schema.base import FileModel, PositiveMib, Seconds, one_of
 
 __all__ = ["BatchFile", "DutyFile", "GrowthFile", "LoadFile", "TraceFile"]

@@ -1,0 +1,1 @@
+"""Policies that decide how much memory each guest has; one module each."""

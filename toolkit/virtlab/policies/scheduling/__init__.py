@@ -1,0 +1,1 @@
+"""Policies that decide on which pCPUs vCPUs may run; one module each."""
