@@ -14,6 +14,7 @@ import fcntl
 import json
 import os
 import shutil
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -31,6 +32,7 @@ __all__ = [
     "is_written_by_us",
     "prepared",
     "translated",
+    "write_file",
 ]
 
 RESULTS_FORMAT = "virtlab-results-1"
@@ -92,6 +94,31 @@ def prepared(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
             with contextlib.suppress(OSError):  # somebody else's results came in between
                 for folder in missing:
                     folder.rmdir()
+
+
+def write_file(path: Path, text: str) -> None:
+    """Write a single file of results, whole or not at all; an older one is replaced.
+
+    Raises:
+        UsageError: it cannot be written there.
+        EnvironmentLackError: the disk is full.
+    """
+    with translated(path):
+        handle, unfinished = tempfile.mkstemp(dir=path.absolute().parent, prefix=f".{path.name}.")
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8") as file:
+                file.write(text)
+            Path(unfinished).chmod(0o666 & ~_umask())
+            Path(unfinished).replace(path)
+        except BaseException:
+            Path(unfinished).unlink(missing_ok=True)
+            raise
+
+
+def _umask() -> int:
+    mask = os.umask(0o022)
+    os.umask(mask)
+    return mask
 
 
 def holds_results(path: Path) -> bool:

@@ -13,7 +13,7 @@ import functools
 import json
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -41,6 +41,7 @@ __all__ = [
     "read_results",
     "read_timeline",
     "read_verdict",
+    "result_folders",
     "verdict_json",
     "verdict_schema",
     "write_results",
@@ -202,6 +203,19 @@ def _read_info(path: Path) -> Mapping[str, Any]:
     except (OSError, ValueError) as err:
         raise InputError(f"{path} cannot be read: {err}.", fix="grade again.") from err
     return info
+
+
+def result_folders(paths: Sequence[Path]) -> list[Path]:
+    """Return folders of results: those that are named, and those in a folder that holds several.
+
+    Raises:
+        InputError: a folder is none, and holds none.
+    """
+    found: list[Path] = []
+    for path in paths:
+        inside = [] if holds_results(path) or not path.is_dir() else sorted(path.iterdir())
+        found += [folder for folder in inside if holds_results(folder)] or [path]
+    return found
 
 
 def read_verdict(path: Path) -> Verdict:

@@ -1,0 +1,74 @@
+"""`virtlab report`: results on disk, in the formats that other systems read."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+Run = Callable[..., "subprocess.CompletedProcess[str]"]
+
+NOTHING = "import time\nwhile True: time.sleep(1)\n"
+
+
+@pytest.fixture
+def results(virtlab: Run, tmp_path: Path) -> Path:
+    """Give the results of two submissions."""
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "vcpu_scheduler.py").write_text(NOTHING)
+    done = virtlab("grade", "one", "two", "--only", "vcpu_scheduler", "--out", "marks")
+    assert done.returncode == 1, done.stderr
+    return tmp_path / "marks"
+
+
+def test_a_class_becomes_tables_and_pages_of_all_that_handed_in(
+    virtlab: Run, results: Path
+) -> None:
+    marks = list(
+        csv.DictReader(io.StringIO(virtlab("report", results, "--format", "marks").stdout))
+    )
+    junit = ElementTree.fromstring(virtlab("report", results, "--format", "junit").stdout)
+    summary = virtlab("report", results / "one", results / "two", "--format", "github-summary")
+
+    assert [row["submission"] for row in marks] == ["one", "two"]
+    assert [suite.get("name") for suite in junit] == ["one", "two"]
+    assert summary.stdout.count("\n| cpu-1-all-on-one |") == 4
+
+
+def test_one_submission_is_written_to_a_file_for_gradescope(
+    virtlab: Run, results: Path, tmp_path: Path
+) -> None:
+    done = virtlab(
+        "report", results / "one", "--format", "gradescope", "--visibility", "after_published",
+        "--out", "results.json",
+    )  # fmt: skip
+
+    assert (done.returncode, done.stdout) == (0, "")
+    content = json.loads((tmp_path / "results.json").read_text())
+    verdict = json.loads((results / "one" / "verdict.json").read_text())
+    assert content["score"] == verdict["points"]
+    assert content["visibility"] == "after_published"
+    assert content["execution_time"] >= 0
+    assert [path.name for path in tmp_path.iterdir() if "results.json" in path.name] == [
+        "results.json"
+    ]
+
+
+def test_what_cannot_be_reported_is_told_with_what_to_do(virtlab: Run, results: Path) -> None:
+    several = virtlab("report", results, "--format", "check50")
+    nothing = virtlab("report", results.parent / "one", "--format", "csv")
+    nowhere = virtlab("report", results / "one", "--format", "csv", "--out", "no/such/file")
+
+    assert several.returncode == 2
+    assert "check50 is a format for one submission, and 2 are named." in several.stderr
+    assert nothing.returncode == 3
+    assert "one is no folder of results." in nothing.stderr
+    assert nowhere.returncode == 2
+    assert "could not be written: No such file or directory" in nowhere.stderr
