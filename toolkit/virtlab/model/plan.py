@@ -52,5 +52,11 @@ class Plan(Generic[Action]):
     rejected: tuple[Rejected, ...] = ()
 
 
-CpuPlan = Plan[Pin]
-MemoryPlan = Plan[Resize]
+@dataclass(frozen=True, slots=True)
+class CpuPlan(Plan[Pin]):
+    """What to pin."""
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryPlan(Plan[Resize]):
+    """Which balloons to set."""

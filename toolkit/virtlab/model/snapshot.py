@@ -68,6 +68,8 @@ class GuestMemory:
     target_kib: int | None = None  # last asked for; None: not known, so take `actual_kib`
     floor_kib: int = 0  # never to be taken below this
     shares: int = 1000  # of memory; only the ratio to others counts
+    # Was not there in the snapshot before: what was known of one of this name is about another.
+    fresh: bool = False
     has_balloon: bool = True  # False: no driver answered, the size is what it is
     movable: bool = True  # False: migrates or opted out
     rss_kib: int | None = None  # what the host really holds for it
@@ -81,6 +83,21 @@ class GuestMemory:
     swap_out_kib: int | None = None
     major_faults: int | None = None
 
+    @property
+    def asked_kib(self) -> int:
+        """Return the size that the balloon has, or is on its way to."""
+        return self.actual_kib if self.target_kib is None else self.target_kib
+
+    @property
+    def promised_kib(self) -> int:
+        """Return what it may still take of the host without asking anybody.
+
+        Memory that a guest was given and has not touched yet is free on the host, and not there to
+        be given again. Where it is not known what it holds, all that it has counts as touched.
+        """
+        held_kib = self.actual_kib if self.rss_kib is None else self.rss_kib
+        return max(max(self.actual_kib, self.asked_kib) - held_kib, 0)
+
 
 @dataclass(frozen=True, slots=True)
 class MemorySnapshot:
@@ -93,3 +110,12 @@ class MemorySnapshot:
     guests: tuple[GuestMemory, ...]  # running ones, in the order of their names
     host_reserve_kib: int = 0  # to be left free for the host itself
     host_swap_used_kib: int = 0
+
+    @property
+    def spare_kib(self) -> int:
+        """Return what can be given for good: free, not reserved, not promised; it may be negative.
+
+        A guest that gets smaller gives nothing until it has become smaller.
+        """
+        promised_kib = sum(guest.promised_kib for guest in self.guests)
+        return self.host_free_kib - self.host_reserve_kib - promised_kib
