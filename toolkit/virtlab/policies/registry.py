@@ -19,6 +19,8 @@ Kind = Literal["scheduling", "coordination"]
 # its kind; it is imported when it is asked for.
 BUILT_IN: dict[str, tuple[Kind, str]] = {
     "leave-alone": ("scheduling", "LeaveAlone"),
+    "static": ("coordination", "Static"),
+    "course": ("coordination", "Course"),
 }
 
 
