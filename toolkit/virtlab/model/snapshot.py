@@ -38,6 +38,7 @@ class VcpuView:
     weight: int = 1024  # `cpu_shares`; only the ratio to others counts
     cap_share: float | None = None  # most it may run, by its quota; None: as much as there is
     movable: bool = True  # False: migrates, opted out, or somebody else is moving it
+    memory_cells: frozenset[int] | None = None  # its guest's memory lies here; None: not known
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,11 @@ BUILT_IN: dict[str, tuple[Kind, str]] = {
     "leave-alone": ("scheduling", "LeaveAlone"),
     "static": ("coordination", "Static"),
     "course": ("coordination", "Course"),
+    "greedy": ("scheduling", "Greedy"),
+    "largest-first": ("scheduling", "LargestFirst"),
+    "numad": ("scheduling", "Numad"),
+    "at-random": ("scheduling", "AtRandom"),
+    "back-and-forth": ("scheduling", "BackAndForth"),
 }
 
 

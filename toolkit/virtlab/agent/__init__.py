@@ -1,0 +1,1 @@
+"""The loop that runs a policy against a host: sense, decide, act."""
