@@ -19,13 +19,15 @@ Kind = Literal["scheduling", "coordination"]
 # its kind; it is imported when it is asked for.
 BUILT_IN: dict[str, tuple[Kind, str]] = {
     "leave-alone": ("scheduling", "LeaveAlone"),
-    "static": ("coordination", "Static"),
-    "course": ("coordination", "Course"),
     "greedy": ("scheduling", "Greedy"),
     "largest-first": ("scheduling", "LargestFirst"),
     "numad": ("scheduling", "Numad"),
     "at-random": ("scheduling", "AtRandom"),
     "back-and-forth": ("scheduling", "BackAndForth"),
+    "static": ("coordination", "Static"),
+    "course": ("coordination", "Course"),
+    "mom": ("coordination", "Mom"),
+    "proxmox": ("coordination", "Proxmox"),
 }
 
 
