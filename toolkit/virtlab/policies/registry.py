@@ -28,6 +28,7 @@ BUILT_IN: dict[str, tuple[Kind, str]] = {
     "course": ("coordination", "Course"),
     "mom": ("coordination", "Mom"),
     "proxmox": ("coordination", "Proxmox"),
+    "squeezed": ("coordination", "Squeezed"),
 }
 
 
