@@ -356,13 +356,6 @@ static void waited_alarms(void)
     printf("%d %d %.3f\n", number == SIGALRM, info.si_signo == SIGALRM, now());
 }
 
-static void posix_timer(void)
-{
-    timer_t timer;
-    int made = timer_create(CLOCK_MONOTONIC, NULL, &timer);
-    printf("%d %s\n", made, strerror(errno));
-}
-
 int main(int count, char **arguments)
 {
     static const struct { const char *name; void (*run)(void); } CASES[] = {
@@ -370,7 +363,7 @@ int main(int count, char **arguments)
         {"stubborn", stubborn}, {"descriptors", waits_for_descriptors}, {"spin", spin}, {"threads", threads},
         {"locks", locks}, {"children", children}, {"close", close_everything}, {"redirect", redirect},
         {"raw", raw_calls}, {"epoll_pwait2", epoll_pwait2_case}, {"sigtimedwait", signal_wait},
-        {"alarms", alarms}, {"timerfd", timer_descriptors}, {"timer_create", posix_timer}, {"sigwait", waited_alarms},
+        {"alarms", alarms}, {"timerfd", timer_descriptors}, {"sigwait", waited_alarms},
     };
     for (size_t i = 0; count == 2 && i < sizeof CASES / sizeof *CASES; i++)
         if (strcmp(CASES[i].name, arguments[1]) == 0) {

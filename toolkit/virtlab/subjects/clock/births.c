@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
+#include <threads.h>
 #include <unistd.h>
 
 struct birth {
@@ -45,6 +46,35 @@ EXPORT int pthread_create(pthread_t *restrict thread, const pthread_attr_t *rest
         free(birth);
     }
     return error;
+}
+
+/* C11's threads return an int and are POSIX's otherwise. */
+struct c11_body {
+    thrd_start_t body;
+    void *argument;
+};
+
+static void *live_as_c11(void *given)
+{
+    struct c11_body body = *(struct c11_body *)given;
+
+    free(given);
+    return (void *)(intptr_t)body.body(body.argument);
+}
+
+EXPORT int thrd_create(thrd_t *thread, thrd_start_t body, void *argument)
+{
+    if (!clock_on())
+        return REAL(thrd_create)(thread, body, argument);
+    struct c11_body *kept = malloc(sizeof *kept);
+    if (!kept)
+        return thrd_nomem;
+    *kept = (struct c11_body){body, argument};
+    int error = pthread_create(thread, NULL, live_as_c11, kept);
+    if (error == 0)
+        return thrd_success;
+    free(kept);
+    return error == EAGAIN ? thrd_nomem : thrd_error;
 }
 
 static PER_THREAD int child_link = -1;

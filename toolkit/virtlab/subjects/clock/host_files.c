@@ -81,11 +81,11 @@ ssize_t read_host_file(const char *path, char *text, size_t size)
 
     if (!files_root())
         return -1;
-    int file = (int)syscall(SYS_openat, AT_FDCWD, host_file(path, room, sizeof room), O_RDONLY | O_CLOEXEC);
+    int file = (int)kernel(SYS_openat, AT_FDCWD, host_file(path, room, sizeof room), O_RDONLY | O_CLOEXEC);
     if (file < 0)
         return -1;
     ssize_t got = read(file, text, size - 1);
-    syscall(SYS_close, file);
+    kernel(SYS_close, file);
     if (got >= 0)
         text[got] = '\0';
     return got;

@@ -28,6 +28,10 @@
         real_;                                                                      \
     })
 
+/* A system call of our own, past our syscall(). */
+#define kernel(...) REAL(syscall)(__VA_ARGS__)
+long syscall(long number, ...);
+
 /* ---- link.c: the connection of each thread ---- */
 bool clock_on(void);                       /* false: VIRTLAB_CLOCK_SOCKET is unset and time is real */
 uint64_t clock_now(void);                  /* virtual ns; meaningful only when the clock is on */
@@ -61,7 +65,11 @@ uint64_t span_of(const struct timespec *time);
 struct timespec timespec_of(uint64_t ns);
 uint64_t moment_of(clockid_t clock, const struct timespec *time); /* virtual ns of an absolute time */
 
-/* ---- timers.c: alarm, setitimer, timerfd ---- */
+/* ---- sockets.c ---- */
+bool socket_is_ready(int descriptor, short events, int flags); /* false, with errno, where its time-out is over */
+void forget_timeouts_on(unsigned first, unsigned last); /* these descriptors are closed */
+
+/* ---- timers.c, timerfd.c: what ends a wait from outside ---- */
 uint64_t timers_next(void);                /* the moment that no wait goes past, CLOCK_FOREVER where none */
 bool timers_go_off(void);                  /* those that are due; tells whether there was one */
 void forget_timers_of_parent(void);
@@ -84,7 +92,24 @@ bool processor_call(long number, const long given[], long *answer); /* a system 
 /* ---- memory_calls.c ---- */
 long host_pages(int name);                 /* what sysconf() says of pages of memory; 0: ask the machine */
 
-/* ---- locks.c ---- */
+/* ---- raw.c, futexes.c: system calls by number ---- */
+#define CALL_ARGUMENTS 6
+bool virtual_call(long number, const long given[CALL_ARGUMENTS], long *result);  /* false: ask the kernel */
+bool virtual_futex(const long given[CALL_ARGUMENTS], long *result);
+
+/* ---- locks.c: who waits for which object of the program ---- */
+struct waiter {
+    const void *object;
+    int wake; /* an eventfd */
+    bool woken;
+    struct waiter *next;
+};
+void enlist(struct waiter *waiter, const void *object);
+bool delist(struct waiter *waiter);        /* true where somebody woke it, even if its time was over as well */
+int wake_waiters(const void *object, int wanted); /* the first of them; tells how many there were */
+bool is_short_wait(uint64_t moment);       /* an interpreter that waits for its global lock asks for some 5 ms */
+uint64_t next_step(uint64_t *step);        /* the moment of the next look; the step is 0 to begin with */
+int wait_step(uint64_t *step, uint64_t moment); /* let virtual time pass until then */
 void forget_waiters_of_parent(void);
 
 #endif

@@ -44,7 +44,7 @@ int keep_out_of_the_way(int descriptor)
     if (moved < 0)
         moved = descriptor; /* the limit on descriptors is low: stay where we are */
     else
-        syscall(SYS_close, descriptor);
+        kernel(SYS_close, descriptor);
     if (moved < DESCRIPTORS_MAX)
         own[moved] = 1;
     return moved;
@@ -54,7 +54,7 @@ void close_own(int descriptor)
 {
     if (descriptor < DESCRIPTORS_MAX)
         own[descriptor] = 0;
-    syscall(SYS_close, descriptor);
+    kernel(SYS_close, descriptor);
 }
 
 static bool is_own(int descriptor)
@@ -69,22 +69,24 @@ EXPORT int close(int descriptor)
         return -1;
     }
     forget_timers_on((unsigned)descriptor, (unsigned)descriptor);
+    forget_timeouts_on((unsigned)descriptor, (unsigned)descriptor);
     return REAL(close)(descriptor);
 }
 
 EXPORT int close_range(unsigned first, unsigned last, int flags)
 {
     forget_timers_on(first, last);
+    forget_timeouts_on(first, last);
     for (unsigned end = first; end <= last && end < DESCRIPTORS_MAX; end++) {
         if (!own[end])
             continue;
-        if (end > first && syscall(SYS_close_range, first, end - 1, flags) < 0)
+        if (end > first && kernel(SYS_close_range, first, end - 1, flags) < 0)
             return -1;
         if (end == last)
             return 0;
         first = end + 1;
     }
-    return (int)syscall(SYS_close_range, first, last, flags);
+    return (int)kernel(SYS_close_range, first, last, flags);
 }
 
 EXPORT void closefrom(int first)
@@ -103,7 +105,7 @@ void forget_links_of_parent(int keep)
 
 void send_request(int link, enum clock_operation operation, uint64_t argument)
 {
-    struct clock_request request = {operation, (uint32_t)syscall(SYS_gettid), argument};
+    struct clock_request request = {operation, (uint32_t)kernel(SYS_gettid), argument};
     ssize_t sent;
 
     do
@@ -135,7 +137,7 @@ int dial(enum clock_operation introduction, uint64_t argument)
 
     memcpy(address.sun_path, socket_path, sizeof socket_path);
     /* The system call itself: connect() is redirected for libvirt's sockets. */
-    if (link < 0 || syscall(SYS_connect, link, &address, sizeof address) < 0)
+    if (link < 0 || kernel(SYS_connect, link, &address, sizeof address) < 0)
         die(socket_path);
     link = keep_out_of_the_way(link);
     send_request(link, introduction, argument);
@@ -190,7 +192,7 @@ static const struct clock_page *map_page(void)
     void *mapped = mmap(NULL, sizeof(struct clock_page), PROT_READ, MAP_SHARED, file, 0);
     if (mapped == MAP_FAILED)
         die(path);
-    syscall(SYS_close, file);
+    kernel(SYS_close, file);
     return mapped;
 }
 

@@ -10,22 +10,17 @@
 #include "library.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <pthread.h>
 #include <semaphore.h>
 #include <stdatomic.h>
 #include <sys/eventfd.h>
+#include <threads.h>
 #include <unistd.h>
 
 #define STEP_FIRST_NS (1 * NS_PER_MS)
 #define STEP_LAST_NS (64 * NS_PER_MS)
-#define SHORT_WAIT_NS (20 * NS_PER_MS) /* an interpreter that waits for its global lock asks for some 5 ms */
-
-struct waiter {
-    const void *object;
-    int wake;
-    bool woken;
-    struct waiter *next;
-};
+#define SHORT_WAIT_NS (20 * NS_PER_MS)
 
 static struct waiter *waiters; /* in the order in which they came */
 static atomic_int waiter_count;
@@ -60,7 +55,7 @@ static int my_wake(void)
     return thread_wake;
 }
 
-static void enlist(struct waiter *waiter, const void *object)
+void enlist(struct waiter *waiter, const void *object)
 {
     struct waiter **end = &waiters;
     sigset_t before;
@@ -80,8 +75,7 @@ static void unlink_waiter(struct waiter **place)
     atomic_fetch_sub(&waiter_count, 1);
 }
 
-/* Leave the list; true where somebody woke us, even if our time was over as well. */
-static bool delist(struct waiter *waiter)
+bool delist(struct waiter *waiter)
 {
     sigset_t before;
     uint64_t ignored;
@@ -98,15 +92,16 @@ static bool delist(struct waiter *waiter)
     return waiter->woken;
 }
 
-static void wake_waiters(const void *object, bool all_of_them)
+int wake_waiters(const void *object, int wanted)
 {
     static const uint64_t ONE = 1;
     sigset_t before;
+    int woken = 0;
 
     if (atomic_load(&waiter_count) == 0)
-        return;
+        return 0;
     lock_list(&before);
-    for (struct waiter **place = &waiters; *place;) {
+    for (struct waiter **place = &waiters; *place && woken < wanted;) {
         struct waiter *waiter = *place;
         if (waiter->object != object) {
             place = &waiter->next;
@@ -116,10 +111,10 @@ static void wake_waiters(const void *object, bool all_of_them)
         waiter->woken = true;
         ssize_t written = write(waiter->wake, &ONE, sizeof ONE);
         (void)written; /* a counter of 1 cannot overflow */
-        if (!all_of_them)
-            break;
+        woken++;
     }
     unlock_list(&before);
+    return woken;
 }
 
 static void thread_ends(void *wake_plus_one)
@@ -143,14 +138,23 @@ __attribute__((constructor)) static void start_waiting(void)
         pthread_key_create(&wake_key, thread_ends);
 }
 
-/* Let the next step of virtual time pass; steps grow so that a long wait stays cheap. */
-static int wait_step(uint64_t *step, uint64_t moment)
+/* Steps grow, so that a long wait stays cheap. */
+uint64_t next_step(uint64_t *step)
 {
-    uint64_t next = moment_in(*step);
+    *step = *step == 0 ? STEP_FIRST_NS : *step < STEP_LAST_NS ? *step * 2 : *step;
+    return moment_in(*step);
+}
 
-    if (*step < STEP_LAST_NS)
-        *step *= 2;
+int wait_step(uint64_t *step, uint64_t moment)
+{
+    uint64_t next = next_step(step);
+
     return wait_until(next < moment ? next : moment);
+}
+
+bool is_short_wait(uint64_t moment)
+{
+    return moment - clock_now() <= SHORT_WAIT_NS;
 }
 
 /* ---- conditions ---- */
@@ -168,7 +172,7 @@ static bool is_shared_condition(const pthread_cond_t *condition)
 static int wait_on_condition(pthread_cond_t *condition, pthread_mutex_t *mutex, uint64_t moment)
 {
     struct waiter waiter;
-    uint64_t step = STEP_FIRST_NS;
+    uint64_t step = 0;
 
     pthread_testcancel();
     if (moment <= clock_now()) {
@@ -183,7 +187,7 @@ static int wait_on_condition(pthread_cond_t *condition, pthread_mutex_t *mutex, 
     }
     enlist(&waiter, condition); /* before the mutex is free, so that no signal is lost */
     pthread_mutex_unlock(mutex);
-    enum wait_end end = watch_wake(waiter.wake, moment, moment - clock_now() <= SHORT_WAIT_NS);
+    enum wait_end end = watch_wake(waiter.wake, moment, is_short_wait(moment));
     bool woken = delist(&waiter);
     pthread_mutex_lock(mutex);
     return woken || end != WAIT_OVER ? 0 : ETIMEDOUT;
@@ -222,15 +226,45 @@ EXPORT int pthread_cond_wait(pthread_cond_t *condition, pthread_mutex_t *mutex)
 EXPORT int pthread_cond_signal(pthread_cond_t *condition)
 {
     if (clock_on())
-        wake_waiters(condition, false);
+        wake_waiters(condition, 1);
     return REAL(pthread_cond_signal)(condition);
 }
 
 EXPORT int pthread_cond_broadcast(pthread_cond_t *condition)
 {
     if (clock_on())
-        wake_waiters(condition, true);
+        wake_waiters(condition, INT_MAX);
     return REAL(pthread_cond_broadcast)(condition);
+}
+
+/* C11's conditions are POSIX's in the C library, under another name. */
+
+static int c11_result(int error)
+{
+    return error == 0 ? thrd_success : error == ETIMEDOUT ? thrd_timedout : thrd_error;
+}
+
+EXPORT int cnd_timedwait(cnd_t *restrict condition, mtx_t *restrict mutex, const struct timespec *restrict time)
+{
+    if (!clock_on())
+        return REAL(cnd_timedwait)(condition, mutex, time);
+    return c11_result(pthread_cond_clockwait((pthread_cond_t *)condition, (pthread_mutex_t *)mutex,
+                                             CLOCK_REALTIME, time));
+}
+
+EXPORT int cnd_wait(cnd_t *condition, mtx_t *mutex)
+{
+    return c11_result(pthread_cond_wait((pthread_cond_t *)condition, (pthread_mutex_t *)mutex));
+}
+
+EXPORT int cnd_signal(cnd_t *condition)
+{
+    return c11_result(pthread_cond_signal((pthread_cond_t *)condition));
+}
+
+EXPORT int cnd_broadcast(cnd_t *condition)
+{
+    return c11_result(pthread_cond_broadcast((pthread_cond_t *)condition));
 }
 
 /* ---- semaphores ---- */
@@ -247,7 +281,7 @@ static bool is_shared_semaphore(const sem_t *semaphore)
 
 static int wait_on_semaphore(sem_t *semaphore, uint64_t moment)
 {
-    uint64_t step = STEP_FIRST_NS;
+    uint64_t step = 0;
     bool shared = is_shared_semaphore(semaphore);
 
     pthread_testcancel();
@@ -268,7 +302,7 @@ static int wait_on_semaphore(sem_t *semaphore, uint64_t moment)
         enum wait_end end = taken ? WAIT_WOKEN : watch_wake(waiter.wake, moment, false);
         bool woken = delist(&waiter);
         if (taken && woken)
-            wake_waiters(semaphore, false); /* that post was meant for somebody: pass it on */
+            wake_waiters(semaphore, 1); /* that post was meant for somebody: pass it on */
         if (taken)
             return 0;
         if (end == WAIT_INTERRUPTED && !woken) {
@@ -307,36 +341,6 @@ EXPORT int sem_post(sem_t *semaphore)
     int result = REAL(sem_post)(semaphore);
 
     if (result == 0 && clock_on())
-        wake_waiters(semaphore, false);
+        wake_waiters(semaphore, 1);
     return result;
-}
-
-/* ---- mutexes: only the timed wait, in steps ---- */
-
-static int wait_on_mutex(pthread_mutex_t *mutex, uint64_t moment)
-{
-    uint64_t step = STEP_FIRST_NS;
-    int error;
-
-    while ((error = pthread_mutex_trylock(mutex)) == EBUSY) {
-        if (moment <= clock_now())
-            return ETIMEDOUT;
-        wait_step(&step, moment);
-    }
-    return error;
-}
-
-EXPORT int pthread_mutex_timedlock(pthread_mutex_t *restrict mutex, const struct timespec *restrict time)
-{
-    if (!clock_on())
-        return REAL(pthread_mutex_timedlock)(mutex, time);
-    return valid_timespec(time) ? wait_on_mutex(mutex, moment_of(CLOCK_REALTIME, time)) : EINVAL;
-}
-
-EXPORT int pthread_mutex_clocklock(pthread_mutex_t *restrict mutex, clockid_t clock,
-                                   const struct timespec *restrict time)
-{
-    if (!clock_on())
-        return REAL(pthread_mutex_clocklock)(mutex, clock, time);
-    return valid_timespec(time) ? wait_on_mutex(mutex, moment_of(clock, time)) : EINVAL;
 }

@@ -51,7 +51,7 @@ static PER_THREAD bool is_bound;
 
 static bool is_myself(pid_t thread)
 {
-    return !thread || thread == (pid_t)syscall(SYS_gettid);
+    return !thread || thread == (pid_t)kernel(SYS_gettid);
 }
 
 static bool may_run_on(long pcpu, bool myself)

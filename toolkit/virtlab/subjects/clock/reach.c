@@ -42,11 +42,11 @@ static const char *own_loader(void)
 
 static bool read_head(const char *path, struct head *head)
 {
-    int file = (int)syscall(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC, 0);
+    int file = (int)kernel(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC, 0);
     if (file < 0)
         return false;
-    ssize_t got = syscall(SYS_read, file, head->bytes, sizeof head->bytes);
-    syscall(SYS_close, file);
+    ssize_t got = kernel(SYS_read, file, head->bytes, sizeof head->bytes);
+    kernel(SYS_close, file);
     head->size = got > 0 ? (size_t)got : 0;
     return got > 0;
 }

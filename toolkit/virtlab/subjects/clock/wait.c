@@ -39,7 +39,7 @@ static int kernel_ppoll(struct pollfd *fds, nfds_t count, const struct timespec 
 
     if (limit)
         left = *limit;
-    return (int)syscall(SYS_ppoll, fds, count, limit ? &left : NULL, mask, KERNEL_SIGSET_BYTES);
+    return (int)kernel(SYS_ppoll, fds, count, limit ? &left : NULL, mask, KERNEL_SIGSET_BYTES);
 }
 
 static void block_signals(sigset_t *before)

@@ -1,0 +1,108 @@
+/* Timer descriptors: an eventfd stands for each, which reads and polls alike, and gets the count of expirations. */
+#include "timers.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/eventfd.h>
+#include <sys/syscall.h>
+#include <sys/timerfd.h>
+#include <unistd.h>
+
+static struct timer *timer_of(int descriptor)
+{
+    for (int i = 0; any_timers() && i < TIMERS_MAX; i++)
+        if (timers[i].kind == TIMER_DESCRIPTOR && timers[i].descriptor == descriptor)
+            return &timers[i];
+    return NULL;
+}
+
+void forget_timers_on(unsigned first, unsigned last)
+{
+    for (int i = 0; any_timers() && i < TIMERS_MAX; i++) {
+        unsigned descriptor = (unsigned)timers[i].descriptor;
+        if (timers[i].kind == TIMER_DESCRIPTOR && descriptor >= first && descriptor <= last)
+            timers[i].kind = TIMER_FREE;
+    }
+}
+
+EXPORT int timerfd_create(int clock, int flags)
+{
+    if (!clock_on() || (flags & ~(TFD_NONBLOCK | TFD_CLOEXEC)))
+        return REAL(timerfd_create)(clock, flags);
+    if (clock != CLOCK_REALTIME && clock != CLOCK_MONOTONIC && clock != CLOCK_BOOTTIME) {
+        errno = EINVAL; /* the alarm clocks, which wake a sleeping machine, ask for a privilege */
+        return -1;
+    }
+    int kind = (flags & TFD_NONBLOCK ? EFD_NONBLOCK : 0) | (flags & TFD_CLOEXEC ? EFD_CLOEXEC : 0);
+    int descriptor = eventfd(0, kind);
+    if (descriptor < 0)
+        return -1;
+    struct timer *timer = new_timer(
+        (struct timer){.kind = TIMER_DESCRIPTOR, .moment = CLOCK_FOREVER, .clock = clock, .descriptor = descriptor});
+    if (!timer) {
+        kernel(SYS_close, descriptor);
+        errno = EMFILE;
+        return -1;
+    }
+    return descriptor;
+}
+
+/* Forget the expirations that nobody has read: setting a timerfd does so. */
+static void drain(int descriptor)
+{
+    struct pollfd fds = {descriptor, POLLIN, 0};
+    uint64_t times;
+
+    if (REAL(poll)(&fds, 1, 0) > 0 && kernel(SYS_read, descriptor, &times, sizeof times) < 0)
+        return; /* another thread was quicker */
+}
+
+EXPORT int timerfd_settime(int descriptor, int flags, const struct itimerspec *value, struct itimerspec *old)
+{
+    struct timer *timer = timer_of(descriptor);
+
+    if (!timer)
+        return REAL(timerfd_settime)(descriptor, flags, value, old);
+    uint64_t moment;
+    if (flags & ~(TFD_TIMER_ABSTIME | TFD_TIMER_CANCEL_ON_SET)) {
+        errno = EINVAL;
+        return -1;
+    }
+    if (!moment_asked(value, flags & TFD_TIMER_ABSTIME, timer->clock, &moment))
+        return -1;
+    drain(descriptor);
+    struct itimerspec before = set_timer(timer, moment, span_of(&value->it_interval));
+    if (old)
+        *old = before;
+    return 0;
+}
+
+EXPORT int timerfd_gettime(int descriptor, struct itimerspec *value)
+{
+    struct timer *timer = timer_of(descriptor);
+
+    if (!timer)
+        return REAL(timerfd_gettime)(descriptor, value);
+    *value = left_of(timer, clock_now());
+    return 0;
+}
+
+EXPORT ssize_t read(int descriptor, void *buffer, size_t size)
+{
+    struct pollfd fds = {descriptor, POLLIN, 0};
+
+    if (timer_of(descriptor) && !(fcntl(descriptor, F_GETFL) & O_NONBLOCK) &&
+        watch(&fds, 1, CLOCK_FOREVER, NULL) < 0)
+        return -1;
+    if (!socket_is_ready(descriptor, POLLIN, 0))
+        return -1;
+    return REAL(read)(descriptor, buffer, size);
+}
+
+/* What a program built with _FORTIFY_SOURCE calls instead. */
+ssize_t __read_chk(int descriptor, void *buffer, size_t size, size_t room);
+
+EXPORT ssize_t __read_chk(int descriptor, void *buffer, size_t size, size_t room)
+{
+    return size > room ? REAL(__read_chk)(descriptor, buffer, size, room) : read(descriptor, buffer, size);
+}
