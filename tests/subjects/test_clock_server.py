@@ -34,6 +34,10 @@ PYTHON = os.path.realpath(sys.executable)
             "semaphore -1 7.000\nsemaphore 0 9.000\n",
         ),
         ("children", "7 5.000\n7.000\n10.000\n"),
+        (
+            "unseen",
+            "opened at 1.000\n1 byte at 1.000\njoined at 3.000\nchild over at 3.000\n",
+        ),
         ("close", "2.000\n"),
         ("raw", "0 1.500\n0 105.000\n-1 Invalid argument 1\n"),
         ("epoll_pwait2", "0 2.0005\n-1 Invalid argument\n1 2.0005\n"),
@@ -54,7 +58,9 @@ def test_given_a_c_program_when_it_waits_then_virtual_time_is_exact(
     assert (run.output, run.status) == (output, 0)
 
 
-@pytest.mark.parametrize("case", ["raw", "epoll_pwait2", "sigtimedwait", "alarms", "timerfd"])
+@pytest.mark.parametrize(
+    "case", ["raw", "epoll_pwait2", "sigtimedwait", "alarms", "timerfd", "unseen"]
+)
 def test_given_the_rarer_waits_when_run_twice_then_time_takes_the_same_steps(
     lab: Lab, cases: str, case: str
 ) -> None:

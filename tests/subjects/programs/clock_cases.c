@@ -190,6 +190,38 @@ static void children(void)
     printf("%.3f\n", now());
 }
 
+/* Parent, child's thread and, in the end, the child itself sleep in calls that the library does not see. */
+static int gate[2];
+
+static void *pass_gate(void *unused)
+{
+    char byte;
+    (void)unused;
+    int got = (int)read(gate[0], &byte, 1);
+    printf("%d byte at %.3f\n", got, now());
+    sleep(2);
+    return NULL;
+}
+
+static void unseen_waits(void)
+{
+    pthread_t thread;
+    if (pipe(gate) < 0)
+        return;
+    if (fork() == 0) {
+        pthread_create(&thread, NULL, pass_gate, NULL);
+        sleep(1);
+        printf("opened at %.3f\n", now());
+        if (write(gate[1], "x", 1) == 1)
+            pthread_join(thread, NULL);
+        printf("joined at %.3f\n", now());
+        fflush(stdout);
+        _exit(0);
+    }
+    wait(NULL);
+    printf("child over at %.3f\n", now());
+}
+
 static void close_everything(void)
 {
     for (int fd = 3; fd < 1024; fd++)
@@ -364,6 +396,7 @@ int main(int count, char **arguments)
         {"locks", locks}, {"children", children}, {"close", close_everything}, {"redirect", redirect},
         {"raw", raw_calls}, {"epoll_pwait2", epoll_pwait2_case}, {"sigtimedwait", signal_wait},
         {"alarms", alarms}, {"timerfd", timer_descriptors}, {"sigwait", waited_alarms},
+        {"unseen", unseen_waits},
     };
     for (size_t i = 0; count == 2 && i < sizeof CASES / sizeof *CASES; i++)
         if (strcmp(CASES[i].name, arguments[1]) == 0) {

@@ -348,20 +348,15 @@ class ClockServer:
             if self._stillness.watcher_is_awake() or self._stillness.thread_speaks():
                 return self._look_again()  # what blocks the others may have woken it
             self.blocked += self._release_next()
-            return 0.0
+            return PAUSE_S
         if self._watching and not self._looks:
             return self._look_again()  # the host may have a connection or a call to take in
         if self._stillness.watcher_is_awake() or self._word_in_flight():
             if self._looks < EAGER_LOOKS or not self._stillness.all_asleep():
                 return self._look_again()
             self.forced += 1
-        if self._release_next():
-            self._look_later()
+        self._release_next()
         return PAUSE_S
-
-    def _look_later(self) -> None:
-        """Others wait for the thread that was just released; it may block without a word."""
-        self._due = len(self._links) > self._running
 
     def _look_again(self) -> float:
         self._due = True
@@ -391,6 +386,8 @@ class ClockServer:
         if deadline == FOREVER or not self._move_to(deadline):
             return False
         self._release(link)
+        # Where others wait for this one: it may block without a word.
+        self._due = len(self._links) > self._running
         return True
 
     def _move_to(self, target: int) -> bool:
