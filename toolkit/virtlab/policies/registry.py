@@ -29,6 +29,7 @@ BUILT_IN: dict[str, tuple[Kind, str]] = {
     "mom": ("coordination", "Mom"),
     "proxmox": ("coordination", "Proxmox"),
     "squeezed": ("coordination", "Squeezed"),
+    "qmemman": ("coordination", "Qmemman"),
 }
 
 
