@@ -17,6 +17,7 @@ import pytest
 
 from virtlab.libvirt_rpc import typed
 from virtlab.libvirt_rpc.client import ClientConnection
+from virtlab.libvirt_rpc.packet import PACKET_MAX
 from virtlab.libvirt_rpc.values import DomainHandle
 
 _ROOT = Path(__file__).parents[2]
@@ -88,12 +89,19 @@ def test_twenty_thousand_mutated_packets_find_nothing() -> None:
     [
         ("DOMAIN_GET_VCPUS", (16_385, 1), "maxinfo > REMOTE_VCPUINFO_MAX"),
         ("DOMAIN_GET_VCPUS", (1, (1 << 31) - 1), "maxinfo * maplen > REMOTE_CPUMAPS_MAX"),
+        ("DOMAIN_GET_VCPUS", (2, -1), "maxinfo must be non-negative"),
         ("DOMAIN_GET_VCPU_PIN_INFO", (16_385, 1, 0), "ncpumaps > REMOTE_VCPUINFO_MAX"),
         ("DOMAIN_GET_VCPU_PIN_INFO", (2, 1 << 30, 0), "maxinfo * maplen > REMOTE_CPUMAPS_MAX"),
-        ("DOMAIN_GET_EMULATOR_PIN_INFO", (1 << 30, 0), "maxinfo * maplen > REMOTE_CPUMAPS_MAX"),
+        ("DOMAIN_GET_VCPU_PIN_INFO", (1, -1, 0), "maplen must be non-negative"),
+        ("DOMAIN_GET_EMULATOR_PIN_INFO", (-1, 0), "maplen must be non-negative"),
+        ("DOMAIN_GET_CPU_STATS", (3, 0, 129, 0), "ncpus too large"),
+        ("DOMAIN_GET_SCHEDULER_PARAMETERS", (17,), "nparams too large"),
+        ("DOMAIN_GET_SCHEDULER_PARAMETERS", (-1,), "nparams must be non-negative"),
+        ("DOMAIN_MEMORY_STATS", (1025, 0), "maxStats > REMOTE_DOMAIN_MEMORY_STATS_MAX"),
+        ("DOMAIN_GET_DISK_ERRORS", (257, 0), "maxerrors too large"),
     ],
 )
-def test_more_maps_than_a_reply_holds_are_refused(
+def test_more_than_a_reply_about_a_domain_holds_is_refused(
     lab: Any, connect: Any, name: str, args: tuple[int, ...], message: str
 ) -> None:
     client = connect(lab)
@@ -104,16 +112,50 @@ def test_more_maps_than_a_reply_holds_are_refused(
     assert client.ask("CONNECT_GET_HOSTNAME").results == ("virtlab",)
 
 
+@pytest.mark.parametrize(
+    ("name", "args", "refusal"),
+    [
+        ("CONNECT_LIST_DOMAINS", (16_385,), (39, "maxids > REMOTE_DOMAIN_LIST_MAX")),
+        ("CONNECT_LIST_DEFINED_DOMAINS", (-1,), (39, "maxnames must be non-negative")),
+        ("CONNECT_LIST_SECRETS", (16_385,), (39, "maxuuids > REMOTE_SECRET_LIST_MAX")),
+        ("NODE_LIST_DEVICES", (None, 65_537, 0), (39, "maxnames > REMOTE_NODE_DEVICE_LIST_MAX")),
+        ("NODE_GET_CELLS_FREE_MEMORY", (0, 1025), (39, "maxcells > REMOTE_NODE_MAX_CELLS")),
+        ("NODE_GET_MEMORY_PARAMETERS", (65, 0), (1, "internal error: nparams too large")),
+        (
+            "NODE_GET_FREE_PAGES",
+            ([4] * 1024, 0, 2, 0),
+            (1, "internal error: the result won't fit into REMOTE_NODE_MAX_CELLS"),
+        ),
+    ],
+)
+def test_more_than_a_reply_about_the_host_holds_is_refused(
+    lab: Any, connect: Any, name: str, args: tuple[Any, ...], refusal: tuple[int, str]
+) -> None:
+    client = connect(lab)
+
+    assert client.refusal(name, *args) == refusal
+    assert client.ask("CONNECT_GET_HOSTNAME").results == ("virtlab",)
+
+
+def test_cpu_maps_longer_than_a_reply_are_refused_before_they_are_made(
+    lab: Any, connect: Any
+) -> None:
+    client = connect(lab)
+
+    refused = client.refusal("DOMAIN_GET_EMULATOR_PIN_INFO", _handle(lab, "aos_vm1"), 1 << 30, 0)
+
+    assert refused == (39, "Unable to encode message payload")
+
+
 def test_a_record_of_more_values_than_the_protocol_allows_is_refused(
     lab: Any, connect: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(typed, "STATS_PARAMS_MAX", 10)
     client = connect(lab)
 
-    code, said = client.refusal("CONNECT_GET_ALL_DOMAIN_STATS", [], 0, 0)
+    refused = client.refusal("CONNECT_GET_ALL_DOMAIN_STATS", [], 0, 0)
 
-    assert code == 39
-    assert "at most 10 are allowed" in said
+    assert refused == (39, "Unable to encode message payload")
     assert client.ask("CONNECT_GET_HOSTNAME").results == ("virtlab",)
 
 
@@ -126,13 +168,48 @@ def test_lists_of_more_than_16384_domains_are_refused(
 
     refused = [
         client.refusal("CONNECT_LIST_ALL_DOMAINS", 1, 0),
+        client.refusal("CONNECT_LIST_ALL_DOMAINS", 0, 0),
         client.refusal("CONNECT_GET_ALL_DOMAIN_STATS", [], 1, 0),
     ]
 
-    assert {code for code, _ in refused} == {39}
-    assert all("16385 items where at most 16384 are allowed" in said for _, said in refused)
+    too_many = (1, "internal error: Too many domains '16385' for limit '16384'")
+    assert refused == [
+        too_many,
+        too_many,
+        (
+            1,
+            "internal error: Number of domain stats records is 16385, which exceeds max limit: "
+            "16384",
+        ),
+    ]
     assert client.ask("CONNECT_NUM_OF_DEFINED_DOMAINS").results == (16_385,)
     assert len(client.ask("CONNECT_LIST_DEFINED_DOMAINS", 16_384).results[0]) == 16_384
+
+
+def test_a_call_of_almost_a_whole_packet_is_taken_and_one_over_it_ends_the_connection(
+    lab: Any, connect: Any
+) -> None:
+    client = connect(lab)
+    doms = [DomainHandle("n" * (2 << 20), bytes(16), -1)] * 15
+
+    answered = client.ask("CONNECT_GET_ALL_DOMAIN_STATS", doms, 1, 0)
+
+    assert answered.results == ([],)  # of none of them, as they are no domains
+    client.socket.sendall(struct.pack(">I", PACKET_MAX + 1) + bytes(24))
+    assert client.socket.recv(1) == b""
+
+
+def test_large_calls_that_are_never_finished_do_not_add_up(lab: Any, connect: Any) -> None:
+    good, hoarders = connect(lab), [connect(lab) for _ in range(4)]
+    begun = struct.pack(">I", PACKET_MAX) + bytes(30 << 20)
+    for hoarder in hoarders:
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            hoarder.socket.sendall(begun)
+
+    kept = lab.within(lambda: sum(one.unfinished_bytes for one in lab.server._clients.values()))
+
+    assert kept <= 64 << 20
+    assert good.ask("CONNECT_GET_HOSTNAME").results == ("virtlab",)
 
 
 def test_well_behaved_clients_are_served_beside_hostile_and_dying_ones(
@@ -156,9 +233,8 @@ def test_well_behaved_clients_are_served_beside_hostile_and_dying_ones(
         for attacker in attackers:
             attacker.join()
 
-    assert lab.within(lambda: sum(one.unfinished_bytes for one in lab.server._clients.values())) < (
-        5 << 20
-    )
+    kept = lab.within(lambda: sum(one.unfinished_bytes for one in lab.server._clients.values()))
+    assert kept < 5 << 20
 
 
 def test_a_client_may_not_have_any_number_of_calls_wait_for_a_lock(lab: Any, connect: Any) -> None:

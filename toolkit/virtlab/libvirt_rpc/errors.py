@@ -37,11 +37,11 @@ __all__ = [
     "no_domain_with_uuid",
     "no_support",
     "not_running",
+    "operation_denied",
     "operation_failed",
     "operation_invalid",
     "operation_timeout",
     "operation_unsupported",
-    "read_only",
     "rpc_error",
     "system_error",
     "xml_error",
@@ -137,8 +137,9 @@ _TEMPLATES = {
 }
 
 _LEVEL_ERROR = 2
-# VIR_ERROR_MAX_LENGTH of libvirt; a client may look up a name of 4 MiB, which would come back.
-_TEXT_MAX = 1023  # characters
+# A client may look up a name of 4 MiB, which would come back. libvirtd cuts nothing; with what does
+# not fit into its answer it hangs up.
+_TEXT_MAX = 1 << 16  # characters
 
 ERROR = fields(
     code=I32,
@@ -263,9 +264,8 @@ def operation_failed(detail: str, domain: int = ErrorDomain.QEMU) -> LibvirtErro
     return LibvirtError.of(ErrorCode.OPERATION_FAILED, detail, domain)
 
 
-def read_only(function: str, domain: int = ErrorDomain.DOMAIN) -> LibvirtError:
-    """Return error 29: `function` changes the host, and the connection may only read."""
-    detail = f"read only access prevents {function}"
+def operation_denied(detail: str, domain: int = ErrorDomain.DOMAIN) -> LibvirtError:
+    """Return error 29: the connection may only read."""
     return LibvirtError.of(ErrorCode.OPERATION_DENIED, detail, domain)
 
 
@@ -290,9 +290,9 @@ def decode_error() -> LibvirtError:
     return rpc_error("Unable to decode message payload")
 
 
-def encode_error(reason: str) -> LibvirtError:
+def encode_error() -> LibvirtError:
     """Return error 39 for a reply that the protocol cannot carry."""
-    return rpc_error(f"Unable to encode message payload: {reason}")
+    return rpc_error("Unable to encode message payload")
 
 
 def no_domain_with_name(name: str) -> LibvirtError:

@@ -2,9 +2,9 @@
 
 A client first asks how to prove who it is (AUTH_LIST), then opens the driver (CONNECT_OPEN), and
 only then may call the rest. That order is one table, `_NEXT`. What the protocol alone can decide
-is refused here: calls out of order, changes over a read-only connection, procedures that are not
-declared, payloads of another shape. Such a call still appears, with its `refusal`, so that it can
-be logged.
+is refused here: calls out of order, those that a read-only connection is denied, procedures that
+are not declared, payloads of another shape, questions whose answer no reply can hold. Such a call
+still appears, with its `refusal`, so that it can be logged.
 
 Events wait until no call is unanswered, or at least until the next reply has gone before them: a
 client must not learn of what its call did before that call has returned.
@@ -26,6 +26,7 @@ from virtlab.libvirt_rpc.procedures import (
     unknown_procedure,
 )
 from virtlab.libvirt_rpc.procedures.declaration import Values
+from virtlab.libvirt_rpc.procedures.room import too_much
 from virtlab.libvirt_rpc.xdr import DecodeError, LimitError
 
 __all__ = ["UNSENT_MAX", "Call", "ServerConnection", "State"]
@@ -48,6 +49,7 @@ class State(Enum):
 _AUTH, _OPEN, _CLOSE, _FEATURE, _OTHER = "auth", "open", "close", "feature", "other"
 _KINDS = {66: _AUTH, 1: _OPEN, 2: _CLOSE, 60: _FEATURE}
 _CONNECT_OPEN = 1
+_OPEN_READ_ONLY = 1  # VIR_CONNECT_RO
 
 # (state, kind of call) -> the state after it; what is not here is refused.
 _NEXT = {
@@ -69,6 +71,7 @@ class ServerConnection:
     def __init__(self, *, read_only: bool = False) -> None:
         """Start a connection; `read_only` for one that came in by libvirt-sock-ro."""
         self.read_only = read_only
+        self._only_reads = read_only  # whatever the client says when it opens the driver
         self.state = State.CONNECTED
         self._reader = PacketReader()
         self._unanswered = 0
@@ -76,6 +79,11 @@ class ServerConnection:
         self._out: list[bytes] = []
         self._unsent = 0  # bytes in the two lists
         self._failure: str | None = None
+
+    @property
+    def unfinished_bytes(self) -> int:
+        """Return how much was received of a call that is not complete."""
+        return self._reader.pending
 
     def receive(self, data: bytes) -> list[Call]:
         """Return the calls that these bytes complete, in order; answer keepalive pings.
@@ -97,17 +105,12 @@ class ServerConnection:
     def reply(self, call: Call, results: Values = ()) -> None:
         """Answer a call with its results, in the declared order or by name.
 
-        Results that the protocol cannot carry turn into error 39.
+        Raises:
+            LimitError: the protocol cannot carry them; the call is still to be answered.
         """
-        try:
-            payload = call.procedure.encode_results(results)
-        except LimitError as err:
-            self.reply_error(call, errors.encode_error(str(err)))
-            return
+        payload = call.procedure.encode_results(results)
         if len(payload) > packet.PACKET_MAX - packet.PACKET_MIN:
-            reason = f"{len(payload)} bytes where a packet holds {packet.PACKET_MAX}"
-            self.reply_error(call, errors.encode_error(reason))
-            return
+            raise LimitError(f"{len(payload)} bytes where a packet holds {packet.PACKET_MAX}")
         self._answer(call, payload, packet.STATUS_OK)
 
     def reply_error(self, call: Call, error: LibvirtError) -> None:
@@ -169,9 +172,13 @@ class ServerConnection:
             args = procedure.decode_args(item.payload)
         except DecodeError:
             return self._refuse(Call(procedure, (), item.serial, errors.decode_error()))
-        if self.read_only and procedure.changes_state:
-            error = errors.read_only(procedure.function)
+        error = too_much(procedure.name, args)
+        if error is None and self.read_only:
+            error = procedure.denial(args)
+        if error is not None:
             return self._refuse(Call(procedure, args, item.serial, error))
+        if item.procedure == _CONNECT_OPEN:
+            self.read_only = self._only_reads or bool(args.flags & _OPEN_READ_ONLY)
         self.state = after
         self._unanswered += 1
         return Call(procedure, args, item.serial)

@@ -47,12 +47,13 @@ _CLIENTS_MAX: Final = 500
 _UNSENT_PAUSE_BYTES: Final = 1 << 20
 # Events are no answer to anything: a client that never reads them loses those beyond this.
 _UNSENT_EVENTS_MAX_BYTES: Final = 1 << 20
-# The largest sensible call lists 16,384 domains in about 1 MiB; what a client sends without ever
-# completing one is bounded here, since the protocol itself would allow 32 MiB from each.
-_UNFINISHED_MAX_BYTES: Final = 4 << 20
 # libvirtd reads no more from a client of which five calls are under way; here there may be as many
 # as threads of a program could make.
 _PUT_OFF_MAX: Final = 1_000
+# A call may have 32 MiB, and a client that never completes one keeps as much memory. So each may
+# have 4 MiB under way (16,384 domains are about 1 MiB), and a few at a time may have more.
+_UNFINISHED_BYTES: Final = 4 << 20
+_UNFINISHED_ALL_MAX_BYTES: Final = 64 << 20
 _SEND_BUFFER_BYTES: Final = 1 << 20
 _BACKLOG: Final = 128
 # Other users may connect, as libvirt's socket for unprivileged clients allows: the sandbox runs
@@ -222,12 +223,18 @@ class LibvirtServer:
         except ProtocolError as error:
             _log.info("a client is dropped: %s", error)
             return False
-        client.unfinished_bytes = 0 if calls else client.unfinished_bytes + len(data)
         for call in calls:
             self._answer(client, call)
             if client.closed:
                 break
-        return client.unfinished_bytes <= _UNFINISHED_MAX_BYTES
+        return client.unfinished_bytes <= _UNFINISHED_BYTES or self._room_for_large_calls()
+
+    def _room_for_large_calls(self) -> bool:
+        """Tell whether calls may go on growing, of those that are large already."""
+        growing = sum(client.unfinished_bytes for client in self._clients.values())
+        if growing > _UNFINISHED_ALL_MAX_BYTES:
+            _log.info("a client is dropped: %d bytes of unfinished calls are kept", growing)
+        return growing <= _UNFINISHED_ALL_MAX_BYTES
 
     def _answer(self, client: _Client, call: Call) -> None:
         self._handling = True
@@ -278,7 +285,8 @@ class LibvirtServer:
         except LibvirtError as error:
             refusal = error
         except LimitError as error:
-            refusal = errors.encode_error(str(error))
+            _log.info("the reply of %s does not fit: %s", name, error)
+            refusal = errors.encode_error()
         except Exception:
             # A bug of ours must neither hang this client nor take the others down.
             _log.exception("%s could not be answered", name)
@@ -369,10 +377,14 @@ class _Client:
         self.handlers = driver.handlers_for(self.subscriptions)
         self.unsent = Backlog()
         self.put_off = 0  # calls that wait for the lock of a domain
-        self.unfinished_bytes = 0  # received since the last complete call
         self.mask = selectors.EVENT_READ
         self.admitted = True
         self.closed = False
+
+    @property
+    def unfinished_bytes(self) -> int:
+        """Return how much there is of a call that is not complete."""
+        return self.session.unfinished_bytes
 
     def peer_pid(self) -> int:
         """Return the process that connected, as the kernel saw it."""

@@ -16,6 +16,7 @@ __all__ = ["PROCEDURES"]
 _CPU_MAP = Opaque(2048)  # REMOTE_CPUMAP_MAX
 _CPU_MAPS = Opaque(8_388_608)  # REMOTE_CPUMAPS_MAX
 _SCHEDULER_PARAMS = Params(16)
+_GUEST = 8  # VIR_DOMAIN_VCPU_GUEST: the agent is asked
 
 _VCPUS = (
     Procedure(
@@ -52,6 +53,7 @@ _VCPUS = (
         "virDomainGetVcpusFlags",
         fields(dom=DOMAIN, flags=U32),
         fields(num=I32),
+        privileged=lambda args: bool(args.flags & _GUEST),
     ),
     Procedure(
         199,

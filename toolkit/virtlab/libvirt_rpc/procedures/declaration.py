@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
+from virtlab.libvirt_rpc.errors import LibvirtError, operation_denied
 from virtlab.libvirt_rpc.structs import NOTHING, Struct
 from virtlab.libvirt_rpc.xdr import Decoder, Encoder, decode_all, decode_first
 
-__all__ = ["EventMessage", "Procedure", "Values"]
+__all__ = ["EventMessage", "Procedure", "Values", "always"]
 
 # Results in the declared order, or by name.
 Values = Sequence[Any] | Mapping[str, Any]
+
+
+def always(_args: object) -> bool:
+    """Tell that a question is privileged whatever its arguments are."""
+    return True
 
 
 class Procedure:
@@ -27,6 +33,8 @@ class Procedure:
         results: Struct = NOTHING,
         *,
         changes_state: bool = False,
+        privileged: Callable[[Any], bool] | None = None,
+        denied: str = "",
     ) -> None:
         """Declare a procedure.
 
@@ -37,6 +45,9 @@ class Procedure:
             args: what a call carries.
             results: what its reply carries.
             changes_state: refused over a connection that may only read.
+            privileged: tells from a question's arguments whether it is refused there too, since
+                it makes a guest's agent work, runs a program or shows secrets.
+            denied: the refusal's text; left out, it says that reading only prevents the function.
         """
         self.number = number
         self.name = name
@@ -44,6 +55,8 @@ class Procedure:
         self.args = args
         self.results = results
         self.changes_state = changes_state
+        self._privileged = privileged
+        self._denied = denied or f"read only access prevents {function}"
 
     def __repr__(self) -> str:
         return f"<Procedure {self.number} {self.name}>"
@@ -55,6 +68,12 @@ class Procedure:
             DecodeError: the payload has another shape.
         """
         return decode_first(self._args_decoder, payload)
+
+    def denial(self, args: Any) -> LibvirtError | None:
+        """Return the refusal of a call over a connection that may only read, else None."""
+        if self.changes_state or (self._privileged is not None and self._privileged(args)):
+            return operation_denied(self._denied)
+        return None
 
     def encode_args(self, values: Values) -> bytes:
         """Return the payload of a call."""

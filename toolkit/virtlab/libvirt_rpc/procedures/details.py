@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from virtlab.libvirt_rpc.procedures.declaration import Procedure
+from virtlab.libvirt_rpc.procedures.declaration import Procedure, always
 from virtlab.libvirt_rpc.structs import Struct, fields
 from virtlab.libvirt_rpc.typed import Params
 from virtlab.libvirt_rpc.values import DOMAIN
@@ -24,6 +24,7 @@ _MORE_PARAMS = fields(params=Params(64))  # REMOTE_DOMAIN_PERF_EVENTS_MAX and it
 _LABEL = fields(label=Array(_CHARACTER, 4097), enforcing=I32)
 _NAMED = fields(name=_TEXT, dom=DOMAIN)  # snapshots and checkpoints
 _LIST_MAX = 16_384  # REMOTE_DOMAIN_SNAPSHOT_LIST_MAX
+_FROM_AGENT = 1  # VIR_DOMAIN_INTERFACE_ADDRESSES_SRC_AGENT
 
 
 def _pair(get: int, set_: int, name: str, function: str) -> tuple[Procedure, Procedure]:
@@ -51,6 +52,11 @@ def _ask(number: int, name: str, function: str, results: Struct) -> Procedure:
     return Procedure(number, name, function, _DOM_FLAGS, results)
 
 
+def _ask_agent(number: int, name: str, function: str, results: Struct) -> Procedure:
+    """Return the same, refused to those who may only read: something in the guest has to work."""
+    return Procedure(number, name, function, _DOM_FLAGS, results, privileged=always)
+
+
 _LIMITS = (
     *_pair(198, 197, "MEMORY", "Memory"),
     *_pair(255, 254, "NUMA", "Numa"),
@@ -69,7 +75,9 @@ _LIMITS = (
         fields(info=Array(fields(iothread_id=U32, cpumap=Opaque(2048)), _LIST_MAX), ret=U32),
     ),
     _ask(365, "DOMAIN_GET_PERF_EVENTS", "virDomainGetPerfEvents", _MORE_PARAMS),
-    _ask(396, "DOMAIN_GET_LAUNCH_SECURITY_INFO", "virDomainGetLaunchSecurityInfo", _MORE_PARAMS),
+    _ask_agent(
+        396, "DOMAIN_GET_LAUNCH_SECURITY_INFO", "virDomainGetLaunchSecurityInfo", _MORE_PARAMS
+    ),
 )
 
 _JOBS = (
@@ -115,9 +123,9 @@ _JOBS = (
 )
 
 _AGENT = (
-    _ask(337, "DOMAIN_GET_TIME", "virDomainGetTime", fields(seconds=I64, nseconds=U32)),
-    _ask(277, "DOMAIN_GET_HOSTNAME", "virDomainGetHostname", fields(hostname=_TEXT)),
-    _ask(
+    _ask_agent(337, "DOMAIN_GET_TIME", "virDomainGetTime", fields(seconds=I64, nseconds=U32)),
+    _ask_agent(277, "DOMAIN_GET_HOSTNAME", "virDomainGetHostname", fields(hostname=_TEXT)),
+    _ask_agent(
         349,
         "DOMAIN_GET_FSINFO",
         "virDomainGetFSInfo",
@@ -135,6 +143,7 @@ _AGENT = (
         "virDomainGetGuestInfo",
         fields(dom=DOMAIN, types=U32, flags=U32),
         fields(params=Params(2048)),
+        privileged=always,
     ),
     Procedure(
         353,
@@ -151,6 +160,7 @@ _AGENT = (
                 2048,
             )
         ),
+        privileged=lambda args: args.source == _FROM_AGENT,
     ),
 )
 
@@ -199,7 +209,7 @@ _AGENT_CHANGES = (
         fields(dom=DOMAIN, target=U32, duration=U64, flags=U32),
         changes_state=True,
     ),
-    _ask(371, "DOMAIN_GET_GUEST_VCPUS", "virDomainGetGuestVcpus", _MORE_PARAMS),
+    _ask_agent(371, "DOMAIN_GET_GUEST_VCPUS", "virDomainGetGuestVcpus", _MORE_PARAMS),
 )
 
 _NOTES = (

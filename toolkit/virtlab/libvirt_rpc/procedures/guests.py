@@ -10,6 +10,7 @@ from virtlab.libvirt_rpc.xdr import I32, U32, U64, Array, String
 __all__ = ["PROCEDURES"]
 
 _DOMAINS_MAX = 16_384  # REMOTE_DOMAIN_LIST_MAX
+_SECURE = 1 | 8  # VIR_DOMAIN_XML_SECURE, and VIR_DOMAIN_XML_MIGRATABLE, which shows as much
 _DOM = fields(dom=DOMAIN)
 _DOM_FLAGS = fields(dom=DOMAIN, flags=U32)
 
@@ -63,7 +64,15 @@ _DESCRIBING = (
         _DOM_FLAGS,
         fields(state=I32, reason=I32),
     ),
-    Procedure(14, "DOMAIN_GET_XML_DESC", "virDomainGetXMLDesc", _DOM_FLAGS, fields(xml=String())),
+    Procedure(
+        14,
+        "DOMAIN_GET_XML_DESC",
+        "virDomainGetXMLDesc",
+        _DOM_FLAGS,
+        fields(xml=String()),
+        privileged=lambda args: bool(args.flags & _SECURE),
+        denied="virDomainGetXMLDesc with secure flag",
+    ),
     Procedure(19, "DOMAIN_GET_OS_TYPE", "virDomainGetOSType", _DOM, fields(type=String())),
     Procedure(17, "DOMAIN_GET_MAX_MEMORY", "virDomainGetMaxMemory", _DOM, fields(memory=U64)),
     Procedure(18, "DOMAIN_GET_MAX_VCPUS", "virDomainGetMaxVcpus", _DOM, fields(num=I32)),

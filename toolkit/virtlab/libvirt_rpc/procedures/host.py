@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from virtlab.libvirt_rpc.procedures.declaration import Procedure
+from virtlab.libvirt_rpc.procedures.declaration import Procedure, always
 from virtlab.libvirt_rpc.structs import fields
 from virtlab.libvirt_rpc.typed import Params
 from virtlab.libvirt_rpc.xdr import I32, U32, U64, Array, Optional, String
@@ -37,6 +37,7 @@ PROCEDURES = (
         "virConnectGetDomainCapabilities",
         fields(emulatorbin=_MAYBE, arch=_MAYBE, machine=_MAYBE, virttype=_MAYBE, flags=U32),
         fields(capabilities=_TEXT),
+        privileged=always,  # it runs the emulator that the client names
     ),
     Procedure(
         289,

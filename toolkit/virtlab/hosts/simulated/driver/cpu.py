@@ -42,13 +42,12 @@ class CpuHandlers:
         self, dom: DomainHandle, maxinfo: int, maplen: int
     ) -> tuple[list[tuple[int, int, int, int]], bytes]:
         """Return for each vCPU its number, state, time in ticks and pCPU, and all their masks."""
-        refusals.check_map_room(maxinfo, maplen, "maxinfo")
         guest = self._state.guest(dom)
         if guest.id < 0:
             raise refusals.driver_invalid("cannot retrieve vcpu information for inactive domain")
-        vcpus = guest.vcpus[: max(maxinfo, 0)]
+        vcpus = guest.vcpus[:maxinfo]
         infos = [(v.index, _VCPU_RUNNING, in_ticks(v.thread_run_ns()), v.pcpu) for v in vcpus]
-        return (infos, b"".join(cpu_map(v.mask, max(maplen, 0)) for v in vcpus))
+        return (infos, b"".join(cpu_map(v.mask, maplen) for v in vcpus))
 
     def domain_pin_vcpu(self, dom: DomainHandle, vcpu: int, cpumap: bytes) -> tuple[()]:
         """Bind a vCPU of a running domain."""
@@ -84,16 +83,15 @@ class CpuHandlers:
         self, dom: DomainHandle, ncpumaps: int, maplen: int, flags: int
     ) -> tuple[bytes, int]:
         """Return the masks of the first vCPUs."""
-        refusals.check_map_room(ncpumaps, maplen, "ncpumaps")
         function = "GetVcpuPinInfo"
         refusals.one_impact(flags, f"virDomain{function}")
         refusals.check_flags(flags, LIVE | CONFIG, f"qemuDomain{function}")
         guest = self._state.guest(dom)
         live, _ = self._state.impact(guest, flags)
         masks = ([vcpu.mask for vcpu in guest.vcpus] if live else self._stored_masks(guest))[
-            : max(ncpumaps, 0)
+            :ncpumaps
         ]
-        return (b"".join(cpu_map(mask, max(maplen, 0)) for mask in masks), len(masks))
+        return (b"".join(cpu_map(mask, maplen) for mask in masks), len(masks))
 
     def domain_get_vcpus_flags(self, dom: DomainHandle, flags: int) -> tuple[int]:
         """Return how many vCPUs the domain has, or may have."""

@@ -207,6 +207,7 @@ def _masks(root: ET.Element, vcpus: int) -> tuple[frozenset[int] | None, ...]:
     cpuset = None if placed is None else placed.get("cpuset")
     everywhere = None if cpuset is None else cpu_list(cpuset)
     pins: dict[int, frozenset[int]] = {}
+    lists: dict[str, frozenset[int]] = {}  # equal ones are kept once
     for pin in root.findall("cputune/vcpupin"):
         if pin.get("vcpu") is None:
             raise errors.xml_error(
@@ -219,7 +220,8 @@ def _masks(root: ET.Element, vcpus: int) -> tuple[frozenset[int] | None, ...]:
             )
         if pin.get("cpuset") is None:
             raise errors.internal_error("missing cpuset for vcpupin", ErrorDomain.DOMAIN)
-        pins[number] = cpu_list(pin.get("cpuset", ""))
+        text = pin.get("cpuset", "")
+        pins[number] = lists[text] if text in lists else lists.setdefault(text, cpu_list(text))
     return tuple(pins.get(number, everywhere) for number in range(min(vcpus, _GUEST_VCPUS_MAX)))
 
 

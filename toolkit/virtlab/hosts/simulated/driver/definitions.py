@@ -9,6 +9,7 @@ from virtlab.hosts.simulated.driver.definition import Definition, read_definitio
 from virtlab.hosts.simulated.driver.events import EventHub, lifecycle
 from virtlab.hosts.simulated.driver.lifecycle import LifecycleHandlers
 from virtlab.hosts.simulated.driver.state import DriverState, handle_of
+from virtlab.hosts.simulated.driver.storage import check_file_name
 from virtlab.libvirt_rpc import errors
 from virtlab.libvirt_rpc.errors import ErrorDomain, format_uuid
 from virtlab.libvirt_rpc.values import DomainHandle
@@ -50,6 +51,7 @@ class DefinitionHandlers:
         refusals.check_flags(flags, _VALIDATE, "qemuDomainDefineXMLFlags")
         definition = self._read(xml, strict=bool(flags & _VALIDATE))
         guest = self._same(definition)
+        check_file_name(definition.name)
         detail = _UPDATED
         if guest is None:
             guest = self._state.define(definition, persistent=True)
@@ -66,6 +68,7 @@ class DefinitionHandlers:
         guest = self._same(definition)
         if guest is not None and guest.id >= 0:
             raise errors.operation_invalid(f"domain '{guest.name}' is already active")
+        check_file_name(definition.name, running=True)
         created = guest is None
         if guest is None:
             guest = self._state.define(definition, persistent=False)
@@ -114,6 +117,7 @@ class DefinitionHandlers:
         if new_name in self._state.host.guests:
             raise errors.operation_invalid(f"domain with name '{new_name}' already exists")
         read_name(new_name, ErrorDomain.QEMU)
+        check_file_name(new_name)
         old = handle_of(guest)
         self._state.host.rename(guest, new_name)
         self._events.emit(lifecycle(old, _UNDEFINED, _RENAMED_FROM))

@@ -41,7 +41,7 @@ class DeviceHandlers:
         self._running_disk(dom, path)
         if nparams == 0:
             return ([], len(_BLOCK_FIELDS))
-        params = [Param(field, ParamType.LLONG, 0) for field in _BLOCK_FIELDS][: max(nparams, 0)]
+        params = [Param(field, ParamType.LLONG, 0) for field in _BLOCK_FIELDS][:nparams]
         return (params, len(params))
 
     def domain_get_block_info(

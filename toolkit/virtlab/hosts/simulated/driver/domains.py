@@ -10,6 +10,7 @@ from virtlab.hosts.simulated.driver.descriptions import DomainFigures, domain_xm
 from virtlab.hosts.simulated.driver.state import DomainConfig, DriverState, handle_of
 from virtlab.hosts.simulated.driver.values import in_ticks
 from virtlab.libvirt_rpc import errors
+from virtlab.libvirt_rpc.procedures.statistics import DOMAINS_MAX
 from virtlab.libvirt_rpc.values import DomainHandle
 from virtlab.simulator.host import GuestState, SimulatedGuest
 
@@ -34,11 +35,14 @@ class DomainHandlers:
         refusals.check_flags(flags, _LIST_FLAGS, "qemuConnectListAllDomains")
         passes = list_filter(self._state, flags)
         chosen = [handle_of(guest) for guest in self._ordered() if passes(guest)]
+        if len(chosen) > DOMAINS_MAX:
+            detail = f"Too many domains '{len(chosen)}' for limit '{DOMAINS_MAX}'"
+            raise errors.internal_error(detail, errors.ErrorDomain.RPC)
         return (chosen if need_results else [], len(chosen))
 
     def connect_list_domains(self, maxids: int) -> tuple[list[int]]:
         """Return the ids of the running domains."""
-        return (self._ids()[: max(maxids, 0)],)
+        return (self._ids()[:maxids],)
 
     def connect_num_of_domains(self) -> tuple[int]:
         """Return how many domains run."""
@@ -46,7 +50,7 @@ class DomainHandlers:
 
     def connect_list_defined_domains(self, maxnames: int) -> tuple[list[str]]:
         """Return the names of the domains that do not run."""
-        return (self._stopped()[: max(maxnames, 0)],)
+        return (self._stopped()[:maxnames],)
 
     def connect_num_of_defined_domains(self) -> tuple[int]:
         """Return how many domains do not run."""

@@ -189,7 +189,7 @@ def _as_many(params: list[Param], room: int) -> Found:
     """Return as many parameters as there is room for; none asks for their number."""
     if room == 0:
         return ([], len(params))
-    chosen = params[: max(room, 0)]
+    chosen = params[:room]
     return (chosen, len(chosen))
 
 

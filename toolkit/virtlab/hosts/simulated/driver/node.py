@@ -74,7 +74,7 @@ class NodeHandlers:
             ("idle", sum(in_ticks(time.idle) for time in times)),
             ("iowait", sum(in_ticks(time.iowait) for time in times)),
         ]
-        return (fields[: max(nparams, 0)], len(fields))
+        return (fields[:nparams], len(fields))
 
     def node_get_memory_stats(self, nparams: int, cell: int, flags: int) -> tuple[Fields, int]:
         """Return the host's memory, or that of a NUMA cell."""
@@ -89,7 +89,7 @@ class NodeHandlers:
         else:
             free_kib = self._host.cells_free_kib()[cell]
             fields = [("total", self._cells[cell].memory_kib), ("free", free_kib)]
-        return (fields[: max(nparams, 0)], len(fields))
+        return (fields[:nparams], len(fields))
 
     def node_get_free_memory(self) -> tuple[int]:
         """Return the free memory in bytes."""
@@ -124,7 +124,7 @@ class NodeHandlers:
 
     def node_get_memory_parameters(self, nparams: int, flags: int) -> tuple[list[Param], int]:
         """Return how the host merges equal pages: not at all."""
-        return (list(_MEMORY_PARAMETERS[: max(nparams, 0)]), len(_MEMORY_PARAMETERS))
+        return (list(_MEMORY_PARAMETERS[:nparams]), len(_MEMORY_PARAMETERS))
 
     def node_get_security_model(self) -> tuple[list[int], list[int]]:
         """Return the security model: none."""

@@ -9,7 +9,8 @@ from xml.etree import ElementTree as ET
 from virtlab.hosts.simulated.driver import refusals, safe_xml
 from virtlab.hosts.simulated.driver.config import Settings
 from virtlab.hosts.simulated.driver.events import EventHub, metadata_changed
-from virtlab.hosts.simulated.driver.state import CONFIG, LIVE, DriverState
+from virtlab.hosts.simulated.driver.state import CONFIG, LIVE, STORED_NOTES, DriverState
+from virtlab.hosts.simulated.driver.storage import RUN, size_of_note
 from virtlab.hosts.simulated.driver.xml_text import foreign_document
 from virtlab.libvirt_rpc import errors
 from virtlab.libvirt_rpc.errors import ErrorDomain
@@ -76,32 +77,49 @@ class NoteHandlers:
         guest = self._state.guest(dom)
         live, stored = self._state.impact(guest, flags)
         config = self._state.config(guest)
+        note = _read(kind, metadata, key or "")
+        size = 0 if note is None else size_of_note(note, key or "", uri or "")
+        part = f"{STORED_NOTES} {kind} {uri or ''}"
+        sizes = {part: size} if stored else {}
         if live:
-            _write(config.now, kind, metadata, key or "", uri or "")
+            sizes[f"{RUN} {part}"] = size
+        self._state.storage.keep(guest.uuid, guest.name, sizes)
+        if isinstance(note, ET.Element):
+            _qualify(note, key or "")
+            note.set(f"xmlns:{key}", uri or "")
+        if live:
+            _write(config.now, kind, note, uri or "")
         if stored:
-            _write(config.stored, kind, metadata, key or "", uri or "")
+            _write(config.stored, kind, note, uri or "")
         self._events.emit(metadata_changed(guest, kind, uri))
         return ()
 
 
-def _write(settings: Settings, kind: int, metadata: str | None, key: str, uri: str) -> None:
-    if kind == _DESCRIPTION:
-        settings.note = metadata or ""
-    elif kind == _TITLE:
-        settings.title = metadata or ""
-    elif kind != _ELEMENT:
+def _read(kind: int, metadata: str | None, key: str) -> str | ET.Element | None:
+    """Return a note, an element still without its namespace; None where it is taken away.
+
+    Raises:
+        LibvirtError: it is none.
+    """
+    if kind not in (_DESCRIPTION, _TITLE, _ELEMENT):
         raise _unknown_kind(kind)
-    elif metadata is None:
+    if kind != _ELEMENT or metadata is None:
+        return metadata or None
+    if not _PREFIX.fullmatch(key) or key.lower().startswith("xml"):
+        detail = "failed to validate prefix for a new XML namespace"
+        raise errors.internal_error(detail, ErrorDomain.XML)
+    return safe_xml.parse(metadata, None, "metadata_xml")
+
+
+def _write(settings: Settings, kind: int, note: str | ET.Element | None, uri: str) -> None:
+    if kind == _ELEMENT:
         settings.metadata.pop(uri, None)
-    else:
-        if not _PREFIX.fullmatch(key) or key.lower().startswith("xml"):
-            detail = "failed to validate prefix for a new XML namespace"
-            raise errors.internal_error(detail, ErrorDomain.XML)
-        element = safe_xml.parse(metadata, None, "metadata_xml")
-        _qualify(element, key)
-        element.set(f"xmlns:{key}", uri)
-        settings.metadata.pop(uri, None)
-        settings.metadata[_namespace(element)] = element
+    if isinstance(note, ET.Element):
+        settings.metadata[_namespace(note)] = note
+    elif kind == _DESCRIPTION:
+        settings.note = note or ""
+    elif kind == _TITLE:
+        settings.title = note or ""
 
 
 def _namespace(element: ET.Element) -> str:

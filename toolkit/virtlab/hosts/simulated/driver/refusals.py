@@ -5,7 +5,6 @@ Source: a libvirtd 9.0.0 asked the same; the details are the message texts of it
 
 from __future__ import annotations
 
-from virtlab.libvirt_rpc import errors
 from virtlab.libvirt_rpc.errors import (
     ErrorCode,
     ErrorDomain,
@@ -131,19 +130,3 @@ def bad_cell(last: int = 0) -> LibvirtError:
 def start_cell_out_of_range(cell: int, last: int = 0) -> LibvirtError:
     """Return error 1 of a question for the free memory of cells that are not there."""
     return internal_error(f"start cell {cell} out of range (0-{last})", ErrorDomain.NONE)
-
-
-_VCPUINFO_MAX = 16_384  # REMOTE_VCPUINFO_MAX
-_CPUMAPS_MAX = 8_388_608  # REMOTE_CPUMAPS_MAX, bytes
-
-
-def check_map_room(count: int, maplen: int, name: str) -> None:
-    """Refuse to make more CPU maps than a reply may hold, before memory is taken for them.
-
-    Raises:
-        LibvirtError: as libvirtd's dispatcher words it.
-    """
-    if count > _VCPUINFO_MAX:
-        raise errors.internal_error(f"{name} > REMOTE_VCPUINFO_MAX", errors.ErrorDomain.RPC)
-    if max(count, 0) * max(maplen, 0) > _CPUMAPS_MAX:
-        raise errors.internal_error("maxinfo * maplen > REMOTE_CPUMAPS_MAX", errors.ErrorDomain.RPC)

@@ -1,4 +1,4 @@
-"""XML from clients, read with bounds: no document type, bounded size, depth and elements.
+"""XML from clients, read with bounds: no document type, bounded depth, elements and attributes.
 
 The standard library's parser expands entities, so that a kilobyte can become gigabytes; a domain's
 description needs none, and one with a document type is refused before anything is expanded. What
@@ -18,8 +18,9 @@ from virtlab.libvirt_rpc.errors import ErrorCode, ErrorDomain, LibvirtError
 
 __all__ = ["parse"]
 
-_CHARACTERS_MAX: Final = 1 << 20
 _ELEMENTS_MAX: Final = 20_000
+_ATTRIBUTES_MAX: Final = 50_000
+_NAMESPACE_MAX: Final = 1_000  # characters, its prefix included
 _DEPTH_MAX: Final = 256  # libxml2's own
 
 _CODES = expat.errors.codes
@@ -37,17 +38,23 @@ class _Bounded(ET.TreeBuilder):
         super().__init__()
         self._source = source
         self.open: list[str] = []
-        self._elements = 0
+        self._elements = self._attributes = 0
         self.prefixes: dict[str, str] = {}  # of namespaces, by their names
 
     def start_ns(self, prefix: str, uri: str) -> None:
-        """Note how the document calls a namespace."""
+        """Note how the document calls a namespace; each name in it is kept with it in front."""
+        if len(prefix or "") + len(uri or "") > _NAMESPACE_MAX:
+            reason = f"a namespace of more than {_NAMESPACE_MAX} characters"
+            raise _refusal(self._source, reason, 1, 0)
         self.prefixes.setdefault(uri, prefix)
 
     def start(self, tag: str, attrs: dict[str, str], /) -> ET.Element:
         """Open an element, unless there are too many or it lies too deep."""
         self._elements += 1
+        self._attributes += len(attrs)
         self.open.append(tag)
+        if self._attributes > _ATTRIBUTES_MAX:
+            raise _refusal(self._source, f"more than {_ATTRIBUTES_MAX} attributes", 1, 0)
         if self._elements > _ELEMENTS_MAX:
             raise _refusal(self._source, f"more than {_ELEMENTS_MAX} elements", 1, 0)
         if len(self.open) > _DEPTH_MAX:
@@ -73,10 +80,9 @@ def parse(source: str, root_tag: str | None, what: str) -> ET.Element:
         what: how libvirt calls such a document in its messages, such as domain_definition.
 
     Raises:
-        LibvirtError: it is no such document, or too large.
+        LibvirtError: it is no such document, or has too many parts. Its length is bounded by the
+            protocol: a text has 4 MiB at most.
     """
-    if len(source) > _CHARACTERS_MAX:
-        raise _refusal("", f"the document is longer than {_CHARACTERS_MAX} characters", 1, 0, what)
     if not source.strip():
         raise _refusal("(null)", "Document is empty", 1, 0, what)
     if "<" not in source or not source.lstrip().startswith("<"):
@@ -112,20 +118,23 @@ def _keep_prefixes(element: ET.Element, prefixes: dict[str, str], known: frozens
 
     The parser turns `k:a` into `{uri}a`, and would write it with a name of its own choice.
     """
+    said: set[str] = set()  # by this element
     if element.tag.startswith("{"):
         uri, _, name = element.tag[1:].partition("}")
         prefix = prefixes.get(uri, "")
         element.tag = f"{prefix}:{name}" if prefix else name
         if uri not in known:
             element.set(f"xmlns:{prefix}" if prefix else "xmlns", uri)
-            known |= {uri}
+            said.add(uri)
     for name in [name for name in element.attrib if name.startswith("{")]:
         uri, _, plain = name[1:].partition("}")
         prefix = prefixes.get(uri, "xml")  # the only one that needs no declaration
         element.set(f"{prefix}:{plain}", element.attrib.pop(name))
-        if uri in prefixes and uri not in known:
+        if uri in prefixes and uri not in known and uri not in said:
             element.set(f"xmlns:{prefix}", uri)
-            known |= {uri}
+            said.add(uri)
+    if said and len(element):
+        known |= said  # one copy an element, however many it names
     for child in element:
         _keep_prefixes(child, prefixes, known)
 

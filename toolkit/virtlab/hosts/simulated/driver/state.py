@@ -14,6 +14,7 @@ from virtlab.hosts.simulated.driver.config import (
     config_of_guest,
 )
 from virtlab.hosts.simulated.driver.definition import Definition
+from virtlab.hosts.simulated.driver.storage import RUN, Storage, size_of_definition
 from virtlab.libvirt_rpc import errors
 from virtlab.libvirt_rpc.values import DomainHandle
 from virtlab.model.scenario import GuestSpec
@@ -23,6 +24,7 @@ from virtlab.simulator.host import SimulatedGuest, SimulatedHost
 __all__ = [
     "CONFIG",
     "LIVE",
+    "STORED_NOTES",
     "STRING_OKAY",
     "DomainConfig",
     "DriverState",
@@ -36,6 +38,10 @@ LIVE = 1
 CONFIG = 2
 # virTypedParameterFlags: the client takes texts among parameters.
 STRING_OKAY = 4
+
+# Parts of what is stored of a domain; those of a run begin with RUN.
+_DESCRIPTION = "description"
+STORED_NOTES = "note"
 
 # What a guest that a client defines holds, unless it is too small for that: a scenario's defaults.
 _KERNEL_KIB = mib(64)
@@ -84,6 +90,7 @@ class DriverState:
         self.by_uuid = {guest.uuid: guest for guest in host.guests.values()}
         self.by_id: dict[int, SimulatedGuest] = {}
         self._vnets = 0
+        self.storage = Storage()
         self.configs = {
             guest.uuid: config_of_guest(guest.spec, self.all_pcpus)
             for guest in host.guests.values()
@@ -161,7 +168,12 @@ class DriverState:
         """Take a new domain in, stopped.
 
         The caller has made sure that neither its name nor its uuid is taken.
+
+        Raises:
+            LibvirtError: there is no room to keep it.
         """
+        size = size_of_definition(definition)
+        self.storage.keep(definition.uuid, definition.name, {_DESCRIPTION: size})
         config = config_of_definition(definition, self.all_pcpus)
         config.persistent = persistent
         spec = self._spec_of(_ordinary_system(definition.name), config)
@@ -171,7 +183,17 @@ class DriverState:
         return guest
 
     def redefine(self, guest: SimulatedGuest, definition: Definition) -> None:
-        """Give a domain another description, from its next start on."""
+        """Give a domain another description, from its next start on.
+
+        Raises:
+            LibvirtError: there is no room to keep it.
+        """
+        parts = {_DESCRIPTION: size_of_definition(definition)}
+        if guest.id >= 0 and not self.storage.size(guest.uuid, RUN):
+            # Until it stops it has the description with which it was started.
+            parts[RUN] = self.storage.size(guest.uuid, _DESCRIPTION)
+        self.storage.keep(guest.uuid, guest.name, parts)
+        self.storage.drop(guest.uuid, STORED_NOTES)
         config = self.configs[guest.uuid]
         fresh = config_of_definition(definition, self.all_pcpus)
         fresh.autostart = config.autostart
@@ -186,6 +208,7 @@ class DriverState:
 
     def forget(self, guest: SimulatedGuest) -> None:
         """Let a stopped domain go for ever."""
+        self.storage.drop(guest.uuid)
         del self.by_uuid[guest.uuid]
         del self.configs[guest.uuid]
         self.host.forget(guest)
@@ -203,6 +226,7 @@ class DriverState:
             config = self.configs[guest.uuid]
             config.persistent = config.autostart = False
             return
+        self.storage.drop(guest.uuid)
         del self.by_uuid[guest.uuid]
         del self.configs[guest.uuid]
 
@@ -211,6 +235,7 @@ class DriverState:
         config = self.config(guest)
         self.by_id.pop(config.live_id, None)
         config.live, config.live_id, config.vnets = None, -1, ()
+        self.storage.drop(guest.uuid, RUN)
         config.live_vcpus_max = config.vcpus_max
         if not config.persistent:
             self.forget(guest)

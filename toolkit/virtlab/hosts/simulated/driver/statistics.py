@@ -103,8 +103,14 @@ class StatisticsHandlers:
                 guests = [guest for guest in guests if passes(guest)]
         if flags & _ENFORCE:
             _enforce(stats, guests)
+        if len(guests) > DOMAINS_MAX:
+            raise errors.internal_error(
+                f"Number of domain stats records is {len(guests)}, which exceeds max limit: "
+                f"{DOMAINS_MAX}",
+                errors.ErrorDomain.RPC,
+            )
         columns = self._state.host.scheduler.columns
-        if columns is None or not 0 < len(guests) <= DOMAINS_MAX:
+        if columns is None or not guests:
             return ([record for record, _ in (self._record(guest, groups) for guest in guests)],)
         page, self._page = self._page, None  # one that cannot be brought up to date is given up
         if page is None or page.groups != groups or page.guests != guests:

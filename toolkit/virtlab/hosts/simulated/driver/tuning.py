@@ -78,7 +78,7 @@ class TuningHandlers:
         live, _ = self._state.impact(guest, flags & (LIVE | CONFIG))
         found = self._live_values(guest) if live else self._stored_values(guest)
         params = [Param(name, _type_of(name), value) for name, value in found.items()]
-        return (params[: max(nparams, 0)],)
+        return (params[:nparams],)
 
     def domain_set_scheduler_parameters(self, dom: DomainHandle, params: list[Param]) -> tuple[()]:
         """Set the guest's weight and quotas."""
@@ -152,7 +152,6 @@ class TuningHandlers:
         self, dom: DomainHandle, maplen: int, flags: int
     ) -> tuple[bytes, int]:
         """Return the emulator's affinity."""
-        refusals.check_map_room(1, maplen, "ncpumaps")
         function = "GetEmulatorPinInfo"
         refusals.one_impact(flags, f"virDomain{function}")
         refusals.check_flags(flags, LIVE | CONFIG, f"qemuDomain{function}")
@@ -160,7 +159,7 @@ class TuningHandlers:
         live, _ = self._state.impact(guest, flags)
         config = self._state.config(guest)
         mask = (config.now if live else config.stored).emulator_mask
-        return (cpu_map(mask or self._state.all_pcpus, max(maplen, 0)), 1)
+        return (cpu_map(mask or self._state.all_pcpus, maplen), 1)
 
     def _live_values(self, guest: SimulatedGuest) -> dict[str, int]:
         found = {_SHARES: self._default_shares, **_LIMITS}
