@@ -74,6 +74,8 @@ recv 1 at 14.750
 send -1 Resource temporarily unavailable at 19.000
 write -1 Resource temporarily unavailable at 23.250
 nonsense -1 Numerical argument out of domain at 23.250
+copy -1 Resource temporarily unavailable at 24.250
+raw -1 Resource temporarily unavailable at 25.250
 a new one has none: 0
 """,
     "queues": """\
@@ -101,6 +103,17 @@ usleep -1 Interrupted system call at 9.000
     "vforked": """\
 parent 0 at 1.000
 child 0 at 4.000
+""",
+    "timer_copies": """\
+second 1 at 1.000
+third 1 at 2.000
+third 2 at 4.000
+poll of the fourth 1 at 5.000
+left on the fourth 5 at 5.000
+not a timer -1 Invalid argument at 5.000
+sixth 1 at 10.000
+closed -1 Bad file descriptor at 10.000
+made 200 at 10.000
 """,
     "assembly": """\
 nanosleep 0 at 2.000

@@ -19,6 +19,7 @@
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
+#include <sys/timerfd.h>
 #include <sys/wait.h>
 #include <threads.h>
 #include <time.h>
@@ -323,7 +324,13 @@ static void socket_timeouts(void)
     tell("write", write(ends[0], buffer, 1));
     span.tv_usec = -1;
     tell("nonsense", setsockopt(ends[0], SOL_SOCKET, SO_RCVTIMEO, &span, sizeof span));
+    span = (struct timeval){1, 0};
+    syscall(SYS_setsockopt, ends[0], SOL_SOCKET, SO_RCVTIMEO, &span, sizeof span);
+    int copy = fcntl(ends[0], F_DUPFD, 40);
     close(ends[0]);
+    tell("copy", recv(copy, buffer, 1, 0));
+    tell("raw", syscall(SYS_recvfrom, copy, buffer, 1, 0, NULL, NULL));
+    close(copy);
     int listener = socket(AF_UNIX, SOCK_STREAM, 0);
     getsockopt(listener, SOL_SOCKET, SO_RCVTIMEO, &told, &size);
     printf("a new one has none: %ld\n", (long)told.tv_sec);
@@ -402,12 +409,57 @@ static void vforked(void)
     tell("child", WEXITSTATUS(status));
 }
 
+/* ---- copies of timer descriptors ---- */
+
+static long times_on(int descriptor)
+{
+    uint64_t times = 0;
+    return read(descriptor, &times, sizeof times) == sizeof times ? (long)times : -1;
+}
+
+static void timer_copies(void)
+{
+    struct itimerspec every = {{1, 0}, {1, 0}}, slowly = {{0, 0}, {5, 0}}, told;
+    int first = timerfd_create(CLOCK_MONOTONIC, 0), pipe_ends[2], copies = 0;
+    timerfd_settime(first, 0, &every, NULL);
+    int second = dup(first), third = dup2(first, 50), fourth = dup3(first, 51, O_CLOEXEC);
+    int fifth = fcntl(first, F_DUPFD, 60), sixth = (int)syscall(SYS_fcntl, first, F_DUPFD_CLOEXEC, 61);
+    close(first);
+    tell("second", times_on(second));
+    close(second);
+    tell("third", times_on(third));
+    sleep(2);
+    tell("third", times_on(third));
+    if (pipe(pipe_ends) < 0 || dup2(pipe_ends[0], third) < 0)
+        return;
+    struct pollfd fds = {fourth, POLLIN, 0};
+    tell("poll of the fourth", poll(&fds, 1, -1));
+    timerfd_settime(fifth, 0, &slowly, NULL);
+    timerfd_gettime(fourth, &told);
+    tell("left on the fourth", told.it_value.tv_sec);
+    tell("not a timer", timerfd_gettime(third, &told));
+    close_range((unsigned)fourth, (unsigned)fifth, 0);
+    uint64_t times = 0;
+    long got = syscall(SYS_read, sixth, &times, sizeof times);
+    tell("sixth", got == sizeof times ? (long)times : got);
+    syscall(SYS_close, sixth);
+    tell("closed", times_on(sixth));
+    for (int i = 0; i < 200; i++) { /* more than there may be at once */
+        int timer = timerfd_create(CLOCK_MONOTONIC, 0), copy = dup(timer);
+        copies += copy >= 0;
+        close(timer);
+        close(copy);
+    }
+    tell("made", copies);
+}
+
 int main(int count, char **arguments)
 {
     static const struct { const char *name; void (*run)(void); } CASES[] = {
         {"timer_signals", timer_signals}, {"timer_threads", timer_threads}, {"timed_locks", timed_locks},
         {"c11", c11}, {"futexes", futexes}, {"raw_waits", raw_waits}, {"socket_timeouts", socket_timeouts},
         {"queues", queues}, {"interrupted", interrupted}, {"vforked", vforked},
+        {"timer_copies", timer_copies},
 #if defined(__x86_64__)
         {"assembly", assembly},
 #endif

@@ -15,6 +15,7 @@
 #define NS_PER_S 1000000000ull
 #define NS_PER_MS 1000000ull
 #define NS_PER_US 1000ull
+#define DESCRIPTORS_MAX 65536 /* higher ones are not followed */
 
 /* The library hides everything but the functions that it puts in front of the C library's. */
 #define EXPORT __attribute__((visibility("default")))
@@ -46,6 +47,7 @@ void send_request(int link, enum clock_operation operation, uint64_t argument);
 uint64_t take_answer(int link);
 int keep_out_of_the_way(int descriptor);   /* move a descriptor of ours up, and own it: close() leaves it alone */
 void close_own(int descriptor);
+bool is_own(int descriptor);
 
 bool leads_to_server(int descriptor);
 
@@ -68,12 +70,14 @@ uint64_t moment_of(clockid_t clock, const struct timespec *time); /* virtual ns 
 /* ---- sockets.c ---- */
 bool socket_is_ready(int descriptor, short events, int flags); /* false, with errno, where its time-out is over */
 void forget_timeouts_on(unsigned first, unsigned last); /* these descriptors are closed */
+void copy_timeouts(int from, int to);      /* one descriptor is a copy of the other now */
 
 /* ---- timers.c, timerfd.c: what ends a wait from outside ---- */
 uint64_t timers_next(void);                /* the moment that no wait goes past, CLOCK_FOREVER where none */
 bool timers_go_off(void);                  /* those that are due; tells whether there was one */
 void forget_timers_of_parent(void);
 void forget_timers_on(unsigned first, unsigned last); /* these descriptors are closed */
+void copy_timer(int from, int to);         /* one descriptor is a copy of the other now */
 
 /* ---- reach.c ---- */
 enum clock_reach reach_of(const char *path); /* of the program in a file */

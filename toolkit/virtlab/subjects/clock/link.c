@@ -2,7 +2,8 @@
  *
  * A connection is dialled when a thread first needs one, or by the parent before the thread exists (births.c).
  * Its descriptor lies at 900 or above, out of the way of programs that count on getting small numbers, and
- * close() and close_range() leave it alone: a program that closes everything at its start keeps its clock.
+ * close() and close_range() (handles.c) leave it alone: a program that closes everything at its start keeps its
+ * clock.
  */
 #include "library.h"
 
@@ -19,7 +20,6 @@
 #include <unistd.h>
 
 #define FIRST_OWN_DESCRIPTOR 900
-#define DESCRIPTORS_MAX 65536
 #define EXIT_CLOCK_LOST 97
 
 static enum { UNKNOWN, OFF, ON } state;
@@ -57,41 +57,9 @@ void close_own(int descriptor)
     kernel(SYS_close, descriptor);
 }
 
-static bool is_own(int descriptor)
+bool is_own(int descriptor)
 {
     return descriptor >= 0 && descriptor < DESCRIPTORS_MAX && own[descriptor];
-}
-
-EXPORT int close(int descriptor)
-{
-    if (is_own(descriptor)) {
-        errno = EBADF; /* the program never opened it */
-        return -1;
-    }
-    forget_timers_on((unsigned)descriptor, (unsigned)descriptor);
-    forget_timeouts_on((unsigned)descriptor, (unsigned)descriptor);
-    return REAL(close)(descriptor);
-}
-
-EXPORT int close_range(unsigned first, unsigned last, int flags)
-{
-    forget_timers_on(first, last);
-    forget_timeouts_on(first, last);
-    for (unsigned end = first; end <= last && end < DESCRIPTORS_MAX; end++) {
-        if (!own[end])
-            continue;
-        if (end > first && kernel(SYS_close_range, first, end - 1, flags) < 0)
-            return -1;
-        if (end == last)
-            return 0;
-        first = end + 1;
-    }
-    return (int)kernel(SYS_close_range, first, last, flags);
-}
-
-EXPORT void closefrom(int first)
-{
-    close_range(first < 0 ? 0 : (unsigned)first, ~0u, 0);
 }
 
 void forget_links_of_parent(int keep)

@@ -7,11 +7,13 @@
 #include "library.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <mqueue.h>
 #include <stdarg.h>
 #include <sys/epoll.h>
 #include <sys/select.h>
 #include <sys/sem.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/sysinfo.h>
 #include <sys/time.h>
@@ -144,9 +146,54 @@ static bool timed_call(long number, const long given[CALL_ARGUMENTS], long *resu
     }
 }
 
+#define BYTES(n) ((char *)given[n])
+#define SIZE(n) ((size_t)given[n])
+#define ADDRESS(n) ((struct sockaddr *)given[n])
+
+/* Calls that concern a descriptor of which the library knows a timer or a time-out. */
+static bool descriptor_call(long number, const long given[CALL_ARGUMENTS], long *result)
+{
+    switch (number) {
+    case SYS_read:
+        *result = read(NUMBER(0), BYTES(1), SIZE(2));
+        return true;
+    case SYS_close:
+        *result = close(NUMBER(0));
+        return true;
+    case SYS_dup:
+        *result = dup(NUMBER(0));
+        return true;
+    case SYS_dup3:
+        *result = dup3(NUMBER(0), NUMBER(1), NUMBER(2));
+        return true;
+    case SYS_fcntl:
+        *result = fcntl(NUMBER(0), NUMBER(1), given[2]);
+        return true;
+    case SYS_setsockopt:
+        *result = setsockopt(NUMBER(0), NUMBER(1), NUMBER(2), BYTES(3), (socklen_t)given[4]);
+        return true;
+    case SYS_getsockopt:
+        *result = getsockopt(NUMBER(0), NUMBER(1), NUMBER(2), BYTES(3), (socklen_t *)given[4]);
+        return true;
+    case SYS_recvfrom:
+        *result = recvfrom(NUMBER(0), BYTES(1), SIZE(2), NUMBER(3), ADDRESS(4), (socklen_t *)given[5]);
+        return true;
+    case SYS_sendto:
+        *result = sendto(NUMBER(0), BYTES(1), SIZE(2), NUMBER(3), ADDRESS(4), (socklen_t)given[5]);
+        return true;
+#ifdef SYS_dup2
+    case SYS_dup2:
+        *result = dup2(NUMBER(0), NUMBER(1));
+        return true;
+#endif
+    default:
+        return false;
+    }
+}
+
 bool virtual_call(long number, const long given[CALL_ARGUMENTS], long *result)
 {
-    if (clock_on() && timed_call(number, given, result))
+    if (clock_on() && (timed_call(number, given, result) || descriptor_call(number, given, result)))
         return true;
     if (number != SYS_sysinfo)
         return processor_call(number, given, result);

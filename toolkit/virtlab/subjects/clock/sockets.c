@@ -1,6 +1,7 @@
 /* Time-outs of sockets, SO_RCVTIMEO and SO_SNDTIMEO: kept here, and waited for in virtual time before the call.
  *
- * The kernel is given none. A duplicate of the descriptor, and one that was passed to another process, has none.
+ * The kernel is given none. A copy of the descriptor keeps what was set before it was made; one that was passed to
+ * another process has none.
  */
 #include "library.h"
 
@@ -10,8 +11,6 @@
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <unistd.h>
-
-#define DESCRIPTORS_MAX 65536
 
 static uint64_t spans_ns[2][DESCRIPTORS_MAX]; /* to receive and to send; 0: none. Untouched pages cost nothing */
 static volatile bool any;
@@ -25,6 +24,13 @@ void forget_timeouts_on(unsigned first, unsigned last)
 {
     for (unsigned i = first; any && i <= last && i < DESCRIPTORS_MAX; i++)
         spans_ns[0][i] = spans_ns[1][i] = 0;
+}
+
+void copy_timeouts(int from, int to)
+{
+    for (int i = 0; any && i < 2; i++)
+        if (from >= 0 && from < DESCRIPTORS_MAX && to < DESCRIPTORS_MAX)
+            spans_ns[i][to] = spans_ns[i][from];
 }
 
 /* The time-out that a socket option names, or NULL for any other option. */

@@ -1,4 +1,7 @@
-/* Timer descriptors: an eventfd stands for each, which reads and polls alike, and gets the count of expirations. */
+/* Timer descriptors: an eventfd stands for each, which reads and polls alike, and gets the count of expirations.
+ *
+ * Copies of the descriptor (handles.c) are for the same timer, which ends with the last of them.
+ */
 #include "timers.h"
 
 #include <errno.h>
@@ -8,21 +11,47 @@
 #include <sys/timerfd.h>
 #include <unistd.h>
 
+static unsigned char timer_at[DESCRIPTORS_MAX]; /* which timer a descriptor is for: 1 + its place, 0: none */
+
+static bool has_timer(int descriptor)
+{
+    return any_timers() && descriptor >= 0 && descriptor < DESCRIPTORS_MAX && timer_at[descriptor];
+}
+
 static struct timer *timer_of(int descriptor)
 {
-    for (int i = 0; any_timers() && i < TIMERS_MAX; i++)
-        if (timers[i].kind == TIMER_DESCRIPTOR && timers[i].descriptor == descriptor)
-            return &timers[i];
-    return NULL;
+    return has_timer(descriptor) ? &timers[timer_at[descriptor] - 1] : NULL;
+}
+
+static int any_descriptor_of(const struct timer *timer)
+{
+    for (int descriptor = 0; descriptor < DESCRIPTORS_MAX; descriptor++)
+        if (timer_of(descriptor) == timer)
+            return descriptor;
+    return -1;
 }
 
 void forget_timers_on(unsigned first, unsigned last)
 {
-    for (int i = 0; any_timers() && i < TIMERS_MAX; i++) {
-        unsigned descriptor = (unsigned)timers[i].descriptor;
-        if (timers[i].kind == TIMER_DESCRIPTOR && descriptor >= first && descriptor <= last)
-            timers[i].kind = TIMER_FREE;
+    sigset_t before;
+
+    for (unsigned descriptor = first; any_timers() && descriptor <= last && descriptor < DESCRIPTORS_MAX; descriptor++) {
+        struct timer *timer = timer_of((int)descriptor);
+        if (!timer)
+            continue;
+        lock_timers(&before);
+        timer_at[descriptor] = 0;
+        timer->descriptor = any_descriptor_of(timer);
+        if (timer->descriptor < 0)
+            timer->kind = TIMER_FREE;
+        unlock_timers(&before);
     }
+}
+
+void copy_timer(int from, int to)
+{
+    if (has_timer(from) && to < DESCRIPTORS_MAX)
+        timer_at[to] = timer_at[from];
 }
 
 EXPORT int timerfd_create(int clock, int flags)
@@ -37,13 +66,15 @@ EXPORT int timerfd_create(int clock, int flags)
     int descriptor = eventfd(0, kind);
     if (descriptor < 0)
         return -1;
-    struct timer *timer = new_timer(
-        (struct timer){.kind = TIMER_DESCRIPTOR, .moment = CLOCK_FOREVER, .clock = clock, .descriptor = descriptor});
+    struct timer content = {
+        .kind = TIMER_DESCRIPTOR, .moment = CLOCK_FOREVER, .clock = clock, .descriptor = descriptor};
+    struct timer *timer = descriptor < DESCRIPTORS_MAX ? new_timer(content) : NULL;
     if (!timer) {
         kernel(SYS_close, descriptor);
         errno = EMFILE;
         return -1;
     }
+    timer_at[descriptor] = (unsigned char)(1 + (timer - timers));
     return descriptor;
 }
 

@@ -20,7 +20,7 @@ struct timer {
     uint64_t moment;   /* of the next expiration; CLOCK_FOREVER: disarmed */
     uint64_t interval; /* ns to the one after; 0: none */
     clockid_t clock;
-    int descriptor;        /* TIMER_DESCRIPTOR */
+    int descriptor;        /* TIMER_DESCRIPTOR: one of those that are for it */
     struct sigevent event; /* TIMER_POSIX: what to do */
     size_t stack_size;     /* of the thread to start; 0: the usual one */
     int overrun;           /* expirations that the last signal stands for, beyond the first */
