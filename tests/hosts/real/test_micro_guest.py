@@ -61,20 +61,20 @@ def test_a_kept_guest_is_taken_without_asking_apt(tools: Path, tmp_path: Path) -
     script(tools, "apt-get", f"cat <<'E'\n{LISTING}E")
     kept = tmp_path / "0123456789abcdef"
     kept.mkdir()
-    for name in ("vmlinuz", "initramfs.cpio"):
+    for name in ("kernel", "initramfs.cpio"):
         (kept / name).write_bytes(b"x")
     current = tmp_path / f"current-{micro_guest._fingerprint()}"
     current.symlink_to(kept.name)
     script(tools, "apt-get", "exit 100")
     assert micro_guest.micro_guest(tmp_path) == micro_guest.MicroGuest(
-        kept / "vmlinuz", kept / "initramfs.cpio", kept.name
+        kept / "kernel", kept / "initramfs.cpio", kept.name
     )
 
 
 def test_one_that_is_half_gone_is_not_taken(tools: Path, tmp_path: Path) -> None:
     kept = tmp_path / "0123456789abcdef"
     kept.mkdir()
-    (kept / "vmlinuz").write_bytes(b"x")
+    (kept / "kernel").write_bytes(b"x")
     (tmp_path / f"current-{micro_guest._fingerprint()}").symlink_to(kept.name)
     script(tools, "apt-get", "echo no >&2; exit 100")
     with pytest.raises(EnvironmentLackError):

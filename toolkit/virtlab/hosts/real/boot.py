@@ -44,11 +44,11 @@ def try_boot(
         EnvironmentLackError: there is no QEMU.
     """
     command = [
-        QEMU, "-nodefaults", "-no-user-config", "-machine", f"pc,accel={accelerator}",
+        QEMU, "-nodefaults", "-no-user-config", "-machine", f"q35,usb=off,accel={accelerator}",
         "-m", str(memory_mib), "-display", "none", "-no-reboot", "-serial", "stdio",
         "-device", "virtio-serial", "-device", "virtserialport,name=org.qemu.guest_agent.0",
         "-kernel", str(guest.kernel), "-initrd", str(guest.initramfs),
-        "-append", "console=ttyS0 quiet",
+        "-append", "console=ttyS0 quiet cryptomgr.notests",
     ]  # fmt: skip
     began = time.monotonic()
     try:

@@ -1,7 +1,8 @@
 """Debian packages, resolved and fetched by apt, and unpacked without being installed.
 
 apt is asked as on a machine that has nothing, so that what comes back does not depend on what is
-installed here; it verifies what it downloads. Neither step needs root.
+installed here; it verifies what it downloads. Neither step needs root. Programs of
+unpacked packages run with their own libraries, so that this machine need not have them.
 """
 
 from __future__ import annotations
@@ -14,10 +15,13 @@ from pathlib import Path
 
 from virtlab.errors import EnvironmentLackError
 
-__all__ = ["DebianPackage", "closure", "fetch", "unpack"]
+__all__ = ["DebianPackage", "closure", "fetch", "found", "run_unpacked", "unpack"]
 
 _LOOK_TIMEOUT_S = 60
 _FETCH_TIMEOUT_S = 1200
+_RUN_TIMEOUT_S = 120
+_LOADER = "lib64/ld-linux-x86-64.so.2"
+_LIBRARIES = ("lib/x86_64-linux-gnu", "usr/lib/x86_64-linux-gnu")
 # An empty record of what is installed, and no lock on the real one.
 _FROM_NOTHING = (
     *("-o", "Dir::State::status=/dev/null"),
@@ -83,6 +87,42 @@ def unpack(archive: Path, root: Path) -> None:
         cwd=root, timeout_s=_FETCH_TIMEOUT_S,
         what=f"{archive.name} could not be unpacked", fix="look at the room that is left: df -h",
     )  # fmt: skip
+
+
+def found(root: Path, path: str) -> Path:
+    """Return a file of unpacked packages; distributions keep it in / or in /usr.
+
+    Raises:
+        EnvironmentLackError: no package has it.
+    """
+    for candidate in (root / path, root / "usr" / path):
+        if candidate.exists():
+            return candidate.resolve()
+    raise EnvironmentLackError(f"no package has /{path}")
+
+
+def run_unpacked(root: Path, program: str, *words: str, data: bytes) -> bytes:
+    """Return what a program of unpacked packages makes of its standard input.
+
+    Args:
+        root: where the packages were unpacked.
+        program: its place, such as "bin/zstd".
+        words: its options.
+        data: its input.
+
+    Raises:
+        EnvironmentLackError: it is not there, or fails.
+    """
+    libraries = ":".join(str(root / folder) for folder in _LIBRARIES)
+    places = [str(found(root, path)) for path in (_LOADER, program)]
+    command = [places[0], "--library-path", libraries, places[1], *words]
+    try:
+        return subprocess.run(
+            command, input=data, capture_output=True, check=True, timeout=_RUN_TIMEOUT_S
+        ).stdout
+    except (OSError, subprocess.SubprocessError) as err:
+        said = getattr(err, "stderr", None) or b""
+        raise EnvironmentLackError(f"{program}: {err}: {said.decode(errors='replace')}") from err
 
 
 def _run(command: Sequence[str], *, cwd: Path, timeout_s: float, what: str, fix: str) -> str:

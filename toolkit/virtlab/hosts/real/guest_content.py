@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from virtlab.errors import EnvironmentLackError
+from virtlab.hosts.real.debian_packages import found, run_unpacked
 from virtlab.hosts.real.initramfs import Entry, device, file, initramfs, link
 
 __all__ = ["LAYOUT", "guest_initramfs"]
@@ -54,16 +55,16 @@ def guest_initramfs(root: Path, release: str, programs: Mapping[str, bytes]) -> 
 
 def _busybox(root: Path) -> dict[str, Entry]:
     entries = {f"bin/{name}": link("busybox") for name in _APPLETS}
-    return {"bin/busybox": file(_found(root, "bin/busybox").read_bytes(), 0o755), **entries}
+    return {"bin/busybox": file(found(root, "bin/busybox").read_bytes(), 0o755), **entries}
 
 
 def _agent(root: Path) -> dict[str, Entry]:
     """Return the guest agent with every shared library that it needs."""
     entries = {
-        _AGENT: file(_found(root, _AGENT).read_bytes(), 0o755),
-        _LOADER: file(_found(root, _LOADER).read_bytes(), 0o755),
+        _AGENT: file(found(root, _AGENT).read_bytes(), 0o755),
+        _LOADER: file(found(root, _LOADER).read_bytes(), 0o755),
     }
-    waiting, known = [_found(root, _AGENT)], {Path(_LOADER).name}
+    waiting, known = [found(root, _AGENT)], {Path(_LOADER).name}
     while waiting:
         for name in _needed(waiting.pop()):
             if name in known:
@@ -97,14 +98,6 @@ def _library(root: Path, name: str) -> Path:
     raise EnvironmentLackError(f"no package has the library {name}, which the guest agent needs")
 
 
-def _found(root: Path, path: str) -> Path:
-    """Return a file of the packages; distributions keep it in / or in /usr."""
-    for candidate in (root / path, root / "usr" / path):
-        if candidate.exists():
-            return candidate.resolve()
-    raise EnvironmentLackError(f"no package has /{path}")
-
-
 def _modules(root: Path, release: str) -> dict[str, Entry]:
     """Return the drivers and, as lib/modules.order, in which order they are loaded."""
     trees = [root / "lib/modules" / release, root / "usr/lib/modules" / release]
@@ -119,10 +112,10 @@ def _modules(root: Path, release: str) -> dict[str, Entry]:
     def add(name: str) -> None:
         if name in content or name not in files:
             return  # what is not a module is built into the kernel
-        data = _decompressed(files[name])
+        data = _decompressed(files[name], root)
         content[name] = data
-        found = re.search(rb"\0depends=([^\0]*)\0", data)
-        for needed in (found[1].decode() if found else "").split(","):
+        named = re.search(rb"\0depends=([^\0]*)\0", data)
+        for needed in (named[1].decode() if named else "").split(","):
             add(needed.replace("-", "_"))
         order.append(name)
 
@@ -133,17 +126,10 @@ def _modules(root: Path, release: str) -> dict[str, Entry]:
     return {"lib/modules.order": file(listed.encode()), **entries}
 
 
-def _decompressed(path: Path) -> bytes:
+def _decompressed(path: Path, root: Path) -> bytes:
+    data = path.read_bytes()
     if path.suffix == ".xz":
-        return lzma.decompress(path.read_bytes())
+        return lzma.decompress(data)
     if path.suffix == ".zst":
-        try:
-            return subprocess.run(
-                ["zstd", "-dcq", str(path)], capture_output=True, check=True,
-                timeout=_TOOL_TIMEOUT_S,
-            ).stdout  # fmt: skip
-        except (OSError, subprocess.SubprocessError) as err:
-            raise EnvironmentLackError(
-                f"{path.name} could not be decompressed: {err}", fix="sudo apt-get install zstd"
-            ) from err
-    return path.read_bytes()
+        return run_unpacked(root, "bin/zstd", "-dcq", data=data)
+    return data

@@ -15,7 +15,6 @@ import json
 import os
 import platform
 import re
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -26,16 +25,18 @@ from typing import Final
 
 from virtlab.errors import EnvironmentLackError
 from virtlab.hosts.real import debian_packages
-from virtlab.hosts.real.debian_packages import DebianPackage
+from virtlab.hosts.real.debian_packages import DebianPackage, run_unpacked
 from virtlab.hosts.real.guest_content import LAYOUT, guest_initramfs
+from virtlab.hosts.real.kernel_image import quick_to_boot
 
 __all__ = ["MicroGuest", "guest_cache", "micro_guest"]
 
 _SOURCES: Final = Path(__file__).resolve().parent / "guest"
 _PROGRAMS: Final = ("init", "workload")
 _FLAGS: Final = ("-std=c17", "-O2", "-Wall", "-Wextra", "-static", "-s")
-_FORM: Final = 1  # raised when this module lays the guest out in another way
-_TOOLS: Final = ("busybox-static", "qemu-guest-agent")
+_FORM: Final = 2  # raised when this module lays the guest out in another way
+_CONTENT: Final = ("busybox-static", "qemu-guest-agent")
+_TOOLS: Final = ("lz4", "zstd")  # unpack the kernel and its drivers
 _KERNELS: Final = {"debian": "linux-image-cloud-amd64", "ubuntu": "linux-image-virtual"}
 # Shared libraries come in packages named lib* (Debian Policy 8.1).
 _WANTED: Final = re.compile(r"^(lib|linux-(image|modules)-)")
@@ -88,7 +89,7 @@ def micro_guest(
     if not renew and (kept := _kept(current)) is not None:
         return kept
     progress("looking up packages")
-    names = [*_TOOLS, _kernel_package()]
+    names = [*_CONTENT, *_TOOLS, _kernel_package()]
     packages = [
         p for p in debian_packages.closure(names) if p.name in names or _WANTED.match(p.name)
     ]
@@ -107,7 +108,7 @@ def micro_guest(
 
 
 def _kept(folder: Path) -> MicroGuest | None:
-    kernel, archive = folder / "vmlinuz", folder / "initramfs.cpio"
+    kernel, archive = folder / "kernel", folder / "initramfs.cpio"
     if not (kernel.is_file() and archive.is_file()):
         return None
     place = folder.resolve()
@@ -115,7 +116,7 @@ def _kept(folder: Path) -> MicroGuest | None:
 
 
 def _fingerprint() -> str:
-    digest = hashlib.sha256(f"{_FORM} {_FLAGS} {_TOOLS} {LAYOUT}".encode())
+    digest = hashlib.sha256(f"{_FORM} {_FLAGS} {_CONTENT} {_TOOLS} {LAYOUT}".encode())
     for source in sorted(_SOURCES.glob("*.c")):
         digest.update(source.name.encode() + b"\0" + source.read_bytes())
     return digest.hexdigest()[:16]
@@ -178,7 +179,12 @@ def _build(
     kernels = sorted((root / "boot").glob("vmlinuz-*"))
     if not kernels:
         raise EnvironmentLackError("the kernel's package has no boot/vmlinuz-*")
-    shutil.copyfile(kernels[-1], done / "vmlinuz")
+    kernel = quick_to_boot(
+        kernels[-1].read_bytes(),
+        lz4=lambda data: run_unpacked(root, "bin/lz4", "-dcq", data=data),
+        zstd=lambda data: run_unpacked(root, "bin/zstd", "-dcq", data=data),
+    )
+    (done / "kernel").write_bytes(kernel)
     release = kernels[-1].name.removeprefix("vmlinuz-")
     content = guest_initramfs(root, release, programs)
     (done / "initramfs.cpio").write_bytes(content)
