@@ -74,15 +74,11 @@ class LimitHandlers:
                     f"parameter '{parameter.field}' not supported", ErrorDomain.NONE
                 )
             wanted[parameter.field] = min(parameter.value, _UNLIMITED)
-        for settings in self._changed(dom, flags, "SetMemoryParameters"):
+        changed = self._changed(dom, flags, "SetMemoryParameters")
+        # libvirt looks at the running domain even where only the stored one is to change.
+        _check_memory_limits(self._state.config(self._state.guest(dom)).now.memory_limits | wanted)
+        for settings in changed:
             limits = settings.memory_limits | wanted
-            hard, swap = limits.get("hard_limit"), limits.get("swap_hard_limit", _UNLIMITED)
-            if (_UNLIMITED if hard is None else hard) > swap:
-                raise errors.invalid_argument(
-                    "memory hard_limit tunable value must be lower than or equal to "
-                    "swap_hard_limit",
-                    ErrorDomain.DOMAIN,
-                )
             settings.memory_limits = {
                 name: limits[name]
                 for name in _MEMORY_LIMITS
@@ -183,6 +179,19 @@ class LimitHandlers:
             *([config.now] if live else []),
             *([config.stored] if stored else []),
         ]
+
+
+def _check_memory_limits(limits: dict[str, int]) -> None:
+    """Refuse limits that contradict one another.
+
+    Raises:
+        LibvirtError: they do.
+    """
+    if limits.get("hard_limit", _UNLIMITED) > limits.get("swap_hard_limit", _UNLIMITED):
+        raise errors.invalid_argument(
+            "memory hard_limit tunable value must be lower than or equal to swap_hard_limit",
+            ErrorDomain.DOMAIN,
+        )
 
 
 def _as_many(params: list[Param], room: int) -> Found:
