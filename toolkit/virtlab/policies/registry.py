@@ -30,6 +30,8 @@ BUILT_IN: dict[str, tuple[Kind, str]] = {
     "proxmox": ("coordination", "Proxmox"),
     "squeezed": ("coordination", "Squeezed"),
     "qmemman": ("coordination", "Qmemman"),
+    "esx": ("coordination", "Esx"),
+    "selfballoon": ("coordination", "Selfballoon"),
 }
 
 
