@@ -1,7 +1,7 @@
-"""The client's end of a connection, sans-IO: for tests, fuzzers and benchmarks of the server.
+"""The client's end of a connection, sans-IO: for the lab's own looks at a host, and for tests.
 
-It shares the server's declarations, so it proves consistency, not conformance; for that there are
-real clients.
+It shares the server's declarations, so in tests it proves consistency, not conformance; for that
+there are real clients.
 """
 
 from __future__ import annotations
@@ -47,11 +47,21 @@ class ClientConnection:
 
     def call(self, name: str, *args: Any) -> bytes:
         """Return the bytes of a call, such as `call("DOMAIN_LOOKUP_BY_NAME", "web")`."""
-        procedure = BY_NAME[name]
+        return self.request(BY_NAME[name], *args)
+
+    def request(self, procedure: Procedure, *args: Any) -> bytes:
+        """Return the bytes of a call by its procedure, which may be another program's."""
         self._serial += 1
         self._waiting[self._serial] = procedure
         payload = procedure.encode_args(args)
-        return encode_packet(procedure.number, packet.CALL, self._serial, payload)
+        return encode_packet(
+            procedure.number, packet.CALL, self._serial, payload, program=procedure.program
+        )
+
+    @property
+    def last_serial(self) -> int:
+        """Return the serial number of the latest call."""
+        return self._serial
 
     def open(self, uri: str = "qemu:///system", flags: int = 0) -> bytes:
         """Return the bytes that open a connection: AUTH_LIST and CONNECT_OPEN."""

@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import Any
 
 from virtlab.libvirt_rpc.errors import LibvirtError, operation_denied
+from virtlab.libvirt_rpc.packet import REMOTE_PROGRAM
 from virtlab.libvirt_rpc.structs import NOTHING, Struct
 from virtlab.libvirt_rpc.xdr import Decoder, Encoder, decode_all, decode_first
 
@@ -35,6 +36,7 @@ class Procedure:
         changes_state: bool = False,
         privileged: Callable[[Any], bool] | None = None,
         denied: str = "",
+        program: int = REMOTE_PROGRAM,
     ) -> None:
         """Declare a procedure.
 
@@ -48,6 +50,7 @@ class Procedure:
             privileged: tells from a question's arguments whether it is refused there too, since
                 it makes a guest's agent work, runs a program or shows secrets.
             denied: the refusal's text; left out, it says that reading only prevents the function.
+            program: to which it belongs.
         """
         self.number = number
         self.name = name
@@ -57,6 +60,7 @@ class Procedure:
         self.changes_state = changes_state
         self._privileged = privileged
         self._denied = denied or f"read only access prevents {function}"
+        self.program = program
 
     def __repr__(self) -> str:
         return f"<Procedure {self.number} {self.name}>"
