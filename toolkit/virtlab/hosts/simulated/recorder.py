@@ -8,15 +8,17 @@ program that is slow to leave changes nothing any more.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Final
 
+from virtlab.hosts.blank_timeline import blank_timeline
+from virtlab.hosts.call_log import CallLog
 from virtlab.hosts.simulated.samples import GuestSamples, Rows
 from virtlab.libvirt_rpc.call import Call
-from virtlab.model.scenario import CriterionSpec, PinVcpu, Scenario, SetMemory
+from virtlab.model.scenario import PinVcpu, Scenario, SetMemory
 from virtlab.model.timeline import (
     Actor,
-    CallRecord,
     ClockKind,
     EventRecord,
     MemoryCall,
@@ -27,9 +29,7 @@ from virtlab.model.timeline import (
 from virtlab.model.units import NS_PER_S
 from virtlab.simulator.host import SimulatedHost
 
-__all__ = ["TIMELINE_VERSION", "Recorder"]
-
-TIMELINE_VERSION = 1
+__all__ = ["Recorder"]
 
 _NEVER: Final = 1 << 62
 
@@ -69,10 +69,7 @@ class Recorder:
         self._pins: list[PinCall] = []
         self._memory_calls: list[MemoryCall] = []
         self._events: list[EventRecord] = []
-        self._first_calls: list[_RawCall] = []
-        self._first_calls_max = first_calls
-        self._last_calls: deque[_RawCall] = deque(maxlen=last_calls)
-        self._calls_total = 0
+        self._calls = CallLog(first_calls, last_calls)
         self._masks = {(name, n): mask for name, n, mask in self._guests.start_masks()}
         self._next_sample_ns = 0
         # What the scenario's administrator does is known beforehand, in time order.
@@ -125,32 +122,16 @@ class Recorder:
             self._events.append(record)
 
     def call(self, call: Call, error: str | None, time_ns: int) -> None:
-        """Note one libvirt call; its arguments are put into words only where it is kept."""
-        if time_ns > self._end_ns:
-            return
-        self._calls_total += 1
-        if len(self._first_calls) < self._first_calls_max:
-            self._first_calls.append((time_ns, call, error))
-        else:
-            self._last_calls.append((time_ns, call, error))
+        """Note one libvirt call."""
+        if time_ns <= self._end_ns:
+            self._calls.add(time_ns, call, error)
 
     def timeline(
         self, outcome: ProgramOutcome, *, clock: ClockKind = "lockstep", pace: float = 1.0
     ) -> Timeline:
         """Return everything that was recorded so far, as one value."""
-        scenario = self._scenario
-        return Timeline(
-            version=TIMELINE_VERSION,
-            scenario=scenario.id,
-            title=scenario.title,
-            program_kind=scenario.program,
-            seed=self._seed,
-            interval_ns=scenario.interval_s * NS_PER_S,
-            duration_ns=scenario.duration_ns,
-            phases_ns=scenario.phases_ns(),
-            criteria=tuple(_criterion(spec) for spec in scenario.criteria),
-            pcpus=scenario.host.pcpus,
-            host_memory_kib=scenario.host.memory_kib,
+        return replace(
+            blank_timeline(self._scenario, self._seed, outcome),
             times_ns=tuple(self._times_ns),
             pcpu_busy_ns=tuple(self._busy_ns.series()),
             host_free_kib=tuple(self._free_kib),
@@ -159,9 +140,8 @@ class Recorder:
             pins=tuple(self._pins),
             memory_calls=tuple(self._memory_calls),
             events=tuple(self._events),
-            calls=tuple(map(_call_record, (*self._first_calls, *self._last_calls))),
-            calls_total=self._calls_total,
-            outcome=outcome,
+            calls=self._calls.records(),
+            calls_total=self._calls.total,
             clock=clock,
             pace=pace,
         )
@@ -197,15 +177,3 @@ class Recorder:
         by: Actor,
     ) -> None:
         self._pins.append(PinCall(now_ns, guest, vcpu, tuple(sorted(pcpus)), effective, by))
-
-
-_RawCall = tuple[int, Call, str | None]
-
-
-def _criterion(spec: CriterionSpec) -> Mapping[str, Any]:
-    return {"name": spec.name, "limits": dict(spec.limits), "hint": spec.hint}
-
-
-def _call_record(raw: _RawCall) -> CallRecord:
-    time_ns, call, error = raw
-    return CallRecord(time_ns, call.procedure.function, call.guest, call.detail(), error)
