@@ -79,3 +79,15 @@ def test_the_schemas_accept_what_is_shipped() -> None:
         validator = jsonschema.Draft202012Validator(schema)
         for path in files.values():
             validator.validate(yaml.safe_load(path.read_text()))
+
+
+@pytest.mark.parametrize("name", [name for name in scenario_files() if name.endswith("-2pcpu")])
+def test_a_smaller_form_asks_what_the_courses_test_asks(name: str) -> None:
+    scenario = load_scenario(scenario_files()[name])
+    original = load_scenario(scenario_files()[name.removesuffix("-2pcpu")])
+
+    assert scenario.scaled_from == original.id
+    assert scenario.host.pcpus == 2
+    assert scenario.criteria == original.criteria
+    assert (scenario.duration_s, scenario.interval_s) == (original.duration_s, original.interval_s)
+    assert scenario.phases_ns() == original.phases_ns()

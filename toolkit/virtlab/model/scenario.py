@@ -233,6 +233,7 @@ class Scenario:
     interval_s: int
     duration_s: int
     criteria: tuple[CriterionSpec, ...]
+    scaled_from: str | None = None  # the scenario of which this one is a smaller form
 
     @property
     def duration_ns(self) -> int:

@@ -26,8 +26,9 @@ __all__ = [
 ]
 
 RunStatus = Literal["ok", "program_fault", "timeout", "lab_fault"]
-# What moved time: the waits of the program, or real time at a pace. Runs of the second kind differ.
-ClockKind = Literal["lockstep", "paced"]
+# What moved time: the waits of the program, real time at a pace, or a real host's time. Runs of the
+# second and third kind are not the same each time.
+ClockKind = Literal["lockstep", "paced", "real"]
 Actor = Literal["program", "scenario"]
 
 
@@ -88,7 +89,7 @@ class EventRecord:
     reached its end by itself), oom_kill (the guest's OOM killer ended a process), guest_start,
     guest_stop, guest_lost, guest_defined, guest_undefined, guest_swap, host_swap, host_frozen,
     balloon_stuck (it finds no page), fault and fault_end (of the scenario; the detail begins with
-    the fault's name).
+    the fault's name), host_lost and host_back (a real host's libvirtd went away, and came back).
     """
 
     time_ns: int
@@ -154,6 +155,7 @@ class Timeline:
     outcome: ProgramOutcome
     clock: ClockKind = "lockstep"
     pace: float = 1.0  # virtual seconds in a real one, on the paced clock
+    scaled_from: str | None = None  # the scenario of which this one is a smaller form
 
     def guest(self, name: str) -> GuestTrack:
         """Return the track of a guest by its name."""

@@ -68,6 +68,7 @@ def built(file: ScenarioFile, traces: dict[str, Trace]) -> Scenario:
             )
             for entry in file.criteria
         ),
+        scaled_from=file.scaled_from,
     )
 
 

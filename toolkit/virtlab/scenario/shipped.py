@@ -13,7 +13,7 @@ from virtlab.resources import testcases_dir
 __all__ = ["find_scenario", "scenario_files", "shipped_scenarios"]
 
 # In the order in which they are listed.
-_FOLDERS = ("cpu", "memory", "generality", "topology")
+_FOLDERS = ("cpu", "memory", "generality", "topology", "two-pcpus")
 
 
 def scenario_files() -> dict[str, Path]:

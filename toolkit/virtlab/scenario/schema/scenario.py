@@ -36,6 +36,11 @@ class ScenarioFile(FileModel):
         examples=["A program that moves one vCPU and stops leaves pCPU 0 full."],
         description="which wrong program it catches",
     )
+    scaled_from: Id | None = Field(
+        default=None,
+        examples=["cpu-1-all-on-one"],
+        description="the scenario of which this one is a smaller form; verdicts say so",
+    )
     program: Literal["vcpu_scheduler", "memory_coordinator"] = Field(
         examples=["vcpu_scheduler"], description="the program that it judges"
     )
