@@ -6,15 +6,18 @@ Blocking, one call at a time: for what looks at a host now and then.
 from __future__ import annotations
 
 import socket
+import urllib.parse
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
-from virtlab.errors import EnvironmentLackError
+from virtlab.errors import EnvironmentLackError, UsageError
 from virtlab.libvirt_rpc.client import Answer, ClientConnection
 from virtlab.libvirt_rpc.errors import LibvirtError, ProtocolError
+from virtlab.libvirt_rpc.procedures import BY_NAME
+from virtlab.libvirt_rpc.procedures.declaration import Procedure
 
-__all__ = ["LIBVIRT_SOCKET", "HostConnection"]
+__all__ = ["LIBVIRT_SOCKET", "HostConnection", "socket_of"]
 
 LIBVIRT_SOCKET: Final = Path("/run/libvirt/libvirt-sock")
 _TIMEOUT_S: Final = 35.0  # libvirt itself gives up on a domain's lock after 30
@@ -66,8 +69,12 @@ class HostConnection:
             LibvirtError: libvirtd refused it.
             EnvironmentLackError: libvirtd is gone, or does not answer.
         """
+        return self.request(BY_NAME[name], *args)
+
+    def request(self, procedure: Procedure, *args: Any) -> Any:
+        """Return what a call brings, by its procedure; errors are those of `call`."""
         try:
-            return self._answer(self._protocol.call(name, *args))
+            return self._answer(self._protocol.request(procedure, *args))
         except (OSError, ProtocolError) as err:
             raise EnvironmentLackError(f"libvirtd does not answer any more: {err}") from err
 
@@ -83,3 +90,20 @@ class HostConnection:
                     if item.error is not None:
                         raise item.error
                     return item.results
+
+
+def socket_of(uri: str) -> Path:
+    """Return libvirtd's socket on this machine from a URI.
+
+    Raises:
+        UsageError: the URI means another machine, or another driver.
+    """
+    parts = urllib.parse.urlsplit(uri)
+    query = urllib.parse.parse_qs(parts.query)
+    local = parts.scheme in ("qemu", "qemu+unix") and not parts.netloc and parts.path == "/system"
+    if not local or set(query) - {"socket"}:
+        raise UsageError(
+            f"{uri}: the lab needs the socket of a libvirtd on this machine.",
+            fix="qemu:///system, or qemu+unix:///system?socket=/run/libvirt/libvirt-sock",
+        )
+    return Path(query["socket"][0]) if "socket" in query else LIBVIRT_SOCKET

@@ -1,0 +1,151 @@
+"""What a real run changed on its host, written down before it is changed.
+
+One file for each host, and a lock beside it that its run holds as long as it lives. A run that was
+killed leaves the file behind, unlocked: `virtlab host clean` reads it, puts everything back and
+removes it. Before that no other run begins.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+from virtlab.errors import EnvironmentLackError
+
+__all__ = ["Adopted", "Changes", "Journal", "state_folder"]
+
+_VERSION: Final = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Adopted:
+    """A guest that was there before the run, and how it was."""
+
+    name: str
+    uuid: str  # as hex
+    masks: tuple[tuple[int, ...], ...]  # of each vCPU
+    memory_kib: int  # the balloon's size
+    xml: str  # its stored description
+
+
+@dataclass(slots=True)
+class Changes:
+    """What a run changed."""
+
+    made: list[str] = field(default_factory=list)  # names of guests; they carry the lab's mark
+    adopted: list[Adopted] = field(default_factory=list)
+
+
+def state_folder(environment: Mapping[str, str] = os.environ) -> Path:
+    """Return the folder for what outlives a run: VIRTLAB_STATE_DIR, or the system's own place."""
+    if chosen := environment.get("VIRTLAB_STATE_DIR"):
+        return Path(chosen)
+    if os.geteuid() == 0:
+        return Path("/var/lib/virtlab")
+    xdg = environment.get("XDG_STATE_HOME")
+    return (Path(xdg) if xdg else Path.home() / ".local" / "state") / "virtlab"
+
+
+class Journal:
+    """The journal of one host, held by this process."""
+
+    def __init__(self, socket: Path, folder: Path | None = None) -> None:
+        """Take the host's lock.
+
+        Args:
+            socket: of its libvirtd, by which the host is known.
+            folder: where journals lie; `state_folder()` if left out.
+
+        Raises:
+            EnvironmentLackError: a run is at work there, or nothing can be written.
+        """
+        place = state_folder() if folder is None else folder
+        name = hashlib.sha256(str(socket.resolve()).encode()).hexdigest()[:16]
+        self._path = place / f"run-{name}.json"
+        try:
+            place.mkdir(parents=True, exist_ok=True)
+            self._lock = os.open(
+                place / f"run-{name}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600
+            )
+        except OSError as err:
+            raise _unwritable(place, err) from err
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as err:
+            os.close(self._lock)
+            raise EnvironmentLackError(
+                f"Another run is at work on this host ({socket}); two would disturb each other.",
+                fix="wait until it has ended",
+            ) from err
+
+    def __enter__(self) -> Self:
+        """Use it for a while."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:  # fmt: skip
+        """Close it."""
+        self.close()
+
+    def close(self) -> None:
+        """Let the host go; what was written stays."""
+        os.close(self._lock)
+
+    def left_behind(self) -> Changes | None:
+        """Return what an earlier run left changed, or None.
+
+        Raises:
+            EnvironmentLackError: the file cannot be read.
+        """
+        try:
+            found = json.loads(self._path.read_text())
+            adopted = [
+                Adopted(**{**one, "masks": tuple(tuple(mask) for mask in one["masks"])})
+                for one in found["adopted"]
+            ]
+            return Changes(list(found["made"]), adopted)
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, KeyError, TypeError) as err:
+            raise EnvironmentLackError(
+                f"{self._path}: the journal of an earlier run cannot be read: {err}",
+                fix="look at the guests with virsh list --all, and remove the file",
+            ) from err
+
+    def write(self, changes: Changes) -> None:
+        """Write down, for good, what is about to be changed.
+
+        Raises:
+            EnvironmentLackError: it cannot be written, so nothing may be changed.
+        """
+        fresh = self._path.with_suffix(".new")
+        try:
+            with fresh.open("w") as file:
+                json.dump({"version": _VERSION, **asdict(changes)}, file)
+                file.flush()
+                os.fsync(file.fileno())
+            fresh.rename(self._path)
+        except OSError as err:
+            fresh.unlink(missing_ok=True)
+            raise _unwritable(self._path.parent, err) from err
+
+    def clear(self) -> None:
+        """Forget it: everything was put back."""
+        self._path.unlink(missing_ok=True)
+
+
+def _unwritable(folder: Path, err: OSError) -> EnvironmentLackError:
+    return EnvironmentLackError(
+        f"{folder}: the journal of the run cannot be written: {err.strerror}; without it a run "
+        "that is killed could not be put back",
+        fix="free some space, or name another folder in VIRTLAB_STATE_DIR",
+    )

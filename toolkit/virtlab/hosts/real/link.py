@@ -1,0 +1,124 @@
+"""A connection to libvirtd that never waits: each call names what takes its answer.
+
+For what watches a host while something else goes on. libvirtd answers calls of one connection side
+by side, so that a guest that hangs holds up its own answers only; a connection for each guest keeps
+it that way where many calls wait.
+"""
+
+from __future__ import annotations
+
+import selectors
+import socket
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+from virtlab.libvirt_rpc.client import Answer, ClientConnection
+from virtlab.libvirt_rpc.errors import ProtocolError
+from virtlab.libvirt_rpc.procedures import BY_NAME
+from virtlab.libvirt_rpc.procedures.declaration import Procedure
+
+__all__ = ["HostLink", "OnAnswer"]
+
+_READ_BYTES: Final = 262_144
+
+OnAnswer = Callable[[Answer], None]
+
+
+class HostLink:
+    """One open connection, served by a shared selector whose keys carry the callback as data."""
+
+    def __init__(
+        self, selector: selectors.BaseSelector, path: Path, on_lost: Callable[[], None]
+    ) -> None:
+        """Open it.
+
+        Args:
+            selector: its keys carry the callback as data.
+            path: of libvirtd's socket.
+            on_lost: told once where libvirtd hangs up; what waits for an answer gets none.
+
+        Raises:
+            OSError: nobody listens there.
+        """
+        self._selector = selector
+        self._on_lost = on_lost
+        self._protocol = ClientConnection()
+        self._waiting: dict[int, OnAnswer] = {}
+        self._unsent = bytearray()
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            self._socket.connect(str(path))  # a local libvirtd accepts at once, or not at all
+        except OSError:
+            self._socket.close()
+            raise
+        self._socket.setblocking(False)
+        self._mask = selectors.EVENT_READ
+        self._selector.register(self._socket, self._mask, self._ready)
+        self.open = True
+        self.ask("AUTH_LIST")
+        self.ask("CONNECT_OPEN", "qemu:///system", 0)
+
+    @property
+    def waiting(self) -> int:
+        """Return how many calls have no answer yet."""
+        return len(self._waiting)
+
+    def ask(self, what: str | Procedure, *args: Any, then: OnAnswer = lambda _answer: None) -> None:
+        """Make a call, such as `ask("DOMAIN_GET_INFO", dom, then=take)`; a lost link makes none."""
+        if not self.open:
+            return
+        procedure = BY_NAME[what] if isinstance(what, str) else what
+        self._unsent += self._protocol.request(procedure, *args)
+        self._waiting[self._protocol.last_serial] = then
+        self._send()
+
+    def close(self) -> None:
+        """Hang up; closing twice is harmless."""
+        if self.open:
+            self.open = False
+            self._waiting.clear()
+            self._selector.unregister(self._socket)
+            self._socket.close()
+
+    def _ready(self, mask: int) -> None:
+        if not self.open:  # closed by an earlier callback of the same turn
+            return
+        if mask & selectors.EVENT_READ:
+            try:
+                self._receive()
+            except (OSError, ProtocolError):
+                self._lost()
+                return
+        self._send()
+
+    def _receive(self) -> None:
+        try:
+            data = self._socket.recv(_READ_BYTES)
+        except (BlockingIOError, InterruptedError):
+            return
+        if not data:
+            raise ConnectionResetError("libvirtd closed the connection")
+        for item in self._protocol.receive(data):
+            if isinstance(item, Answer) and (then := self._waiting.pop(item.serial, None)):
+                then(item)
+
+    def _send(self) -> None:
+        if not self.open:
+            return
+        try:
+            sent = self._socket.send(self._unsent) if self._unsent else 0
+        except (BlockingIOError, InterruptedError):
+            sent = 0
+        except OSError:
+            self._lost()
+            return
+        del self._unsent[:sent]
+        wanted = selectors.EVENT_READ | (selectors.EVENT_WRITE if self._unsent else 0)
+        if wanted != self._mask:
+            self._mask = wanted
+            self._selector.modify(self._socket, wanted, self._ready)
+
+    def _lost(self) -> None:
+        self.close()
+        self._on_lost()
