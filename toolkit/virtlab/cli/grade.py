@@ -13,11 +13,13 @@ import typer
 
 from virtlab.cli.exit_codes import ExitCode
 from virtlab.cli.show import PaceLine, pace_line, page_options, progress_line
-from virtlab.errors import EnvironmentLackError, VirtlabError
+from virtlab.cli.where import SIMULATED, Host, OutsideMax, is_real, runner_of
+from virtlab.errors import EnvironmentLackError, UsageError, VirtlabError
 
 if TYPE_CHECKING:
     from virtlab.grading.grade import GradedSubmission
     from virtlab.grading.rubric import Rubric
+    from virtlab.model.verdict import RunVerdict
 
 __all__ = ["DEFAULT_RUBRIC", "grade", "run"]
 
@@ -98,6 +100,8 @@ def grade(
     overwrite: Overwrite = False,
     pace: Pace = 1.0,
     sanitise: Sanitise = False,
+    host: Host = SIMULATED,
+    outside_max: OutsideMax = 10.0,
     as_json: Json = False,
 ) -> None:
     """Grade submissions by a rubric, and explain every point.
@@ -119,45 +123,51 @@ def grade(
     graded: list[GradedSubmission] = []
     failed: list[tuple[Path, VirtlabError]] = []
     interrupted = False
-    for path, name in zip(programs, _folder_names(programs), strict=True):
-        try:
-            with progress_line(path.name) as on_step:
-                one = grade_submission(
-                    path,
-                    marks,
-                    root / name,
-                    seeds=chosen,
-                    jobs=jobs or os.cpu_count() or 1,
-                    only=None if only is None else only.value,
-                    # The default folder is the lab's own; one that the user named is not.
-                    overwrite=overwrite or out is None,
-                    monitor_text=monitor_text,
-                    on_step=on_step,
-                    pacing=Pacing(pace, PaceLine()),
-                    sanitise=sanitise,
-                )
-        except KeyboardInterrupt:
-            interrupted = True
-            print("virtlab: interrupted", file=sys.stderr)
-            break
-        except Exception as error:
-            if isinstance(error, BrokenPipeError) or (
-                len(programs) == 1 and not isinstance(error, VirtlabError)
-            ):
-                raise
-            # The others of a class are graded nevertheless.
-            failed.append((path, _explained(path, error)))
-            print(f"virtlab: {failed[-1][1]}", file=sys.stderr)
-            continue
-        graded.append(one)
-        if not as_json:
-            print(verdict_text(one.verdict, **page_options()), end="")
-            print(f"Evidence: {root / name}")
-        for note in one.notes:
-            print(f"virtlab: {path}: {note}", file=sys.stderr)
-        interrupted = one.interrupted
-        if interrupted:
-            break
+    real = is_real(host)
+    shown = PaceLine("on a real host") if real else PaceLine()
+    # What a real host cannot offer is refused before anything is unpacked or built.
+    tests = [test for test in marks.tests if only in (None, test.scenario.program)]
+    with runner_of(host, outside_max, shown.show, [test.scenario for test in tests]) as runner:
+        for path, name in zip(programs, _folder_names(programs), strict=True):
+            try:
+                with progress_line(path.name) as on_step:
+                    one = grade_submission(
+                        path,
+                        marks,
+                        root / name,
+                        seeds=chosen,
+                        jobs=1 if real else jobs or os.cpu_count() or 1,
+                        only=None if only is None else only.value,
+                        # The default folder is the lab's own; one that the user named is not.
+                        overwrite=overwrite or out is None,
+                        monitor_text=monitor_text,
+                        on_step=on_step,
+                        pacing=Pacing(pace, shown),
+                        sanitise=sanitise,
+                        runner=runner,
+                    )
+            except KeyboardInterrupt:
+                interrupted = True
+                print("virtlab: interrupted", file=sys.stderr)
+                break
+            except Exception as error:
+                if isinstance(error, BrokenPipeError) or (
+                    len(programs) == 1 and not isinstance(error, VirtlabError)
+                ):
+                    raise
+                # The others of a class are graded nevertheless.
+                failed.append((path, _explained(path, error)))
+                print(f"virtlab: {failed[-1][1]}", file=sys.stderr)
+                continue
+            graded.append(one)
+            if not as_json:
+                print(verdict_text(one.verdict, **page_options()), end="")
+                print(f"Evidence: {root / name}")
+            for note in one.notes:
+                print(f"virtlab: {path}: {note}", file=sys.stderr)
+            interrupted = one.interrupted
+            if interrupted:
+                break
     if as_json:
         print(
             json.dumps(
@@ -196,6 +206,11 @@ def run(
     overwrite: Overwrite = False,
     pace: Pace = 1.0,
     sanitise: Sanitise = False,
+    host: Host = SIMULATED,
+    repeat: Annotated[
+        int, typer.Option("--repeat", min=1, max=1000, help="How many times, on a real host.")
+    ] = 1,
+    outside_max: OutsideMax = 10.0,
     as_json: Json = False,
 ) -> None:
     """Run one program on one scenario, and judge each criterion.
@@ -208,9 +223,14 @@ def run(
     from virtlab.grading.interrupts import one_interrupt
     from virtlab.grading.preparation import Preparation, likely_kind
 
+    real = is_real(host)
+    if repeat > 1 and not real:
+        raise UsageError(
+            "--repeat: runs on the simulated host are the same each time.", fix="add --host real"
+        )
     with (
         one_interrupt(),
-        pace_line() as on_pace,
+        pace_line("on a real host" if real else "on the paced clock") as on_pace,
         Preparation(program, likely_kind(scenario)) as preparation,
     ):
         # Loaded while the compiler is at work.
@@ -223,23 +243,55 @@ def run(
         if not as_json:
             load_page_parts()
         described = find_scenario(scenario)
-        verdict = run_single(
-            described,
-            preparation,
-            source=scenario,
-            seed=described.seed if seed is None else seed,
-            out=out,
-            overwrite=overwrite,
-            monitor_text=monitor_text,
-            pacing=Pacing(pace, on_pace),
-            sanitise=sanitise,
-        )
-    if as_json:
-        print(json.dumps({"version": 1, **asdict(verdict)}, indent=2, ensure_ascii=False))
+        with runner_of(host, outside_max, on_pace.show, [described]) as runner:
+            verdicts = [
+                run_single(
+                    described,
+                    preparation,
+                    source=scenario,
+                    seed=described.seed if seed is None else seed,
+                    out=out if out is None or repeat == 1 else out / str(number),
+                    overwrite=overwrite,
+                    monitor_text=monitor_text,
+                    pacing=Pacing(pace, on_pace),
+                    sanitise=sanitise,
+                    runner=runner,
+                )
+                for number in range(1, repeat + 1)
+            ]
+    if repeat > 1:
+        _show_spread(verdicts, as_json=as_json)
+    elif as_json:
+        print(json.dumps({"version": 1, **asdict(verdicts[0])}, indent=2, ensure_ascii=False))
     else:
-        print(run_text(verdict, **page_options()), end="")
-    met = all(result.status == "passed" for result in verdict.criteria)
+        print(run_text(verdicts[0], **page_options()), end="")
+    if any(verdict.outcome == "disturbed" for verdict in verdicts):
+        raise typer.Exit(ExitCode.ENVIRONMENT)
+    met = all(result.status == "passed" for one in verdicts for result in one.criteria)
     raise typer.Exit(ExitCode.FULL_MARKS if met else ExitCode.POINTS_LOST)
+
+
+def _show_spread(verdicts: list[RunVerdict], *, as_json: bool) -> None:
+    """Print several runs of one program: each, and what they have in common."""
+    import json
+    from dataclasses import asdict
+
+    from virtlab.grading.spread import spread_of
+    from virtlab.reports.spread import spread_text
+    from virtlab.reports.terminal import run_text
+
+    spreads = spread_of(verdicts)
+    if as_json:
+        found = {
+            "version": 1,
+            "runs": [asdict(verdict) for verdict in verdicts],
+            "spread": [asdict(spread) for spread in spreads],
+        }
+        print(json.dumps(found, indent=2, ensure_ascii=False))
+        return
+    for verdict in verdicts:
+        print(run_text(verdict, **page_options()))
+    print(spread_text(spreads), end="")
 
 
 def _explained(path: Path, error: Exception) -> VirtlabError:
@@ -276,8 +328,10 @@ def _folder_names(programs: list[Path]) -> list[str]:
 
 def _exit_code(graded: list[GradedSubmission], failed: list[VirtlabError]) -> int:
     verdicts = [one.verdict for one in graded]
-    if any(run.status == "lab_fault" for verdict in verdicts for run in verdict.runs):
-        return ExitCode.BUG
+    faults = [run for verdict in verdicts for run in verdict.runs if run.status == "lab_fault"]
+    if faults:
+        disturbed = all(run.outcome == "disturbed" for run in faults)
+        return ExitCode.ENVIRONMENT if disturbed else ExitCode.BUG
     if failed:
         return max(error.exit_code for error in failed)
     full = all(verdict.points >= verdict.points_max for verdict in verdicts)

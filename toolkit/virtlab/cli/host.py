@@ -91,21 +91,39 @@ def status(as_json: _Json = False) -> None:
 
 
 @app.command("clean", epilog=EPILOG)
-def clean(check: _Check = False) -> None:
-    """Remove guests that the lab made and left behind; other domains are not touched.
+def clean(
+    check: _Check = False,
+    uri: Annotated[
+        str, typer.Option("--uri", help="Of the libvirtd, as for --host real=URI.")
+    ] = "qemu:///system",
+) -> None:
+    """Put back what a killed run changed, and remove guests that the lab made and left behind.
+
+    Other domains are not touched; nor is a host on which a run is at work.
 
     Example: virtlab host clean --check
     """
-    from virtlab.hosts.real.connection import HostConnection
+    from virtlab.hosts.real.connection import HostConnection, socket_of
     from virtlab.hosts.real.guests import own_guests, remove_guest
+    from virtlab.hosts.real.journal import Changes, Journal
+    from virtlab.hosts.real.run_guests import put_back
 
-    with HostConnection() as connection:
-        guests = own_guests(connection)
-        for guest in guests:
-            if not check:
-                remove_guest(connection, guest.name)
-            typer.echo(f"{'would remove' if check else 'removed'} {guest.name}")
-    if not guests:
+    socket = socket_of(uri)
+    with HostConnection(socket) as connection, Journal(socket) as journal:
+        left = journal.left_behind() or Changes()
+        adopted = [one.name for one in left.adopted]
+        guests = [guest.name for guest in own_guests(connection) if guest.name not in adopted]
+        if not check:
+            put_back(socket, left)
+            for name in guests:
+                if name not in left.made:
+                    remove_guest(connection, name)
+            journal.clear()
+    for name in guests:
+        typer.echo(f"{'would remove' if check else 'removed'} {name}")
+    for name in adopted:
+        typer.echo(f"{'would put back' if check else 'put back'} {name}")
+    if not guests and not adopted:
         typer.echo("Nothing of the lab's is left here.")
 
 

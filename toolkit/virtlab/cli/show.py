@@ -53,19 +53,22 @@ def progress_line(name: str) -> Iterator[Callable[[Step], None]]:
 
 
 class PaceLine:
-    """Shows how far a run on the paced clock is: on a terminal as a line that moves, else once."""
+    """Shows how far a run in real time is: on a terminal as a line that moves, else once."""
 
-    def __init__(self) -> None:
+    def __init__(self, where: str = "on the paced clock") -> None:
+        self._where = where
         self._shown_s = -1
 
     def __call__(self, scenario: str, at_s: int, of_s: int) -> None:
         """Show the second of the scenario that the run has come to."""
-        on_terminal = sys.stderr.isatty()
-        if at_s == self._shown_s or (self._shown_s >= 0 and not on_terminal):
+        if at_s == self._shown_s or (self._shown_s >= 0 and not sys.stderr.isatty()):
             return
         self._shown_s = at_s
-        line = f"{scenario}: on the paced clock, {at_s} of {of_s} s"
-        if on_terminal:
+        self.show(f"{scenario}: {self._where}, {at_s} of {of_s} s")
+
+    def show(self, line: str) -> None:
+        """Show a line in the place of the last one."""
+        if sys.stderr.isatty():
             width = shutil.get_terminal_size((80, 24)).columns - 1
             print(f"\r\x1b[K{line[:width]}", end="", file=sys.stderr, flush=True)
         else:
@@ -73,14 +76,14 @@ class PaceLine:
 
     def wipe(self) -> None:
         """Leave the terminal as it was."""
-        if self._shown_s >= 0 and sys.stderr.isatty():
+        if sys.stderr.isatty():
             print("\r\x1b[K", end="", file=sys.stderr, flush=True)
 
 
 @contextmanager
-def pace_line() -> Iterator[PaceLine]:
+def pace_line(where: str = "on the paced clock") -> Iterator[PaceLine]:
     """Give a line that shows a single run's progress, and wipe it afterwards."""
-    line = PaceLine()
+    line = PaceLine(where)
     try:
         yield line
     finally:

@@ -23,6 +23,7 @@ from virtlab.grading.marks import BuildOutcome, build_verdict
 from virtlab.grading.preparation import copy_place
 from virtlab.grading.results_folder import is_written_by_us
 from virtlab.grading.rubric import Rubric, RubricTest
+from virtlab.grading.run import Runner, run_program
 from virtlab.grading.store import ResultWriter, write_results
 from virtlab.grading.tasks import (
     Built,
@@ -82,6 +83,7 @@ def grade_submission(
     on_step: Callable[[Step], None] = lambda _step: None,
     pacing: Pacing = REAL_PACE,
     sanitise: bool = False,
+    runner: Runner = run_program,
 ) -> GradedSubmission:
     """Grade one submission and write its result folder.
 
@@ -97,6 +99,7 @@ def grade_submission(
         on_step: told of each build and run that finished.
         pacing: of runs on the paced clock.
         sanitise: run each test of a C program once more, built with sanitisers.
+        runner: where tests run; a real host's takes one job.
 
     Raises:
         SubmissionError: there is nothing in it that could be graded.
@@ -124,6 +127,7 @@ def grade_submission(
             on_step,
             pacing,
             sanitise,
+            runner,
         )
         interrupted = False
         try:
@@ -160,6 +164,7 @@ class _Grading:
     on_step: Callable[[Step], None]
     pacing: Pacing
     sanitise: bool
+    runner: Runner
     builds: dict[str, BuildOutcome] = field(default_factory=dict)
     _build_s: dict[str, float] = field(default_factory=dict)
     _done: dict[tuple[int, int], TestDone] = field(default_factory=dict)  # by (seed, test)
@@ -269,6 +274,7 @@ class _Grading:
                     self.writer,
                     self.monitor_text,
                     self.pacing,
+                    self.runner,
                 )
                 self._running[future] = (seed, number)
 

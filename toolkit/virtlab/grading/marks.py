@@ -113,8 +113,13 @@ def build_verdict(
         borderline=tuple(_borderline(rubric, runs)),
         general=general,
         runs=tuple(marked),
-        clock="paced" if any(run.clock == "paced" for run in marked) else "lockstep",
+        clock=_least_repeatable(run.clock for run in marked),
     )
+
+
+def _least_repeatable(clocks: Iterator[ClockKind]) -> ClockKind:
+    found = set(clocks)
+    return "real" if "real" in found else "paced" if "paced" in found else "lockstep"
 
 
 # --- one test
@@ -183,6 +188,7 @@ def _run(
         program,
         replay,
         timeline.clock,
+        timeline.scaled_from,
     )
 
 
@@ -197,7 +203,11 @@ def _verdict(
     program: str,
     replay: str,
     clock: ClockKind = "lockstep",
+    scaled_from: str | None = None,
 ) -> RunVerdict:
+    notes = outcome.notes
+    if scaled_from is not None:
+        notes = (f"This is {scaled_from} in a smaller form: its points are not those.", *notes)
     return RunVerdict(
         scenario=scenario,
         title=title,
@@ -206,7 +216,7 @@ def _verdict(
         status=outcome.status,
         outcome=outcome.kind,
         outcome_reason=outcome.reason,
-        notes=outcome.notes,
+        notes=notes,
         last_calls=last_calls,
         criteria=results,
         lines=lines,

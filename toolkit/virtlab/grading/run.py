@@ -15,6 +15,7 @@ import signal
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Protocol
 
 from virtlab.errors import EnvironmentLackError
 from virtlab.grading.ending import EndLadder
@@ -47,7 +48,7 @@ from virtlab.subjects.sandbox import Folder, Limits, Plan, Sandbox
 from virtlab.subjects.stand_ins import StandIn, StandIns
 from virtlab.subjects.work_directory import work_directory
 
-__all__ = ["RunRecord", "record_without_run", "run_program"]
+__all__ = ["RunRecord", "Runner", "record_without_run", "run_program"]
 
 # How often the loop looks at a silent program, in real seconds.
 _LOOK_EVERY_S = 0.25
@@ -67,6 +68,23 @@ class RunRecord:
     stderr: bytes
     layers: tuple[str, ...]  # of the sandbox
     real_s: float
+
+
+class Runner(Protocol):
+    """Runs a built program on some host, as `run_program` does on the simulated one."""
+
+    def __call__(
+        self,
+        scenario: Scenario,
+        program: BuildResult,
+        program_root: Path,
+        sandbox: Sandbox,
+        *,
+        seed: int,
+        watchdog: WatchdogLimits | None = None,
+        pacing: Pacing = REAL_PACE,
+    ) -> RunRecord:
+        """Run a program; whatever it does, return a record."""
 
 
 def run_program(

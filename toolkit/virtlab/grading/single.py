@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from virtlab import __version__
 from virtlab.grading.marks import plain_run
 from virtlab.grading.preparation import Preparation
 from virtlab.grading.results_folder import check_target
-from virtlab.grading.run import RunRecord, record_without_run, run_program
+from virtlab.grading.run import Runner, RunRecord, record_without_run, run_program
 from virtlab.grading.store import write_results
 from virtlab.grading.timing import REAL_PACE, Pacing, pace_option
 from virtlab.model.scenario import Scenario
@@ -33,6 +34,7 @@ def run_single(
     monitor_text: Callable[[Timeline], str],
     pacing: Pacing = REAL_PACE,
     sanitise: bool = False,
+    runner: Runner = run_program,
 ) -> RunVerdict:
     """Run the program that a scenario asks for, and judge it criterion by criterion.
 
@@ -46,14 +48,16 @@ def run_single(
         monitor_text: renders the course's monitor lines.
         pacing: of a run on the paced clock.
         sanitise: run a C program once more, built with sanitisers.
+        runner: where it runs; on the simulated host if left out.
 
     Raises:
         SubmissionError: the program is not in the submission.
-        UsageError, EnvironmentLackError: the evidence cannot be written.
+        UsageError, EnvironmentLackError: the evidence cannot be written, or a real host does not
+            do for it.
     """
     if out is not None:
         check_target(out, overwrite=overwrite)
-    record = _record(scenario, preparation, seed, pacing)
+    record = _record(scenario, preparation, seed, pacing, runner)
     replay = f"virtlab run {source} {preparation.name} --seed {seed}"
     verdict = plain_run(
         record.timeline,
@@ -81,13 +85,16 @@ def run_single(
     return verdict
 
 
-def _record(scenario: Scenario, preparation: Preparation, seed: int, pacing: Pacing) -> RunRecord:
+def _record(
+    scenario: Scenario, preparation: Preparation, seed: int, pacing: Pacing, runner: Runner
+) -> RunRecord:
     """Run the program once it is built; one that cannot be built is a record too."""
     program = preparation.built(scenario.program, scenario.id)
     if program.ok:
-        # Alone on the machine, as far as we know; gradings side by side are left to the kernel.
-        with one_core():
-            return run_program(
+        # Alone on the machine, as far as we know; gradings side by side are left to the kernel. On
+        # a real host program and guests share the pCPUs as they do in earnest.
+        with one_core() if runner is run_program else nullcontext():
+            return runner(
                 scenario,
                 program,
                 preparation.root,

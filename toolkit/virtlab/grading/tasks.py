@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from virtlab.errors import EnvironmentLackError
 from virtlab.grading.marks import BuildOutcome, mark_run, mark_without_run
 from virtlab.grading.results_folder import is_full_disk
-from virtlab.grading.run import RunRecord, record_without_run, run_program
+from virtlab.grading.run import Runner, RunRecord, record_without_run, run_program
 from virtlab.grading.sanitised import Sanitised, build_sanitised
 from virtlab.grading.store import ResultWriter
 from virtlab.grading.timing import Pacing, pace_option
@@ -93,6 +93,7 @@ def run_test(
     writer: ResultWriter,
     monitor_text: MonitorText,
     pacing: Pacing,
+    runner: Runner = run_program,
 ) -> TestDone:
     """Run one test with one seed, write its folder, and return its verdict."""
     replay = f"virtlab run {test.source} {name} --seed {seed}"
@@ -101,7 +102,7 @@ def run_test(
         lacking = ProgramOutcome("program_fault", kind, outcome.reason, 0)
         verdict = mark_without_run(test, seed, lacking, program=name, replay=replay)
         return TestDone(verdict, (), 0.0)
-    record = _record(test, built.program, built, seed, pacing)
+    record = _record(test, built.program, built, seed, pacing, runner)
     writer.run(
         record.timeline,
         monitor=monitor_text(record.timeline),
@@ -119,13 +120,16 @@ def run_test(
 
 
 def _record(
-    test: RubricTest, program: BuildResult, built: Built, seed: int, pacing: Pacing
+    test: RubricTest,
+    program: BuildResult,
+    built: Built,
+    seed: int,
+    pacing: Pacing,
+    runner: Runner,
 ) -> RunRecord:
     """Run a test; a failure of the lab's own is an outcome too, and takes no other run along."""
     try:
-        return run_program(
-            test.scenario, program, built.root, built.sandbox, seed=seed, pacing=pacing
-        )
+        return runner(test.scenario, program, built.root, built.sandbox, seed=seed, pacing=pacing)
     except Exception as error:
         if isinstance(error, OSError) and is_full_disk(error):
             raise _no_room(f"{test.scenario.id} could not be run") from error

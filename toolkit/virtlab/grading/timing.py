@@ -27,6 +27,7 @@ from virtlab.subjects.clock_server import ClockServer
 from virtlab.subjects.launch import Process
 
 __all__ = [
+    "GRACE_INTERVALS",
     "REAL_PACE",
     "Lockstep",
     "OnPace",
@@ -41,7 +42,7 @@ __all__ = [
 OnPace = Callable[[str, int, int], None]  # the scenario's id, its second now, and of how many
 
 # Virtual time between two signals at the end: enough for two looks at a flag.
-_GRACE_INTERVALS = 3
+GRACE_INTERVALS = 3
 # Once the program was asked to stop there is nothing left to compute: real patience is short.
 _ENDING_LIMITS = WatchdogLimits(cpu_s=2.0, blocked_s=2.0, real_s=20.0)
 # On the paced clock time itself ends the program.
@@ -79,6 +80,8 @@ REAL_PACE = Pacing()
 
 def pace_option(timeline: Timeline) -> str:
     """Return what a command that repeats a recorded run needs in addition."""
+    if timeline.clock == "real":
+        return " --host real"
     return "" if timeline.pace == 1.0 else f" --pace {timeline.pace:g}"
 
 
@@ -171,7 +174,7 @@ class Lockstep:
 
     def grace_ns(self, interval_s: int) -> int:
         """Return some intervals."""
-        return _GRACE_INTERVALS * interval_s * NS_PER_S
+        return GRACE_INTERVALS * interval_s * NS_PER_S
 
     def look(self, scenario: str, duration_ns: int) -> None:
         """Do nothing: such a run is over at once."""
@@ -208,7 +211,7 @@ class Paced:
 
     def grace_ns(self, interval_s: int) -> int:
         """Return some intervals of the program's own, which are real."""
-        return round(_GRACE_INTERVALS * interval_s * NS_PER_S * self._pacing.pace)
+        return round(GRACE_INTERVALS * interval_s * NS_PER_S * self._pacing.pace)
 
     def look(self, scenario: str, duration_ns: int) -> None:
         """Tell how far the run is, and end it where the user has interrupted."""

@@ -83,7 +83,7 @@ def windows(timeline: Timeline, phase: Phase, window_s: float) -> Iterator[Windo
     times = timeline.times_ns
     for first in range(bisect_left(times, phase.start_ns), len(times)):
         last = bisect_left(times, times[first] + length_ns - _JITTER_NS)
-        if last >= len(times) or times[last] > phase.end_ns:
+        if last >= len(times) or times[last] > phase.end_ns + _JITTER_NS:
             return
         yield Window(first, last, times[first], times[last])
 
