@@ -69,7 +69,8 @@ class Rubric:
 
 def rubric_files() -> dict[str, Path]:
     """Return the shipped rubric files by id, which is the stem of the file."""
-    return {path.stem: path for path in sorted((testcases_dir() / "rubrics").glob("*.yaml"))}
+    files = {path.stem: path for path in (testcases_dir() / "rubrics").glob("*.yaml")}
+    return dict(sorted(files.items()))
 
 
 def find_rubric(name_or_path: str) -> Rubric:
