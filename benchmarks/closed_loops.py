@@ -44,11 +44,14 @@ class Loop:
     nice: int = 0
     shares: int | None = None  # of a control group of its own
     quota: float | None = None  # of a control group of its own, as a share of one CPU
+    # The number of its guest, whose vCPUs have a group each within one, as libvirt makes them.
+    guest: int | None = None
+    at: int | None = None  # the one of the set's CPUs to which it is bound; None: all of them
 
     @property
     def grouped(self) -> bool:
         """Tell whether it needs a control group of its own."""
-        return self.shares is not None or self.quota is not None
+        return self.shares is not None or self.quota is not None or self.guest is not None
 
     @property
     def sleep_ns(self) -> int:
@@ -116,21 +119,18 @@ class LoopRunner:
         rng = Random(seed)
         longest_s = max(loop.period_ms for loop in loops) / 1000
         window_s = max(_WINDOW_S, _PERIODS_MIN * longest_s)
-        inner = [
-            self.group.within(f"{n}", shares=loop.shares or 1024, quota=loop.quota)
-            if self.group is not None and loop.grouped
-            else self.group
-            for n, loop in enumerate(loops)
-        ]
+        groups = _Groups(self.group)
         processes = []
         try:
-            for loop, group in zip(loops, inner, strict=True):
+            for loop in loops:
+                group = groups.of(loop)
+                own = cpus if loop.at is None else [cpus[loop.at]]
                 iterations = self._iterations[loop.duty, loop.period_ms]
                 wait_ns = int(rng.random() * loop.period_ms * 1e6)
                 processes.append(
                     subprocess.Popen(
                         [self.program, str(iterations), str(loop.sleep_ns), str(wait_ns)],
-                        preexec_fn=partial(_join, frozenset(cpus), loop.nice, group),
+                        preexec_fn=partial(_join, frozenset(own), loop.nice, group),
                     )
                 )
             time.sleep(_SETTLE_S)
@@ -139,9 +139,38 @@ class LoopRunner:
             for process in processes:
                 process.kill()
                 process.wait()
-            for group in inner:
-                if group is not None and group is not self.group:
-                    group.remove()
+            groups.remove()
+
+
+class _Groups:
+    """The control groups of one window's loops, within one that outweighs all others."""
+
+    def __init__(self, outer: ControlGroup | None) -> None:
+        self._outer = outer
+        self._guests: dict[int, ControlGroup] = {}
+        self._made: list[ControlGroup] = []
+
+    def of(self, loop: Loop) -> ControlGroup | None:
+        """Return the group that a loop is to join; None where none can be made."""
+        outer = self._outer
+        if outer is None or not loop.grouped:
+            return outer
+        name, shares = f"{len(self._made)}", loop.shares or 1024
+        if loop.guest is None:
+            return self._kept(outer.within(name, shares=shares, quota=loop.quota))
+        if loop.guest not in self._guests:
+            self._guests[loop.guest] = self._kept(outer.within(name, shares=shares))
+        vcpu = f"{len(self._made)}"
+        return self._kept(self._guests[loop.guest].within(vcpu, quota=loop.quota))
+
+    def remove(self) -> None:
+        """Remove all of them; their processes are gone."""
+        for group in reversed(self._made):
+            group.remove()
+
+    def _kept(self, group: ControlGroup) -> ControlGroup:
+        self._made.append(group)
+        return group
 
 
 def _join(cpus: frozenset[int], nice: int, group: ControlGroup | None) -> None:

@@ -135,6 +135,49 @@ def loop_sets() -> list[LoopSet]:
         LoopSet((Loop(0.2),) * 8, cpus=2),
         LoopSet((Loop(0.5),) * 4, cpus=2),
     ]
+    return sets + _guest_sets()
+
+
+def _guest_sets() -> list[LoopSet]:
+    """Return sets of guests with several vCPUs, which Linux weighs as guests."""
+    long = 50.0
+    busy, half, third, fifth = (1.0, 0.5), (0.5, 0.5), (0.36, 0.5), (0.2, 0.5)
+    on_one = (
+        ((busy,) * 4, (busy,)),
+        ((busy,) * 2, (busy,), (busy,)),
+        ((half,) * 4, (busy,)),
+        (((0.5, long),) * 4, (busy,)),
+        ((busy,) * 2, (half,)),
+        ((busy,) * 2, ((0.5, long),)),
+        ((fifth,) * 4, (half,), (half,)),
+        ((third,) * 3, (third,)),
+        ((busy, fifth), (busy,)),
+    )
+    sets = [
+        LoopSet(tuple(Loop(*load, guest=n) for n, own in enumerate(guests) for load in own))
+        for guests in on_one
+    ]
+    sets.append(LoopSet((*[Loop(1.0, guest=0, shares=2048)] * 2, Loop(1.0, guest=1))))
+    # Each guest's loads, with the CPU to which they are bound.
+    on_two = (
+        (((busy, 0), (busy, 1)), ((busy, 0),)),
+        (((busy, 0), (busy, 1)), ((busy, 0), (busy, 1))),
+        (((busy, 0), (busy, 0)), ((busy, 0), (busy, 1))),
+        (((busy, 0), (half, 1)), ((busy, 0),)),
+        (((busy, 0), ((0.5, long), 1)), ((busy, 0),)),
+        (((busy, 0), (fifth, 1)), ((busy, 0),)),
+        (((half, 0), (half, 0), (busy, 1)), ((busy, 0),)),
+        (((half, 0), (busy, 1)), ((half, 0),), ((half, 0),)),
+        (((third, 0), (third, 1)), ((third, 0),), ((half, 0),)),
+        (((busy, 0), (busy, 1)), ((busy, 0),), ((busy, 1),), ((busy, 1),)),
+    )
+    sets += [
+        LoopSet(
+            tuple(Loop(*load, guest=n, at=at) for n, own in enumerate(guests) for load, at in own),
+            cpus=2,
+        )
+        for guests in on_two
+    ]
     return sets
 
 
@@ -251,23 +294,30 @@ def _held_together(loops: LoopSet, windows: Sequence[Window]) -> list[Comparison
 
 def _simulated(loops: LoopSet) -> tuple[list[float], list[float]]:
     """Return what each loop runs and waits as a guest of a simulated host."""
-    names = [f"loop-{n}" for n in range(len(loops.loops))]
+    members: dict[str, list[Loop]] = {}
+    places = []  # the guest and the number of the vCPU of each loop
+    for n, loop in enumerate(loops.loops):
+        name = f"loop-{n}" if loop.guest is None else f"guest-{loop.guest}"
+        own = members.setdefault(name, [])
+        places.append((name, len(own)))
+        own.append(loop)
+    everywhere = tuple(range(loops.cpus))
     guests = tuple(
         GuestSpec(
             name=name,
-            vcpus=1,
+            vcpus=len(own),
             memory_kib=_MEMORY_KIB,
             max_memory_kib=_MEMORY_KIB,
-            affinity=(tuple(range(loops.cpus)),),
+            affinity=tuple(everywhere if loop.at is None else (loop.at,) for loop in own),
             kernel_kib=42 * 1024,
             processes_kib=60 * 1024,
             cache_kib=100 * 1024,
         )
-        for name in names
+        for name, own in members.items()
     )
     starts = tuple(
-        StartWorkload(0, name, Duty(loop.duty, round(loop.period_ms * 1e6)))
-        for name, loop in zip(names, loops.loops, strict=True)
+        StartWorkload(0, name, Duty(loop.duty, round(loop.period_ms * 1e6)), (vcpu,))
+        for (name, vcpu), loop in zip(places, loops.loops, strict=True)
     )
     memory_kib = (len(guests) + 2) * _MEMORY_KIB
     scenario = Scenario(
@@ -276,13 +326,13 @@ def _simulated(loops: LoopSet) -> tuple[list[float], list[float]]:
         _SIMULATED_S, (),
     )  # fmt: skip
     host = SimulatedHost(scenario)
-    for name, loop in zip(names, loops.loops, strict=True):
+    for name, (loop, *_) in members.items():
         tuning = {"cpu_shares": loop.shares or _WEIGHT_OF_NICE[loop.nice]}
         if loop.quota is not None:
             tuning["vcpu_quota"] = round(loop.quota * PERIOD_US)
         host.guests[name].tune(tuning)
     host.advance(_SIMULATED_S * NS_PER_S)
-    vcpus = [host.guests[name].vcpus[0] for name in names]
+    vcpus = [host.guests[name].vcpus[vcpu] for name, vcpu in places]
     span_ns = _SIMULATED_S * NS_PER_S
     return [v.run_ns() / span_ns for v in vcpus], [v.delay_ns() / span_ns for v in vcpus]
 
@@ -293,7 +343,11 @@ def _named(loop: Loop) -> str:
         name += f" nice {loop.nice}"
     if loop.shares is not None:
         name += f" shares {loop.shares}"
-    return name + ("" if loop.quota is None else f" quota {100 * loop.quota:g} %")
+    if loop.quota is not None:
+        name += f" quota {100 * loop.quota:g} %"
+    if loop.guest is not None:
+        name = f"{chr(ord('A') + loop.guest)}: {name}"
+    return name + ("" if loop.at is None else f" on {loop.at}")
 
 
 def _note(each: Comparison) -> str:

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from virtlab.simulator.cpu_law import sharing, weighted_sharing
+from virtlab.simulator.cpu_law import sharing
 
 # Measured on Linux, one CPU: duty, how many loops, total use, run-queue delay of each.
 LINUX = [
@@ -68,27 +68,3 @@ def test_hundreds_of_vcpus_on_one_pcpu_stay_within_a_float() -> None:
     shares = sharing(tuple(0.3 + n / 1000 for n in range(300)))
 
     assert sum(run for run, _ in shares) == pytest.approx(1.0)
-
-
-@pytest.mark.parametrize(
-    ("weights", "first"),
-    [((1024, 335), 0.753), ((1024, 512), 0.665)],
-    ids=["nice 0 and 5", "shares 1024 and 512"],
-)
-def test_busy_loops_share_by_weight_as_on_linux(weights: tuple[int, int], first: float) -> None:
-    (run, wait), _ = weighted_sharing((1.0, 1.0), weights)
-
-    assert run == pytest.approx(first, abs=0.005)
-    assert wait == pytest.approx(1 - run)
-
-
-def test_weighed_loops_are_near_to_what_was_measured_on_linux() -> None:
-    # Four 50 % loops, two of nice 0 and two of nice 5: 0.35 and 0.15 each.
-    shares = weighted_sharing((0.5,) * 4, (1024, 1024, 335, 335))
-
-    assert shares[0][0] == pytest.approx(0.35, abs=0.03)
-    assert shares[2][0] == pytest.approx(0.15, abs=0.03)
-
-
-def test_equal_weights_give_the_exact_law() -> None:
-    assert weighted_sharing((0.2, 0.5), (300, 300)) == sharing((0.2, 0.5))

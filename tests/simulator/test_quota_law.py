@@ -95,11 +95,12 @@ def test_a_guests_pool_is_shared_by_its_vcpus_wherever_they_sit() -> None:
 
     (first, second, third, other) = (run for run, _ in _shares(simulated))
 
-    # The emulator has 2 % of it. Unlimited they would run 0.5 each.
+    # The emulator has 2 % of it. Unlimited the first would run 0.25, with a third of its guest's
+    # weight beside the other guest, and the second and third 0.5 each.
     assert first + second + third == pytest.approx(1.0, abs=1e-6)
     assert second == pytest.approx(third)
-    assert first == pytest.approx(1.0 / 3.0, abs=1e-6)
-    assert other == pytest.approx(2.0 / 3.0, abs=1e-6)
+    assert first == pytest.approx(0.2, abs=1e-6)
+    assert other == pytest.approx(0.8, abs=1e-6)
 
 
 def test_quotas_come_and_go_with_events_and_a_stop_ends_them() -> None:

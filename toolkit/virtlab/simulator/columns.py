@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from virtlab.simulator.cpu_law import SEATS_MAX
+from virtlab.simulator.cpu_law import EQUAL_WEIGHT, SEATS_MAX
 from virtlab.simulator.mask_numbers import MaskNumbers
 from virtlab.simulator.vcpu import SimulatedVcpu
 
@@ -50,6 +50,7 @@ class VcpuColumns:
         self.vcpus: list[Any] = [None]  # by their rows
         self.masks = MaskNumbers()
         self._grow()
+        self.weight[0] = EQUAL_WEIGHT
         self.table_of((0.0,))
 
     def __getitem__(self, name: str) -> Any:
@@ -224,12 +225,17 @@ class VcpuColumns:
     pcpu: memoryview
     table: memoryview
     drawn: memoryview
+    weight: memoryview
+    company_ppm: memoryview
+    family: memoryview
+    limited: memoryview
 
 
 _FLOATS = ("run_rate", "wait_rate", "duty", "demand", "duty_now", "speed", "base_speed")
 _INTEGERS = (
     *("run_ns", "delay_ns", "since_ns", "seated_run_ns", "before_run_ns", "before_delay_ns"),
     *("powered", "growing", "batch", "mask", "pcpu", "table", "drawn", "beat_ns"),
+    *("weight", "company_ppm", "family", "limited"),
 )
 
 
@@ -272,6 +278,10 @@ class ColumnVcpu(SimulatedVcpu):
     growing = _in_column("growing")
     batch = _in_column("batch")
     beat_ns = _in_column("beat_ns")
+    weight = _in_column("weight")
+    company_ppm = _in_column("company_ppm")
+    family = _in_column("family")
+    limited = _in_column("limited")
     _run_ns = _in_column("run_ns")
     _delay_ns = _in_column("delay_ns")
     _since_ns = _in_column("since_ns")

@@ -21,11 +21,7 @@ It is worst where short loops of different periods meet (12 points of share, 24 
 one busy loop meets one of 50 % and 0.5 ms: 0.56 to 0.60 of the CPU and the rest, instead of 2/3 and
 1/3, and 20 points of delay.
 
-Unequal weights have no closed form. Each vCPU is then taken to meet the others at their mean
-presence, weight against weight, and the whole is scaled so that equal weights give the exact law.
-Always-busy vCPUs share by weight exactly, as Linux has them do. Of loops that
-sleep one set was compared, four of 50 % with two of nice 0 and two of nice 5: 0.325 and 0.149 each,
-where Linux gave 0.35 and 0.15. How far off other duties and weights are is not known.
+Unequal weights have no closed form: see `weight_law`.
 
 The sums are worked out as integrals. k! is the integral of t^k e^-t, and with each factor 1 + rho t
 divided by 1 + rho, which cancels,
@@ -64,12 +60,10 @@ __all__ = [
     "added",
     "nodes_for",
     "sharing",
-    "weighted_sharing",
 ]
 
 EQUAL_WEIGHT = 1024
 BUSY = 0.9999  # from here on a loop is taken to never sleep; its rho would be above 10,000
-_ROUNDS = 60  # of the fixed point for unequal weights; it halves its error in each
 SEATS_MAX = 64  # vCPUs on one pCPU, above which quadrature gives way to recursion
 _NODES_STEP = 8  # vCPUs; so that pCPUs of about as many are worked out together
 _SCALE_ABOVE = 1e100  # keeps the polynomials within a float for any number of vCPUs
@@ -156,26 +150,6 @@ def _by_recursion(duties: tuple[float, ...]) -> Mapping[float, tuple[float, floa
     return shares
 
 
-def weighted_sharing(duties: Sequence[float], weights: Sequence[int]) -> Shares:
-    """Return (run share, wait share) of each duty under scheduling weights on one pCPU."""
-    exact = sharing(duties)
-    if len(set(weights)) <= 1:
-        return exact
-    mean = [EQUAL_WEIGHT] * len(duties)
-    plain, weighted = _mean_field(duties, mean), _mean_field(duties, weights)
-    total_plain = added([run for run, _ in plain])
-    scale = added([run for run, _ in exact]) / total_plain if total_plain > 0.0 else 1.0
-    shares = []
-    for duty, (run, wait) in zip(duties, weighted, strict=True):
-        scaled = min(run * scale, duty)
-        # A loop that runs a share r and waits w wants r / (1 - w): the demand is what it is.
-        shares.append((scaled, 1.0 - scaled / duty if scaled > 0.0 else wait))
-    surplus = added([run for run, _ in shares])
-    if surplus > 1.0:
-        shares = [(run / surplus, wait) for run, wait in shares]
-    return tuple(shares)
-
-
 def _terms(rhos: Sequence[float], busy: int) -> tuple[int, list[float]]:
     """Return the lowest k kept, and (b + k)! / b! * e_k(rhos) from there on, up to one factor."""
     terms, low = [1.0], 0
@@ -212,22 +186,3 @@ def _without(terms: Sequence[float], first: int, rho: float) -> list[float]:
     for k in range(last, split, -1):
         above = rest[k - 1] = (terms[k] - above) / (rho * (first + k))
     return rest
-
-
-def _mean_field(duties: Sequence[float], weights: Sequence[int]) -> list[tuple[float, float]]:
-    """Return the shares if each vCPU met the others at their mean presence."""
-    present = [duty if duty < BUSY else 1.0 for duty in duties]
-    rates = [1.0] * len(duties)
-    for _ in range(_ROUNDS):
-        load = added([w * p for w, p in zip(weights, present, strict=True)])
-        for i, (duty, weight) in enumerate(zip(duties, weights, strict=True)):
-            if duty <= 0.0:
-                continue
-            rates[i] = weight / (weight + load - weight * present[i])
-            stretched = duty / rates[i]
-            wanted = 1.0 if duty >= BUSY else stretched / (stretched + 1.0 - duty)
-            present[i] = (present[i] + wanted) / 2.0
-    return [
-        (p * rate, p * (1.0 - rate)) if duty > 0.0 else (0.0, 0.0)
-        for duty, p, rate in zip(duties, present, rates, strict=True)
-    ]

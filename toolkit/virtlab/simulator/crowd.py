@@ -12,16 +12,19 @@ from typing import Any, Final
 
 from virtlab.simulator.columns import ColumnVcpu, VcpuColumns
 from virtlab.simulator.cpu_law import SEATS_MAX
+from virtlab.simulator.crowd_law import added_rows
 from virtlab.simulator.mask_numbers import NO_NUMBER, STAYS
 from virtlab.simulator.pcpu import Pcpu
 from virtlab.simulator.queue_law import law_of_table
 from virtlab.simulator.roaming import idle_chances_row, woken_table
 from virtlab.simulator.vcpu import SimulatedVcpu
+from virtlab.simulator.weight_law import table_by_weight
 
 __all__ = ["Crowd"]
 
 # From so many pCPUs on, a look at all of them costs less than one at each.
 _LOOKS_MIN: Final = 16
+_FAMILIES: Final = 1 << 40  # more than there are numbers of vCPUs
 
 
 class Crowd:
@@ -57,6 +60,10 @@ class Crowd:
         brief = np.array([pcpu.brief for pcpu in pcpus])
         demands, loops = columns["demand"][seats], columns["beat_ns"][seats] > 0
         run, wait, used = law_of_table(np, demands, counts, loops, brief)
+        if (at := np.flatnonzero([pcpu.weighed for pcpu in pcpus])).size:
+            weighed = self._by_weight(seats[:, at], demands[:, at], run[:, at], wait[:, at])
+            run[:, at], wait[:, at] = weighed
+            used[at] = added_rows(np, weighed[0])
         self._run[: len(seats), places] = run
         self._wait[: len(seats), places] = wait
         for at, (pcpu, share) in enumerate(zip(pcpus, used.tolist(), strict=True)):
@@ -64,6 +71,23 @@ class Crowd:
             pcpu.used = share
             if not pcpu.even:
                 pcpu.take_law(run[:, at].tolist(), wait[:, at].tolist())
+
+    def _by_weight(self, seats: Any, demands: Any, run: Any, wait: Any) -> tuple[Any, Any]:
+        """Return the shares of pCPUs whose loads differ in weight, from those of equal weights."""
+        columns, np = self._columns, self._columns.np
+        loaded = columns["duty"][seats] > 0.0
+        # Those that are loaded in the first rows, in their order; the others keep their shares.
+        first = np.argsort(~loaded, axis=0, kind="stable")[: int(loaded.sum(axis=0).max())]
+        order = (first, np.arange(seats.shape[1]))
+        rows, chosen = seats[order], loaded[order]
+        wanted = np.where(chosen, demands[order], 0.0)
+        runs, waits = run[order], wait[order]
+        weights, company = columns["weight"][rows], columns["company_ppm"][rows] / 1e6
+        total = added_rows(np, np.where(chosen, runs, 0.0))
+        found = table_by_weight(np, wanted, weights, company, total)
+        run[order] = np.where(chosen, found[0], runs)
+        wait[order] = np.where(chosen, found[1], waits)
+        return run, wait
 
     def share(self, pcpus: Sequence[Pcpu], now_ns: int) -> None:
         """Set the rates on even pCPUs, of which the law was worked out."""
@@ -112,15 +136,20 @@ class Crowd:
         return found
 
     def _look_at(self, pcpu: Pcpu) -> None:
-        residents = pcpu.residents
-        pcpu.roamed = True in [vcpu.roams for vcpu in residents]
-        pcpu.brief = pcpu.are_brief()
-        pcpu.even = False
-        if len(residents) > SEATS_MAX:
-            return  # and it stays altered
-        masks = self._columns.mask
+        columns, residents = self._columns, pcpu.residents
         rows = [vcpu.row for vcpu in residents if isinstance(vcpu, ColumnVcpu)]
-        self._columns.seat(pcpu.index, rows)
+        limited = bool(columns["limited"][rows].any())  # nobody there wakes up elsewhere
+        pcpu.roamed = not limited and True in [vcpu.roams for vcpu in residents]
+        pcpu.brief = pcpu.are_brief()
+        loads = columns.np.array(rows, int)[columns["duty"][rows] > 0.0]
+        pulls = set(self._pulls(loads).tolist())
+        families = set(columns["family"][loads].tolist())
+        pcpu.weighed = len(pulls) > 1
+        pcpu.even = False
+        if limited or len(rows) > SEATS_MAX or (pcpu.weighed and len(families) < len(loads)):
+            return  # and it stays altered
+        masks = columns.mask
+        columns.seat(pcpu.index, rows)
         pcpu.altered = False
         if pcpu.roamed and (not self._roams or NO_NUMBER in [masks[row] for row in rows]):
             return
@@ -135,17 +164,20 @@ class Crowd:
         places = np.arange(len(rows)) - (ends - counts)[pcpus]
         columns.seat_all(rows, places, pcpus)
         masks = columns["mask"][rows]
-        roam = np.bincount(pcpus, masks != STAYS, len(self._pcpus)) > 0
+        limited = np.bincount(pcpus, columns["limited"][rows], len(self._pcpus)) > 0
+        roam = (np.bincount(pcpus, masks != STAYS, len(self._pcpus)) > 0) & ~limited
         odd = (columns["growing"][rows] > 0) | (columns["batch"][rows] > 0) | (masks == NO_NUMBER)
         uneven = np.bincount(pcpus, odd, len(self._pcpus)) > 0
-        uneven |= (counts > SEATS_MAX) | (roam & (not self._roams))
+        weighed, kin = self._weighed(rows, pcpus)
+        apart = (counts > SEATS_MAX) | limited | (weighed & kin)
+        uneven |= apart | (roam & (not self._roams))
         brief = self._brief(rows, pcpus)
-        flags = zip(
-            self._pcpus, roam.tolist(), brief, uneven.tolist(), counts.tolist(), strict=True
-        )
-        for pcpu, roamed, in_turn, odd_one, count in flags:
-            pcpu.roamed, pcpu.brief = roamed, in_turn
-            pcpu.even, pcpu.altered = not odd_one, count > SEATS_MAX
+        flags = (roam.tolist(), brief, weighed.tolist(), uneven.tolist(), apart.tolist())
+        for pcpu, roamed, in_turn, by_weight, odd_one, stays in zip(
+            self._pcpus, *flags, strict=True
+        ):
+            pcpu.roamed, pcpu.brief, pcpu.weighed = roamed, in_turn, by_weight
+            pcpu.even, pcpu.altered = not odd_one, stays
         if not touched:
             return
         residents: list[SimulatedVcpu] = [*map(columns.vcpus.__getitem__, rows.tolist())]
@@ -165,6 +197,25 @@ class Crowd:
         loads = np.bincount(places, minlength=len(longest))
         found: list[bool] = ((longest > 0) & (alike == loads)).tolist()
         return found
+
+    def _weighed(self, rows: Any, pcpus: Any) -> tuple[Any, Any]:
+        """Tell of all pCPUs where loads differ in weight, and where several are of one guest."""
+        columns, np = self._columns, self._columns.np
+        loaded = columns["duty"][rows] > 0.0
+        places, rows = pcpus[loaded], rows[loaded]
+        pulls = self._pulls(rows)
+        least, most = np.full(len(self._pcpus), np.inf), np.zeros(len(self._pcpus))
+        np.minimum.at(least, places, pulls)
+        np.maximum.at(most, places, pulls)
+        families = np.sort(places * _FAMILIES + columns["family"][rows])
+        kin = np.zeros(len(self._pcpus), bool)
+        kin[families[1:][families[1:] == families[:-1]] // _FAMILIES] = True
+        return most > least, kin
+
+    def _pulls(self, rows: Any) -> Any:
+        """Return the same as `SimulatedVcpu.pull`."""
+        columns = self._columns
+        return columns["weight"][rows] / (1.0 + columns["company_ppm"][rows] / 1e6)
 
     def _chances(self, used: Any) -> Any:
         """Return a row for each mask, of the chances to find another pCPU idle, by the own one."""

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     Floats = NDArray[float64]
 
-__all__ = ["numpy_or_none", "sharing_of_table"]
+__all__ = ["added_rows", "numpy_or_none", "sharing_of_table"]
 
 _COLUMNS_MIN: Final = 2  # numpy adds up a single column in another order
 _BLOCK: Final = 256  # pCPUs at once, which is as fast as any number
@@ -61,10 +61,19 @@ def sharing_of_table(
             runs, waits = _integrated(np, part, number)
             run[: len(part), these] = runs[:, : len(these)]
             wait[: len(part), these] = waits[:, : len(these)]
-    used = np.zeros(duties.shape[1])
-    for row in run:  # one by one, as `added` does
-        used += row
-    return run, wait, used
+    return run, wait, added_rows(np, run)
+
+
+def added_rows(np: Any, rows: Floats) -> Floats:
+    """Return the sums over the rows, added one by one from the first on, as `added` does."""
+    if rows.shape[1] >= _COLUMNS_MIN:
+        # Along an axis that lies in one piece numpy would add up in another order.
+        total: Floats = np.add.reduce(np.ascontiguousarray(rows), axis=0)
+        return total
+    total = np.zeros(rows.shape[1])
+    for row in rows:
+        total += row
+    return total
 
 
 @lru_cache(maxsize=1)

@@ -20,6 +20,7 @@ from virtlab.simulator.noise import GROWTH_DUTY
 from virtlab.simulator.numa_law import speeds_by_cell
 from virtlab.simulator.speed_law import rounds_at
 from virtlab.simulator.vcpu import SimulatedVcpu
+from virtlab.simulator.weight_law import Group
 
 if TYPE_CHECKING:
     from virtlab.simulator.host import SimulatedHost
@@ -75,6 +76,7 @@ class SimulatedGuest:
         # All that it ever had; those beyond its present number rest, with their counters.
         self.all_vcpus: list[SimulatedVcpu] = []
         self.vcpus: list[SimulatedVcpu] = []
+        self._group = Group()
         self._equip(spec)
 
     # Life cycle.
@@ -169,17 +171,17 @@ class SimulatedGuest:
         everywhere = self._host.everywhere
         for index in range(len(self.all_vcpus), spec.vcpus):
             affinity = spec.affinity[index]
-            self.all_vcpus.append(
-                self._host.scheduler.new_vcpu(
-                    spec.name,
-                    index,
-                    self._host.fresh_vcpu(),
-                    everywhere if affinity is None else frozenset(affinity),
-                    # A text seeds a stream of its own, whatever PYTHONHASHSEED is.
-                    Random(f"{self._seed} noise {spec.name} {index}"),
-                    spec.idle_noise_max,
-                )
+            vcpu = self._host.scheduler.new_vcpu(
+                spec.name,
+                index,
+                self._host.fresh_vcpu(),
+                everywhere if affinity is None else frozenset(affinity),
+                # A text seeds a stream of its own, whatever PYTHONHASHSEED is.
+                Random(f"{self._seed} noise {spec.name} {index}"),
+                spec.idle_noise_max,
             )
+            vcpu.join(self._group)
+            self.all_vcpus.append(vcpu)
         for vcpu in self.all_vcpus[: spec.vcpus]:
             vcpu.move_cost_ns = move_cost_ns(spec.working_set_kib)
             affinity = spec.affinity[vcpu.index]
@@ -246,11 +248,7 @@ class SimulatedGuest:
         return quota_us / period_us if quota_us > 0 else None
 
     def _set_weight(self, weight: int) -> None:
-        """Weigh each of its vCPUs against the others on its pCPU.
-
-        Linux weighs a guest's group as a whole: where several vCPUs of one guest share a pCPU,
-        they would share the weight as well.
-        """
+        """Weigh it against other guests, as a whole: see `weight_law`."""
         for vcpu in self.vcpus:
             if vcpu.weight != max(weight, 2):
                 self._host.scheduler.set_weight(vcpu, max(weight, 2))

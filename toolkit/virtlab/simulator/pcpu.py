@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from operator import attrgetter
 
 from virtlab.model.topology import FULL_CAPACITY
-from virtlab.simulator.cpu_law import Shares, added, sharing, weighted_sharing
+from virtlab.simulator.cpu_law import Shares, added, sharing
 from virtlab.simulator.queue_law import served_in_turn
 from virtlab.simulator.vcpu import SimulatedVcpu
+from virtlab.simulator.weight_law import weighed_together, weighted_sharing
 
 __all__ = ["Pcpu", "by_key"]
 
@@ -35,6 +36,7 @@ class Pcpu:
         "sibling",
         "used",
         "wanted_ppm",
+        "weighed",
     )
 
     def __init__(self, index: int, capacity: int = FULL_CAPACITY) -> None:
@@ -48,6 +50,7 @@ class Pcpu:
         self.dirty = False
         self.law: Shares = ()  # of its residents, before any of them wakes up elsewhere
         self.brief = False  # its loops are served in turn
+        self.weighed = False  # its loads differ in weight
         self.even = False  # all that has to be done is done for many at once: see `crowd`
         self.used = 0.0  # share of its time that the law uses
         self.roamed = False  # some resident may wake up elsewhere
@@ -118,8 +121,9 @@ class Pcpu:
         demands = [vcpu.demand for vcpu in residents]
         if stopped:
             self.law = ((0.0, 0.0),) * len(residents)
-        elif self.are_brief() and _equal_weights(residents):
-            self.law = served_in_turn(demands, [vcpu.beat_ns > 0 for vcpu in residents])
+        elif self.are_brief():
+            law = served_in_turn(demands, [vcpu.beat_ns > 0 for vcpu in residents])
+            self.law = self._by_weight(demands, law)
         else:
             self.law = self.shared(demands)
         self.used = added([run for run, _ in self.law])
@@ -132,9 +136,36 @@ class Pcpu:
 
     def shared(self, demands: Sequence[float]) -> Shares:
         """Return the shares of residents that want so much and take turns."""
-        if _equal_weights(self.residents):
-            return sharing(demands)
-        return weighted_sharing(demands, [vcpu.weight for vcpu in self.residents])
+        return self._by_weight(demands, sharing(demands))
+
+    def are_weighed(self) -> bool:
+        """Tell whether loads of different weight sit here."""
+        return len({vcpu.pull for vcpu in self.residents if vcpu.duty > 0.0}) > 1
+
+    def _by_weight(self, demands: Sequence[float], law: Shares) -> Shares:
+        """Return the shares of those who want so much, from those of equal weights."""
+        if not self.are_weighed():
+            return law
+        places = [n for n, vcpu in enumerate(self.residents) if vcpu.duty > 0.0]
+        loaded = [self.residents[n] for n in places]
+        here: dict[int, int] = {}
+        for vcpu in loaded:
+            here[vcpu.family] = here.get(vcpu.family, 0) + weighed_together(vcpu.wanted_ppm)
+        elsewhere_ppm = [
+            vcpu.company_ppm - (here[vcpu.family] - weighed_together(vcpu.wanted_ppm))
+            for vcpu in loaded
+        ]
+        weighed = weighted_sharing(
+            [demands[n] for n in places],
+            [vcpu.weight for vcpu in loaded],
+            [ppm / 1e6 for ppm in elsewhere_ppm],
+            [vcpu.family for vcpu in loaded],
+            added([law[n][0] for n in places]),
+        )
+        shares = list(law)
+        for n, share in zip(places, weighed, strict=True):
+            shares[n] = share
+        return tuple(shares)
 
     def take_shares(self, shares: Shares) -> None:
         """Take on the residents' shares from elsewhere; nobody wakes up on another pCPU."""
@@ -145,7 +176,3 @@ class Pcpu:
     def take_law(self, runs: Sequence[float], waits: Sequence[float]) -> None:
         """Take on the law's shares, which may be followed by zeros, from elsewhere."""
         self.law = tuple(zip(runs, waits, strict=True))[: len(self.residents)]
-
-
-def _equal_weights(vcpus: Sequence[SimulatedVcpu]) -> bool:
-    return len({vcpu.weight for vcpu in vcpus}) <= 1

@@ -39,7 +39,7 @@ from math import sqrt
 from typing import TYPE_CHECKING, Any, Final
 
 from virtlab.simulator.cpu_law import Shares, added
-from virtlab.simulator.crowd_law import sharing_of_table
+from virtlab.simulator.crowd_law import added_rows, sharing_of_table
 
 if TYPE_CHECKING:
     from numpy import float64, int64
@@ -127,12 +127,12 @@ def table_served_in_turn(np: Any, demands: Floats, loops: Any) -> tuple[Floats, 
         demands: one column a pCPU, filled up with zeros.
         loops: where in it loops are, at least one in each column.
     """
-    idle = _added(np, np.sort(np.where(loops, 0.0, demands), axis=0))
+    idle = added_rows(np, np.sort(np.where(loops, 0.0, demands), axis=0))
     room = 1.0 - np.minimum(idle, _IDLE_MAX)
     wanted = np.sort(np.where(loops, demands, 0.0) / room, axis=0)
-    total = _added(np, wanted)
-    squares = _added(np, wanted * wanted)
-    cubes = _added(np, wanted * wanted * wanted)
+    total = added_rows(np, wanted)
+    squares = added_rows(np, wanted * wanted)
+    cubes = added_rows(np, wanted * wanted * wanted)
     count = loops.sum(axis=0)
     met = np.where(count > 1, np.maximum(squares - cubes / total, 0.0) * _MET, 0.0)
     over = total - 1.0
@@ -143,12 +143,4 @@ def table_served_in_turn(np: Any, demands: Floats, loops: Any) -> tuple[Floats, 
     own = (1.0 + demands * (there + idle - demands)) * np.maximum(1.0, idle / _IDLE_MAX)
     runs = demands / np.where(loops, stretch, own)
     waits = np.where(loops, wait, np.where(demands > 0.0, (own - 1.0) / own, 0.0))
-    return runs, waits, _added(np, runs)
-
-
-def _added(np: Any, rows: Floats) -> Floats:
-    """Return the sums over the rows, added one by one from the first on, as `added` does."""
-    total: Floats = np.zeros(rows.shape[1])
-    for row in rows:
-        total += row
-    return total
+    return runs, waits, added_rows(np, runs)

@@ -16,7 +16,7 @@ from random import Random
 from virtlab.model.topology import Topology
 from virtlab.model.units import NS_PER_S
 from virtlab.simulator.columns import ColumnVcpu, VcpuColumns
-from virtlab.simulator.cpu_law import BUSY, EQUAL_WEIGHT, Shares
+from virtlab.simulator.cpu_law import BUSY, Shares
 from virtlab.simulator.crowd import Crowd
 from virtlab.simulator.crowd_law import numpy_or_none
 from virtlab.simulator.engine import EventQueue, Priority
@@ -35,6 +35,7 @@ from virtlab.simulator.quota_law import Pool, share_within_quotas
 from virtlab.simulator.roaming import idle_chances, woken_elsewhere
 from virtlab.simulator.speeds import Speeds
 from virtlab.simulator.vcpu import SimulatedVcpu, in_order
+from virtlab.simulator.weight_law import Group
 
 __all__ = ["CpuScheduler"]
 
@@ -81,7 +82,7 @@ class CpuScheduler:
         if numpy is not None:
             self.columns = VcpuColumns(numpy, len(self.pcpus))
             self._crowd = Crowd(self.columns, self.pcpus, roams=self.machine.alike)
-        self._alike = True  # nobody was ever given another weight
+        self._regrouped: dict[Group, None] = {}  # guests whose vCPUs count otherwise than before
         self._limiting = False  # somebody was given a quota
 
     def busy_ns(self) -> list[int]:
@@ -125,6 +126,7 @@ class CpuScheduler:
             draw(vcpu)
             self._seat(vcpu)
             self._watch_balance(vcpu)
+            self._regroup(vcpu)
         if not self._noisy and self._vcpus:
             self._noisy = True
             second = self._queue.now_ns // NS_PER_S + 1
@@ -138,6 +140,7 @@ class CpuScheduler:
             self._unseat(vcpu)
             vcpu.powered = False
             self._watch_balance(vcpu)
+            self._regroup(vcpu)
             self._queue.cancel(vcpu.batch_event)
             vcpu.batch_event = None
             del self._vcpus[bisect_left(self._vcpus, vcpu.key, key=by_key)]
@@ -178,6 +181,7 @@ class CpuScheduler:
             pcpu.settle(self._queue.now_ns)  # what ran so far was the old load's
             pcpu.want(wanted_ppm - vcpu.wanted_ppm)
         vcpu.duty, vcpu.wanted_ppm = duty, wanted_ppm
+        self._regroup(vcpu)
         short = duty < BUSY and round(duty * period_ns) <= self._slice_ns
         vcpu.beat_ns = period_ns if short else 0
         vcpu.note_roaming()
@@ -194,7 +198,6 @@ class CpuScheduler:
     def set_weight(self, vcpu: SimulatedVcpu, weight: int) -> None:
         """Set a vCPU's scheduling weight; 1024 is ordinary."""
         vcpu.weight = weight
-        self._alike = self._alike and weight == EQUAL_WEIGHT
         if vcpu.powered:
             self._mark(self.pcpus[vcpu.pcpu])
 
@@ -209,6 +212,7 @@ class CpuScheduler:
                 continue
             self._limiting = True
             vcpu.quota, vcpu.pool = quota, pool
+            vcpu.limited = quota < inf or pool is not None
             if vcpu.powered:
                 self._mark(self.pcpus[vcpu.pcpu])
 
@@ -240,6 +244,7 @@ class CpuScheduler:
 
     def _set_rates(self, now_ns: int) -> None:
         """Set the rates of every pCPU on which something changed."""
+        self._count_company()
         if self._limiting:
             self._mark_pools()
         if self._speeds is not None:
@@ -249,8 +254,7 @@ class CpuScheduler:
         # A roaming loop looks for idle pCPUs elsewhere, so a change there concerns its own too.
         concerned = [pcpu for pcpu in self.pcpus if pcpu.dirty or pcpu.roamed]
         dirty, self._dirty = self._dirty, []
-        alike = self._alike and not (self._limiting or self.stopped)
-        crowd = self._crowd if alike else None
+        crowd = None if self.stopped else self._crowd
         few = [] if crowd is None else crowd.seated([pcpu for pcpu in concerned if pcpu.dirty])
         if self._speeds is not None and not self.stopped:
             self._speeds.settle(dirty, few, self.columns, now_ns)
@@ -271,6 +275,22 @@ class CpuScheduler:
         chances: dict[tuple[int, ...], list[float]] = {}
         for pcpu in concerned:
             self._share(pcpu, chances, now_ns)
+
+    def _regroup(self, vcpu: SimulatedVcpu) -> None:
+        """Take note that a vCPU may count otherwise beside the others of its guest."""
+        if vcpu.group is not None and len(vcpu.group.vcpus) > 1:
+            self._regrouped[vcpu.group] = None
+
+    def _count_company(self) -> None:
+        """Tell the vCPUs of guests in which something changed how much the others count."""
+        for group in self._regrouped:
+            for vcpu, ppm in zip(group.vcpus, group.company_ppm(), strict=True):
+                if vcpu.company_ppm == ppm:
+                    continue
+                vcpu.company_ppm = ppm
+                if vcpu.powered:
+                    self._mark(self.pcpus[vcpu.pcpu])
+        self._regrouped.clear()
 
     def _mark_pools(self) -> None:
         """Let what changes concern all pCPUs with vCPUs of guests that share a quota there."""

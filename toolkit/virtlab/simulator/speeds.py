@@ -71,8 +71,9 @@ class Speeds:
         for pcpu in pcpus:
             if True in [vcpu.batch for vcpu in pcpu.residents]:
                 pcpu.settle(now_ns)  # what it did so far, it did at the old speed
-        seated = {pcpu.index for pcpu in few}
-        whole = [pcpu for pcpu in few if siblings.get(pcpu.index, pcpu.index) in seated]
+        # In the table all have one weight.
+        plain = {pcpu.index for pcpu in few if not pcpu.weighed}
+        whole = [p for p in few if p.index in plain and siblings.get(p.index, p.index) in plain]
         if columns is not None and whole:
             self._settle_table(columns, whole)
         settled = {pcpu.index for pcpu in whole}

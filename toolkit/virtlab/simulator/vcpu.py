@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from random import Random
 
     from virtlab.simulator.quota_law import Pool
+    from virtlab.simulator.weight_law import Group
 
 __all__ = ["SimulatedVcpu", "in_order"]
 
@@ -47,15 +48,19 @@ class SimulatedVcpu:
         "batch_event",
         "batch_left_ns",
         "beat_ns",
+        "company_ppm",
         "demand",
         "draw",
         "duty",
         "duty_now",
+        "family",
         "free",
+        "group",
         "growing",
         "index",
         "key",
         "levels",
+        "limited",
         "mask",
         "move_cost_ns",
         "moved_ns",
@@ -86,9 +91,13 @@ class SimulatedVcpu:
         self.mask = mask
         self.permitted = in_order(mask)
         self.pcpu = self.permitted[0]
-        self.weight = EQUAL_WEIGHT
+        self.weight = EQUAL_WEIGHT  # of its guest
+        self.group: Group | None = None  # the vCPUs of its guest; None: it is the only one
+        self.family = number  # the same for all vCPUs of a guest: the first one's number
+        self.company_ppm = 0  # for how much the others of its guest count, in millionths of one
         self.quota = inf  # share of a pCPU that it may run at most
         self.pool: Pool | None = None  # quota of all vCPUs of its guest
+        self.limited = False  # a quota of its own or of its guest holds for it
         self.draw = noise.random  # from this vCPU's own stream of random numbers
         self.levels: tuple[float, ...] = ()  # what it may want, each with the same chance
         self.noise_max = noise_max
@@ -127,9 +136,15 @@ class SimulatedVcpu:
         return self.duty > 0.0 and self.powered
 
     @property
-    def limited(self) -> bool:
-        """Tell whether a quota of its own or of its guest holds for it."""
-        return self.quota < inf or self.pool is not None
+    def pull(self) -> float:
+        """Return with what weight it competes, the others of its guest counted."""
+        return self.weight / (1.0 + self.company_ppm / 1e6)
+
+    def join(self, group: Group) -> None:
+        """Belong to a guest, for ever."""
+        group.vcpus.append(self)
+        self.group = group
+        self.family = group.vcpus[0].key
 
     def note_roaming(self) -> None:
         """Work out `free` and `roams` from mask and duty."""
