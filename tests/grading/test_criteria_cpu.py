@@ -12,7 +12,7 @@ from virtlab.grading.hints import HINTS
 from virtlab.model.criteria import CRITERIA
 from virtlab.model.timeline import CallRecord, ProgramOutcome
 from virtlab.model.units import NS_PER_S
-from virtlab.model.verdict import CriterionResult
+from virtlab.model.verdict import CriterionResult, FailedSpan
 
 
 def _judged(name: str, lab: CpuLab, **limits: float) -> CriterionResult:
@@ -43,6 +43,7 @@ def test_a_host_that_is_left_alone_all_on_one_pcpu_is_not_balanced() -> None:
         reason="standard deviation 43.3 points in 10-12 s (limit 5); pCPUs in %: 100 0 0 0; "
         "19 of 19 windows miss",
         hint=HINTS["balanced:never-pinned"],
+        spans=(FailedSpan(10, 30, "pCPU 0"),),
     )
 
 
@@ -196,6 +197,7 @@ def test_a_change_after_the_host_is_settled_counts_even_before_the_deadline() ->
     result = _judged("stable", swap)
 
     assert (result.status, result.measured, result.at_s) == ("failed", 4, 8)
+    assert [(span.start_s, span.end_s) for span in result.spans] == [(8, 8), (9, 9)]
     assert result.reason == (
         "4 changes of affinity after the host was settled at 6 s (limit 0); the first moves "
         "aos_vm1 vCPU 0 to pCPU 1 at 8 s"

@@ -12,7 +12,7 @@ from virtlab.grading.hints import HINTS
 from virtlab.model.criteria import CRITERIA
 from virtlab.model.timeline import CallRecord, EventRecord, MemoryCall, ProgramOutcome
 from virtlab.model.units import NS_PER_S
-from virtlab.model.verdict import CriterionResult
+from virtlab.model.verdict import CriterionResult, FailedSpan
 
 ALL = (
     "takes-gradually", "releases-gradually", "guest-alive", "host-alive", "no-crash",
@@ -67,6 +67,7 @@ def test_a_guest_grows_by_at_most_256_mib_an_interval(step: float, status: str) 
             "aos_vm1 grows by at most 258 MiB in one interval, at 6 s (limit 256)"
         )
         assert (result.hint, result.where) == (HINTS["takes-gradually:jump"], "aos_vm1")
+        assert result.spans[0] == FailedSpan(6, 8, "aos_vm1")
 
 
 @pytest.mark.parametrize(("until", "status"), [(13, "passed"), (13.5, "failed")])

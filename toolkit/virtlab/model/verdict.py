@@ -11,9 +11,25 @@ from typing import Literal
 from virtlab.model.finding import SanitiserReport
 from virtlab.model.timeline import ClockKind, RunStatus
 
-__all__ = ["CriterionResult", "CriterionStatus", "PointLine", "RunVerdict", "Verdict"]
+__all__ = [
+    "CriterionResult",
+    "CriterionStatus",
+    "FailedSpan",
+    "PointLine",
+    "RunVerdict",
+    "Verdict",
+]
 
 CriterionStatus = Literal["passed", "failed", "not_run"]
+
+
+@dataclass(frozen=True, slots=True)
+class FailedSpan:
+    """A time in which a criterion was not met."""
+
+    start_s: float  # of scenario time
+    end_s: float  # equal to the start where it is a moment
+    where: str | None  # the guest, vCPU or pCPU concerned
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +46,7 @@ class CriterionResult:
     reason: str
     hint: str | None  # only where it failed
     borderline: bool = False  # passed by less than a tenth of its limit
+    spans: tuple[FailedSpan, ...] = ()  # only where it failed
 
 
 @dataclass(frozen=True, slots=True)

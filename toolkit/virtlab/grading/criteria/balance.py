@@ -6,6 +6,7 @@ All three go phase by phase, and a phase in which nothing could be judged is not
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from collections.abc import Iterator
 
 from virtlab.grading.criteria.affinity import (
@@ -95,7 +96,14 @@ def _bound_check(timeline: Timeline, phase: Phase, sd_points_max: float) -> Chec
         at_s=first.time_ns / NS_PER_S,
         where=name_of(first.vcpus[0]),
         way=_unbound_way(timeline),
+        spans_ns=tuple(_sample_span(timeline, moment.time_ns) for moment in late),
     )
+
+
+def _sample_span(timeline: Timeline, time_ns: int) -> tuple[int, int]:
+    """Return the time from a moment to the next sample: what is seen there holds until then."""
+    times = timeline.times_ns
+    return time_ns, times[min(bisect_right(times, time_ns), len(times) - 1)]
 
 
 def _unbound_way(timeline: Timeline) -> str:
@@ -152,6 +160,11 @@ def _even_check(timeline: Timeline, phase: Phase, limits: Limits) -> Check:
         at_s=judged[shown].start_s,
         where=_busiest(utilisation_points(timeline, judged[shown])),
         way=None if met else _way(timeline, judged, spreads, limit),
+        spans_ns=tuple(
+            (window.start_ns, window.end_ns)
+            for window, spread in zip(judged, spreads, strict=True)
+            if spread > limit
+        ),
     )
 
 
@@ -234,6 +247,7 @@ def _stable_check(timeline: Timeline, phase: Phase, limits: Limits) -> Check:
         at_s=first.time_ns / NS_PER_S,
         where=name_of(key),
         way="back-and-forth" if _came_back(late) else None,
+        spans_ns=tuple((pin.time_ns, pin.time_ns) for pin in late),
     )
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from virtlab.grading.hints import hint_for
 from virtlab.model.units import NS_PER_S
-from virtlab.model.verdict import CriterionResult
+from virtlab.model.verdict import CriterionResult, FailedSpan
 
 __all__ = ["Check", "Limits", "conclude", "figure", "nothing_judged", "scenario_s"]
 
@@ -31,6 +31,7 @@ class Check:
     at_s: float | None = None
     where: str | None = None
     way: str | None = None  # the way of failing, for the hint
+    spans_ns: tuple[tuple[int, int], ...] = ()  # when it was not met, in order
 
     @property
     def headroom(self) -> float:
@@ -58,7 +59,26 @@ def conclude(name: str, checks: Sequence[Check], hint: str | None) -> CriterionR
         reason=shown.reason,
         hint=hint_for(name, failed.way, hint) if failed else None,
         borderline=failed is None and shown.headroom < _BORDER_SHARE,
+        spans=tuple(_spans(check for check in checks if not check.met)),
     )
+
+
+def _spans(failed: Iterable[Check]) -> Iterator[FailedSpan]:
+    """Yield the times of failed checks; those that overlap or meet are one."""
+    for check in failed:
+        spans = check.spans_ns
+        if not spans and check.at_s is not None:
+            yield FailedSpan(round(check.at_s, 3), round(check.at_s, 3), check.where)
+        merged: list[tuple[int, int]] = []
+        for start_ns, end_ns in spans:
+            if merged and start_ns <= merged[-1][1]:
+                merged[-1] = (merged[-1][0], max(merged[-1][1], end_ns))
+            else:
+                merged.append((start_ns, end_ns))
+        for start_ns, end_ns in merged:
+            yield FailedSpan(
+                round(start_ns / NS_PER_S, 3), round(end_ns / NS_PER_S, 3), check.where
+            )
 
 
 def nothing_judged(unit: str, reason: str, *, at_s: float | None = None) -> Check:

@@ -52,6 +52,10 @@ class _Step:
     from_mib: float
     by_mib: float
 
+    def span_ns(self, timeline: Timeline) -> tuple[int, int]:
+        """Return the interval in which it was taken."""
+        return self.start_ns, self.start_ns + timeline.interval_ns
+
 
 def judge_takes_gradually(
     timeline: Timeline, limits: Limits, hint: str | None = None
@@ -140,6 +144,9 @@ def _growth_steps(timeline: Timeline, guest: GuestTrack, limits: Limits) -> Chec
         at_s=worst.start_ns / NS_PER_S,
         where=guest.name,
         way="jump",
+        spans_ns=tuple(
+            step.span_ns(timeline) for step in steps if step.by_mib > limit + _BATCH_MIB
+        ),
     )
 
 
@@ -180,6 +187,11 @@ def _short(timeline: Timeline, guest: GuestTrack, episode: _Episode, limits: Lim
         at_s=start_ns / NS_PER_S,
         where=guest.name,
         way=_short_way(timeline),
+        spans_ns=tuple(
+            (times[run[0]], times[run[-1]])
+            for run in runs
+            if run and (times[run[-1]] - times[run[0]]) / timeline.interval_ns > limit
+        ),
     )
 
 
@@ -289,6 +301,9 @@ def _release_steps(timeline: Timeline, guest: GuestTrack, limits: Limits) -> Che
         at_s=worst.start_ns / NS_PER_S,
         where=guest.name,
         way="step",
+        spans_ns=tuple(
+            step.span_ns(timeline) for step in down if -step.by_mib > allowed(step) + _BATCH_MIB
+        ),
     )
 
 
