@@ -9,7 +9,7 @@ from timeline_builder import CpuLab
 
 from virtlab.grading.criteria import JUDGES, judge, judge_all
 from virtlab.grading.hints import HINTS
-from virtlab.model.criteria import CRITERIA
+from virtlab.model.criteria import CRITERIA, limits_of
 from virtlab.model.timeline import CallRecord, ProgramOutcome
 from virtlab.model.units import NS_PER_S
 from virtlab.model.verdict import CriterionResult, FailedSpan
@@ -44,6 +44,7 @@ def test_a_host_that_is_left_alone_all_on_one_pcpu_is_not_balanced() -> None:
         "19 of 19 windows miss",
         hint=HINTS["balanced:never-pinned"],
         spans=(FailedSpan(10, 30, "pCPU 0"),),
+        limits=limits_of("balanced"),
     )
 
 

@@ -5,7 +5,8 @@ Three axes are never mixed: whether a criterion was met, how the run itself ende
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
 from virtlab.model.finding import SanitiserReport
@@ -47,6 +48,7 @@ class CriterionResult:
     hint: str | None  # only where it failed
     borderline: bool = False  # passed by less than a tenth of its limit
     spans: tuple[FailedSpan, ...] = ()  # only where it failed
+    limits: Mapping[str, float | None] = field(default_factory=dict)  # all that it was judged by
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ then the scenario's, then those that the caller gives, such as a rubric's.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from types import MappingProxyType
 
 from virtlab.grading.criteria.balance import judge_balanced, judge_bound, judge_stable
@@ -62,7 +63,7 @@ def judge(
     outcome = timeline.outcome
     if outcome.status == "lab_fault" or outcome.kind in _NEVER_STARTED or not _has_record(timeline):
         return _not_run(name, outcome.reason or "nothing was recorded")
-    return JUDGES[name](timeline, limits, hint)
+    return replace(JUDGES[name](timeline, limits, hint), limits=limits)
 
 
 def judge_all(
