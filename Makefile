@@ -15,7 +15,8 @@ setup: ## install what is missing: system packages, .venv/, the clock library
 demo: setup ## grade a reference submission by the current rubric and show the result
 	@.venv/bin/virtlab grade $(PROGRAM)
 
-test: setup ## run all tests
+test: ## run all tests
+	@scripts/setup tests
 	@$(PYTHON) -m pytest -n 2
 
 lint: setup ## formatter, linter, type checker, and the order of the rooms

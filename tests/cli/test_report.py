@@ -61,6 +61,21 @@ def test_one_submission_is_written_to_a_file_for_gradescope(
     ]
 
 
+def test_a_class_becomes_pages_that_lead_to_each_other(
+    virtlab: Run, results: Path, tmp_path: Path
+) -> None:
+    done = virtlab("report", results, "--format", "html", "--out", "pages")
+    nowhere = virtlab("report", results, "--format", "html")
+
+    assert (done.returncode, done.stdout) == (0, "pages/index.html\n")
+    assert sorted(path.name for path in (tmp_path / "pages").iterdir()) == [
+        "index.html", "one.html", "two.html",
+    ]  # fmt: skip
+    assert '<a href="two.html">two</a>' in (tmp_path / "pages" / "index.html").read_text()
+    assert nowhere.returncode == 2
+    assert "2 submissions give 3 pages, which are not printed." in nowhere.stderr
+
+
 def test_what_cannot_be_reported_is_told_with_what_to_do(virtlab: Run, results: Path) -> None:
     several = virtlab("report", results, "--format", "check50")
     nothing = virtlab("report", results.parent / "one", "--format", "csv")

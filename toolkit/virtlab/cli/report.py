@@ -19,6 +19,7 @@ __all__ = ["report"]
 class Format(StrEnum):
     """The formats."""
 
+    HTML = "html"
     GRADESCOPE = "gradescope"
     CHECK50 = "check50"
     JUNIT = "junit"
@@ -53,15 +54,20 @@ def report(
         Format,
         typer.Option(
             "--format",
-            help="gradescope and check50: one submission as JSON. junit: XML. csv: a row for each "
-            "item. marks: a row for each submission. github-summary: Markdown. "
-            "github-annotations: workflow commands.",
+            help="html: pages with charts. gradescope and check50: one submission as JSON. junit: "
+            "XML. csv: a row for each item. marks: a row for each submission. github-summary: "
+            "Markdown. github-annotations: workflow commands.",
             show_default=False,
         ),
     ],
     out: Annotated[
         Path | None,
-        typer.Option("--out", help="File to write; printed where not given.", show_default=False),
+        typer.Option(
+            "--out",
+            help="File to write; printed where not given. For the pages of several submissions, "
+            "the folder.",
+            show_default=False,
+        ),
     ] = None,
     visibility: Annotated[
         Shown, typer.Option("--visibility", help="Of test cases, to students, in Gradescope.")
@@ -80,22 +86,60 @@ def report(
             f"{form} is a format for one submission, and {len(found)} are named.",
             fix=f"name one of them, such as {found[0]}.",
         )
-    text = _written(form, [read_results(folder) for folder in found], visibility)
+    results = [read_results(folder) for folder in found]
+    if form is Format.HTML and len(found) > 1:
+        _write_pages(results, out)
+        return
+    text = _written(form, results, visibility)
     if out is None:
         print(text, end="")
     else:
         write_file(out, text)
 
 
+def _write_pages(results: list[StoredResults], out: Path | None) -> None:
+    """Write a page for each submission into a folder, and one for all of them."""
+    from virtlab.grading.results_folder import translated, write_file
+    from virtlab.reports.html import class_page, submission_page
+
+    if out is None:
+        raise UsageError(
+            f"{len(results)} submissions give {len(results) + 1} pages, which are not printed.",
+            fix="name a folder for them: --out pages",
+        )
+    links = _page_names([one.folder for one in results])
+    with translated(out):
+        out.mkdir(parents=True, exist_ok=True)
+    for one, link in zip(results, links, strict=True):
+        write_file(out / link, submission_page(one.verdict, one.marked_timelines))
+    write_file(out / "index.html", class_page([one.verdict for one in results], links))
+    print(out / "index.html")
+
+
+def _page_names(folders: list[Path]) -> list[str]:
+    """Return a name for each page; equal names of folders are told apart by a number."""
+    names: list[str] = []
+    for folder in folders:
+        stem, number = folder.resolve().name, 2
+        name = f"{stem}.html"
+        while name in (*names, "index.html"):
+            name, number = f"{stem}-{number}.html", number + 1
+        names.append(name)
+    return names
+
+
 def _written(form: Format, results: list[StoredResults], visibility: Shown) -> str:
     from virtlab.reports.check50 import check50_json
     from virtlab.reports.github import step_annotations, step_summary
     from virtlab.reports.gradescope import gradescope_json
+    from virtlab.reports.html import submission_page
     from virtlab.reports.junit import junit_xml
     from virtlab.reports.table import lines_csv, marks_csv
 
     verdicts = [one.verdict for one in results]
     match form:
+        case Format.HTML:
+            return submission_page(verdicts[0], results[0].marked_timelines)
         case Format.GRADESCOPE:
             real_s = results[0].info.get("real_s")
             return gradescope_json(verdicts[0], real_s=real_s, visibility=visibility.value)

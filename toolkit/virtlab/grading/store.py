@@ -152,6 +152,12 @@ class StoredResults:
     info: Mapping[str, Any]
     runs: tuple[StoredRun, ...]
 
+    @property
+    def marked_timelines(self) -> dict[str, Timeline]:
+        """Return what was recorded with the seed that gave the mark, by scenario."""
+        timelines = (run.timeline for run in self.runs)
+        return {one.scenario: one for one in timelines if one.seed == self.verdict.seed}
+
 
 def read_results(folder: Path) -> StoredResults:
     """Return what a result folder holds, all of it from one grading.
