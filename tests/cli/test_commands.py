@@ -12,7 +12,7 @@ import pytest
 
 VIRTLAB = Path(sys.executable).with_name("virtlab")
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
-COMMANDS = ["grade", "run", "judge", "report", "serve", "shell", "doctor"]
+COMMANDS = ["grade", "run", "judge", "report", "explain", "serve", "shell", "doctor"]
 
 
 @pytest.mark.parametrize("command", COMMANDS)
