@@ -14,6 +14,7 @@ from typing import Final
 from virtlab.hosts.real.agent import read_file
 from virtlab.hosts.real.link import HostLink
 from virtlab.libvirt_rpc.client import Answer
+from virtlab.libvirt_rpc.errors import ErrorCode
 from virtlab.libvirt_rpc.values import DomainHandle
 from virtlab.model.scenario import GuestSpec
 from virtlab.model.timeline import GuestTrack, VcpuTrack
@@ -168,7 +169,8 @@ class GuestRecord:
 
     def _run_times(self, answer: Answer) -> None:
         if answer.error is not None:
-            self.gone = answer.error.message
+            if answer.error.code in (ErrorCode.NO_DOMAIN, ErrorCode.OPERATION_INVALID):
+                self.gone = answer.error.message
             return
         found = answer.results
         masks = masks_of(found.cpumaps, len(found.info), self._pcpus)

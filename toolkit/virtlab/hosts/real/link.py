@@ -2,7 +2,8 @@
 
 For what watches a host while something else goes on. libvirtd answers calls of one connection side
 by side, so that a guest that hangs holds up its own answers only; a connection for each guest keeps
-it that way where many calls wait.
+it that way where many calls wait. For the same reason nothing is sent before the connection is
+open: a call that overtakes CONNECT_OPEN is refused.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from virtlab.libvirt_rpc.procedures.declaration import Procedure
 __all__ = ["HostLink", "OnAnswer"]
 
 _READ_BYTES: Final = 262_144
+_URI: Final = "qemu:///system"
 
 OnAnswer = Callable[[Answer], None]
 
@@ -46,6 +48,7 @@ class HostLink:
         self._protocol = ClientConnection()
         self._waiting: dict[int, OnAnswer] = {}
         self._unsent = bytearray()
+        self._held: bytearray | None = bytearray()  # calls until the connection is open
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
             self._socket.connect(str(path))  # a local libvirtd accepts at once, or not at all
@@ -56,8 +59,7 @@ class HostLink:
         self._mask = selectors.EVENT_READ
         self._selector.register(self._socket, self._mask, self._ready)
         self.open = True
-        self.ask("AUTH_LIST")
-        self.ask("CONNECT_OPEN", "qemu:///system", 0)
+        self._request("AUTH_LIST", then=self._authenticated)
 
     @property
     def waiting(self) -> int:
@@ -66,12 +68,8 @@ class HostLink:
 
     def ask(self, what: str | Procedure, *args: Any, then: OnAnswer = lambda _answer: None) -> None:
         """Make a call, such as `ask("DOMAIN_GET_INFO", dom, then=take)`; a lost link makes none."""
-        if not self.open:
-            return
-        procedure = BY_NAME[what] if isinstance(what, str) else what
-        self._unsent += self._protocol.request(procedure, *args)
-        self._waiting[self._protocol.last_serial] = then
-        self._send()
+        if self.open:
+            self._request(what, *args, then=then, held=self._held)
 
     def close(self) -> None:
         """Hang up; closing twice is harmless."""
@@ -80,6 +78,29 @@ class HostLink:
             self._waiting.clear()
             self._selector.unregister(self._socket)
             self._socket.close()
+
+    def _request(
+        self, what: str | Procedure, *args: Any, then: OnAnswer, held: bytearray | None = None
+    ) -> None:
+        procedure = BY_NAME[what] if isinstance(what, str) else what
+        data = self._protocol.request(procedure, *args)
+        self._waiting[self._protocol.last_serial] = then
+        if held is not None:
+            held += data
+            return
+        self._unsent += data
+        self._send()
+
+    def _authenticated(self, _answer: Answer) -> None:
+        self._request("CONNECT_OPEN", _URI, 0, then=self._opened)
+
+    def _opened(self, answer: Answer) -> None:
+        if answer.error is not None or self._held is None:
+            self._lost()
+            return
+        self._unsent += self._held
+        self._held = None
+        self._send()
 
     def _ready(self, mask: int) -> None:
         if not self.open:  # closed by an earlier callback of the same turn
@@ -100,6 +121,8 @@ class HostLink:
         if not data:
             raise ConnectionResetError("libvirtd closed the connection")
         for item in self._protocol.receive(data):
+            if not self.open:  # by what took an answer before this one
+                return
             if isinstance(item, Answer) and (then := self._waiting.pop(item.serial, None)):
                 then(item)
 
