@@ -18,7 +18,7 @@ from pathlib import Path
 
 _SCRIPT = """
 set -e
-mount --bind "$1/nokvm" /dev/kvm
+[ ! -e /dev/kvm ] || mount --bind "$1/nokvm" /dev/kvm
 mkdir -p /run/libvirt /var/lib/libvirt /var/cache/libvirt /etc/libvirt
 mount -t tmpfs none /run/libvirt
 mount --bind "$1/state" /var/lib/libvirt
@@ -40,6 +40,8 @@ def why_not() -> str | None:
             return f"{program} is not installed (Debian package {package})"
     if os.geteuid() != 0:
         return "a private libvirtd needs root"
+    if subprocess.run(["unshare", "-m", "true"], capture_output=True).returncode != 0:
+        return "a private libvirtd needs a mount namespace, which is not permitted here"
     return None
 
 

@@ -31,7 +31,7 @@ def real_uri(tmp_path: Path) -> Iterator[str]:
         "virtlab_tests_libvirtd", Path(__file__).parents[1] / "conformance" / "libvirtd.py"
     )
     if reason := libvirtd.why_not():
-        pytest.skip(f"no real host here: {reason}; scripts/setup --real installs what it takes")
+        pytest.skip(f"no real host here: {reason}; scripts/setup realhost installs what it takes")
     if find_sandbox().weaker:
         pytest.skip("bubblewrap does not work here, and real runs need it")
     directory = tmp_path / "libvirtd"
