@@ -24,6 +24,7 @@ BUILT_IN: dict[str, tuple[Kind, str]] = {
     "numad": ("scheduling", "Numad"),
     "at-random": ("scheduling", "AtRandom"),
     "back-and-forth": ("scheduling", "BackAndForth"),
+    "steady": ("coordination", "Steady"),
     "static": ("coordination", "Static"),
     "course": ("coordination", "Course"),
     "mom": ("coordination", "Mom"),
