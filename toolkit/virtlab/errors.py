@@ -10,6 +10,7 @@ VirtlabError                 70  (only its children are raised)
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 __all__ = [
@@ -20,7 +21,11 @@ __all__ = [
     "SubmissionError",
     "UsageError",
     "VirtlabError",
+    "told",
 ]
+
+
+_PROBLEMS_SHOWN = 100  # a file can hold tens of thousands of the same mistake
 
 
 class VirtlabError(Exception):
@@ -54,11 +59,19 @@ class Problem:
         return f"{where}{self.what}\n  fix: {self.fix}"
 
 
+def told(problems: Sequence[Problem]) -> str:
+    """Return problems as the user reads them; behind many, how many more there are."""
+    shown = [str(problem) for problem in problems[:_PROBLEMS_SHOWN]]
+    if more := len(problems) - len(shown):
+        shown.append(f"... and {more} more mistakes; mend these first.")
+    return "\n".join(shown)
+
+
 class ScenarioError(InputError):
     """A scenario or rubric file with mistakes; `problems` lists all of them in file order."""
 
     def __init__(self, problems: list[Problem]) -> None:
-        super().__init__("\n".join(str(problem) for problem in problems))
+        super().__init__(told(problems))
         self.problems = problems
 
 

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from virtlab.errors import told
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -127,8 +129,8 @@ def check(
             }
         )
     else:
-        for problem in dict.fromkeys(p for one in checks for p in one.problems):
-            typer.echo(str(problem))
+        if total:
+            typer.echo(told(list(dict.fromkeys(p for one in checks for p in one.problems))))
         files = "1 file" if len(checks) == 1 else f"{len(checks)} files"
         found = {0: "no mistakes", 1: "1 mistake"}.get(total, f"{total} mistakes")
         typer.echo(f"{files} checked: {found}.")

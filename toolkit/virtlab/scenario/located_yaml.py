@@ -29,8 +29,9 @@ VALUES_MAX = 20_000  # after the anchors have been expanded
 
 _LOADER: type = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _STR_TAG = "tag:yaml.org,2002:str"
-_INT = re.compile(r"[-+]?[0-9]{1,18}")
+_INT = re.compile(r"[-+]?[0-9]+")
 _HEX = re.compile(r"0x[0-9a-fA-F]{1,15}")
+_DIGITS_READ = 300  # of a whole number; with more it is out of every range, and of a float's
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]{1,3})?")
 _CONSTANTS: dict[str, object] = {
     "": None,
@@ -91,9 +92,10 @@ def read_bounded(path: Path, noun: str) -> str:
     try:
         with path.open("rb") as file:
             raw = file.read(SIZE_MAX + 1)
-    except OSError as err:
+    except (OSError, ValueError) as err:  # ValueError: the path has a NUL in it
+        reason = getattr(err, "strerror", None) or err
         raise InputError(
-            f"{noun} {path} cannot be read: {err.strerror or err}.",
+            f"{noun} {path} cannot be read: {reason}.",
             fix="check the path and its permissions.",
         ) from err
     if len(raw) > SIZE_MAX:
@@ -125,7 +127,7 @@ def read_document(path: Path, noun: str) -> Document:
     try:
         root = _Reader(file, _events(text)).document()
     except yaml.YAMLError as err:
-        raise _translated(file, err) from err
+        raise _translated(file, text, err) from err
     if root is None:
         raise _refusal(file, 1, "the file is empty.", f"write a {noun}.")
     if not isinstance(root, _Mapping):
@@ -268,7 +270,7 @@ class _Expansion:
             if key == "<<":
                 continue
             if not isinstance(key, str):
-                shown = "a list or mapping" if key is None else str(key)
+                shown = "a list or mapping" if not isinstance(key_node, _Scalar) else _shown(key)
                 self._problem(line, path, f"key {shown} is not a word.", "write a key of letters.")
             elif key in first_lines:
                 what = f"key {key} is given twice, first in line {first_lines[key]}."
@@ -303,9 +305,8 @@ class _Expansion:
                     self._document.lines[inner_path] = line
 
     def _problem(self, line: int, path: KeyPath, what: str, fix: str) -> None:
-        problem = Problem(self._document.file, line, dotted(path), what, fix)
-        if problem not in self._document.problems:
-            self._document.problems.append(problem)
+        # Anchors that are expanded twice tell a mistake twice: `in_file_order` removes those.
+        self._document.problems.append(Problem(self._document.file, line, dotted(path), what, fix))
 
 
 def _merged(node: _Mapping) -> Iterator[_Node]:
@@ -322,12 +323,18 @@ def _resolved(text: str) -> object:
     if text in _CONSTANTS:
         return _CONSTANTS[text]
     if _INT.fullmatch(text):
-        return int(text)
+        return int(text[:_DIGITS_READ])
     if _HEX.fullmatch(text):
         return int(text, 16)
     if _FLOAT.fullmatch(text):
         return float(text)
     return text
+
+
+def _shown(value: object) -> str:
+    return (
+        "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+    )
 
 
 def _line(event: yaml.Event) -> int:
@@ -339,7 +346,7 @@ def _refusal(file: str, line: int, what: str, fix: str) -> ScenarioError:
     return ScenarioError([Problem(file, line, "", what, fix)])
 
 
-def _translated(file: str, err: yaml.YAMLError) -> ScenarioError:
+def _translated(file: str, text: str, err: yaml.YAMLError) -> ScenarioError:
     line = 1
     said = " ".join(str(err).split())
     if isinstance(err, yaml.MarkedYAMLError):
@@ -347,6 +354,8 @@ def _translated(file: str, err: yaml.YAMLError) -> ScenarioError:
         line = mark.line + 1 if mark is not None else 1
         said = ", ".join(part for part in (err.problem, err.context) if part)
     elif isinstance(err, yaml.reader.ReaderError):
+        # It tells the place in bytes, and the parser may have been given lines further on.
+        line = text.encode()[: err.position].count(b"\n") + 1
         said = err.reason
     fix = "mend the YAML; look at indentation, quotes, brackets and tabs on this line and above."
     return _refusal(file, line, f"this is not YAML: {said}.", fix)

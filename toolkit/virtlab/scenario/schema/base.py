@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic.config import JsonDict
 from pydantic_core import PydanticCustomError
 
@@ -33,7 +33,18 @@ DIALECT = "https://json-schema.org/draft/2020-12/schema"
 # An id or a guest's name travels into folder names, XML and reports.
 Id = Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", max_length=64)]
 GuestName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=63)]
-Text = Annotated[str, Field(min_length=1, max_length=2000)]
+
+
+def _plain(text: str) -> str:
+    """Refuse what a terminal would obey, and XML cannot hold."""
+    for char in text:
+        if (char < " " and char not in "\n\t") or "\x7f" <= char < "\xa0":
+            what = f"this has the control character U+{ord(char):04X}."
+            raise PydanticCustomError("virtlab_text", "{what}", {"what": what, "fix": "remove it."})
+    return text
+
+
+Text = Annotated[str, Field(min_length=1, max_length=2000), AfterValidator(_plain)]
 Mib = Annotated[int, Field(ge=0, le=16 * 1024 * 1024)]  # up to 16 TiB
 PositiveMib = Annotated[int, Field(ge=1, le=16 * 1024 * 1024)]
 Pcpu = Annotated[int, Field(ge=0)]
