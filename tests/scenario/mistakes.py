@@ -85,7 +85,7 @@ MISTAKES: list[tuple[str, str, list[str]]] = [
         "title: A sound scenario\ncolour: blue",
         [
             "s.yaml:4: colour: this key is not known.",
-            "  fix: use one of: schema_version, id, title, why, program, seed, host, guests, events, run, criteria.",
+            "  fix: use one of: schema_version, id, title, why, scaled_from, program, seed, host, guests, events, run, criteria.",
         ],
     ),
     (
