@@ -115,6 +115,37 @@ sixth 1 at 10.000
 closed -1 Bad file descriptor at 10.000
 made 200 at 10.000
 """,
+    "inherited_timer": """\
+child 1 at 1.000
+child 1 at 2.000
+parent 1 at 6.000
+parent 3 at 9.000
+""",
+    "messages": """\
+two in time 2 at 2.000
+three 3 at 5.000
+left 7
+one at once 1 at 6.000
+none -1 Resource temporarily unavailable at 7.000
+readv -1 Resource temporarily unavailable at 8.000
+nonsense -1 Invalid argument at 8.000
+""",
+    "woken_by_others": """\
+woken 99 at 1.000
+child 8 at 4.000
+woken 99 at 5.000
+child 8 at 8.000
+woken 99 at 9.000
+child 8 at 12.000
+stopped 0 at 15.500
+over 1 at 16.500
+""",
+    "ending_children": "missed 0 at 0.000\n",
+    "elapsed": """\
+times 3 at 3.000
+raw 3 at 3.000
+io_uring -1 Function not implemented at 3.000
+""",
     "assembly": """\
 nanosleep 0 at 2.000
 nonsense -22

@@ -14,12 +14,15 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/mman.h>
 #include <sys/select.h>
 #include <sys/sem.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
 #include <sys/timerfd.h>
+#include <sys/times.h>
+#include <sys/uio.h>
 #include <sys/wait.h>
 #include <threads.h>
 #include <time.h>
@@ -453,13 +456,158 @@ static void timer_copies(void)
     tell("made", copies);
 }
 
+/* ---- a timer descriptor that a child inherits ---- */
+
+static void inherited_timer(void)
+{
+    struct itimerspec every = {{1, 0}, {1, 0}}, slowly = {{0, 0}, {4, 0}};
+    int timer = timerfd_create(CLOCK_MONOTONIC, 0);
+    timerfd_settime(timer, 0, &every, NULL);
+    if (fork() == 0) {
+        tell("child", times_on(timer)); /* its parent waits where the library does not see it */
+        tell("child", times_on(timer));
+        timerfd_settime(timer, 0, &slowly, NULL);
+        fflush(stdout);
+        _exit(0);
+    }
+    wait(NULL);
+    tell("parent", times_on(timer));
+    if (fork() == 0) {
+        close(timer);
+        _exit(0);
+    }
+    wait(NULL);
+    timerfd_settime(timer, 0, &every, NULL);
+    if (fork() == 0) {
+        sleep(5);
+        _exit(0);
+    }
+    sleep(3); /* both wait at each of its moments */
+    tell("parent", times_on(timer));
+    wait(NULL);
+}
+
+/* ---- many messages at once, and input in pieces ---- */
+
+static void messages(void)
+{
+    struct mmsghdr headers[3] = {0};
+    struct timespec span = {2, 0};
+    struct timeval limit = {1, 0};
+    struct iovec piece = {.iov_base = (char[8]){0}, .iov_len = 8};
+    int ends[2];
+    socketpair(AF_UNIX, SOCK_DGRAM, 0, ends);
+    for (int i = 0; i < 3; i++)
+        headers[i].msg_hdr = (struct msghdr){.msg_iov = &piece, .msg_iovlen = 1};
+    if (fork() == 0) {
+        for (int i = 0; i < 6; i++) {
+            sleep(1);
+            send(ends[1], "x", 1, 0);
+        }
+        _exit(0);
+    }
+    tell("two in time", recvmmsg(ends[0], headers, 3, 0, &span));
+    span.tv_sec = 10;
+    tell("three", syscall(SYS_recvmmsg, ends[0], headers, 3, 0, &span));
+    printf("left %ld\n", (long)span.tv_sec);
+    tell("one at once", recvmmsg(ends[0], headers, 3, MSG_WAITFORONE, NULL));
+    setsockopt(ends[0], SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
+    tell("none", recvmmsg(ends[0], headers, 3, 0, NULL));
+    tell("readv", readv(ends[0], &piece, 1));
+    span.tv_nsec = -1;
+    tell("nonsense", recvmmsg(ends[0], headers, 3, 0, &span));
+    wait(NULL);
+}
+
+/* ---- signals that end the waits of others ---- */
+
+static void *long_sleeper(void *unused)
+{
+    (void)unused;
+    tell("woken", sleep(100));
+    return NULL;
+}
+
+static void woken_by_others(void)
+{
+    pthread_t thread;
+    handle(SIGUSR1);
+    handle(SIGCHLD);
+    for (int i = 0; i < 3; i++) {
+        pthread_create(&thread, NULL, long_sleeper, NULL);
+        sleep(1);
+        pthread_kill(thread, SIGUSR1);
+        sleep(1); /* the other has woken before */
+        pthread_join(thread, NULL);
+        if (fork() == 0) {
+            sleep(2);
+            _exit(0);
+        }
+        tell("child", sleep(10));
+        wait(NULL);
+    }
+    signal(SIGCHLD, SIG_DFL);
+    pid_t stopped = fork();
+    if (stopped == 0) {
+        sleep(1);
+        sleep(1);
+        _exit(0);
+    }
+    usleep(500000);
+    kill(stopped, SIGSTOP);
+    tell("stopped", sleep(3));
+    kill(stopped, SIGCONT);
+    tell("over", waitpid(stopped, NULL, 0) == stopped);
+}
+
+/* ---- asking after a child that has closed its pipe and is about to end ---- */
+
+#define HELD_BYTES (1 << 20) /* giving memory back takes its time */
+
+static void ending_children(void)
+{
+    int missed = 0, ends[2];
+    char byte;
+    for (int i = 0; i < 20 && pipe(ends) == 0; i++) {
+        pid_t child = fork();
+        if (child == 0) {
+            dup2(ends[1], 1);
+            for (int held = 0; held < 20; held++) {
+                int memory = memfd_create("held", MFD_CLOEXEC);
+                if (ftruncate(memory, HELD_BYTES) == 0)
+                    memset(mmap(NULL, HELD_BYTES, PROT_WRITE, MAP_SHARED, memory, 0), 1, HELD_BYTES);
+            }
+            close(ends[1]);
+            _exit(0);
+        }
+        close(ends[1]);
+        while (read(ends[0], &byte, 1) > 0)
+            continue;
+        missed += waitpid(child, NULL, WNOHANG) != child;
+        close(ends[0]);
+    }
+    tell("missed", missed);
+}
+
+static void elapsed(void)
+{
+    struct tms used;
+    clock_t begin = times(&used);
+    sleep(3);
+    long ticks = (long)(times(&used) - begin);
+    tell("times", ticks / sysconf(_SC_CLK_TCK));
+    tell("raw", (syscall(SYS_times, NULL) - (long)begin) / sysconf(_SC_CLK_TCK));
+    tell("io_uring", syscall(SYS_io_uring_setup, 4, NULL));
+}
+
 int main(int count, char **arguments)
 {
     static const struct { const char *name; void (*run)(void); } CASES[] = {
         {"timer_signals", timer_signals}, {"timer_threads", timer_threads}, {"timed_locks", timed_locks},
         {"c11", c11}, {"futexes", futexes}, {"raw_waits", raw_waits}, {"socket_timeouts", socket_timeouts},
         {"queues", queues}, {"interrupted", interrupted}, {"vforked", vforked},
-        {"timer_copies", timer_copies},
+        {"timer_copies", timer_copies}, {"inherited_timer", inherited_timer}, {"messages", messages},
+        {"woken_by_others", woken_by_others}, {"ending_children", ending_children}, {"elapsed", elapsed},
 #if defined(__x86_64__)
         {"assembly", assembly},
 #endif

@@ -19,13 +19,14 @@ __all__ = [
     "NAME",
     "REQUEST",
     "SPIN",
+    "STIR",
     "WAIT",
     "WATCH",
     "Link",
     "turn_of",
 ]
 
-HELLO, BORN, WAIT, WATCH, CANCEL, SPIN, NAME, LEAVES = range(1, 9)
+HELLO, BORN, WAIT, WATCH, CANCEL, SPIN, NAME, LEAVES, STIR = range(1, 10)
 FOREVER = (1 << 64) - 1
 REQUEST = struct.Struct("=IIQ")
 ANSWER = struct.Struct("=Q")

@@ -12,7 +12,8 @@ Every thread of the program holds one connection (`clock/protocol.h`). What make
   on (`blocked`);
 - bytes that nobody is about to read must not stop time either: with the whole program asleep, it
   goes on (`forced`);
-- between a program's exec and its first word no time passes.
+- between a program's exec and its first word no time passes, nor between a signal that one thread
+  sends and the waking of another.
 
 The first two are exact; the others take some real milliseconds to notice when they first happen.
 """
@@ -34,6 +35,7 @@ from virtlab.subjects.clock_link import (
     LEAVES,
     NAME,
     SPIN,
+    STIR,
     WAIT,
     WATCH,
     Link,
@@ -278,6 +280,8 @@ class ClockServer:
             link.name(argument)
         elif operation == LEAVES:
             self._on_leave(link.take_name(), argument)
+        elif operation == STIR:
+            self._stillness.has_stirred()
         else:
             return False
         return True
@@ -337,6 +341,7 @@ class ClockServer:
         if (
             self._stillness.is_parting()
             or self._stillness.is_starting()
+            or self._stillness.is_stirred()
             or (self._signalled and not self._stillness.all_asleep())
         ):
             return self._look_again()

@@ -33,6 +33,7 @@ class Stillness:
         self._tasks = TaskStates()
         self._starting: dict[int, float] = {}  # pid -> until when it is given time to exec
         self._parting: int | None = None  # a process of which a running thread has just ended
+        self._stirred = False  # a signal was sent, which may wake who waits
         self._count = bytearray(4)
 
     # ---- what the server tells ----
@@ -44,13 +45,18 @@ class Stillness:
     def has_left(self, link: Link) -> None:
         """Note that a thread, which is no longer in the table, has ended."""
         registered = self._is_registered(link.pid)
+        self._stirred |= not registered  # its parent gets a SIGCHLD
         if self._links and not registered and is_running(link.pid):
             # It ends, or becomes another program which has not yet spoken.
             self._starting[link.pid] = time.monotonic() + EXEC_PATIENCE_S
         if link.deadline is None and registered:
             self._parting = link.pid
 
-    # ---- births and ends ----
+    def has_stirred(self) -> None:
+        """Note that a thread has sent a signal."""
+        self._stirred = True
+
+    # ---- births, ends and signals ----
 
     @property
     def expects_a_start(self) -> bool:
@@ -80,6 +86,16 @@ class Stillness:
                 return True
         self._parting = None
         return False
+
+    def is_stirred(self) -> bool:
+        """Tell whether a signal has woken a thread that has not yet told us.
+
+        To be asked once no process is about to end, as its parent is signalled at the very end.
+        """
+        self._stirred = self._stirred and self._is_awake(
+            link for link in self._links.values() if link.deadline is not None and link.tid
+        )
+        return self._stirred
 
     # ---- bytes ----
 
@@ -114,10 +130,7 @@ class Stillness:
 
         It must be asked before the bytes in flight: an awake thread tells us and sleeps again.
         """
-        for link in self._links.values():
-            if link.watching and not is_asleep(link.pid, _host_tid(link)):
-                return True
-        return False
+        return self._is_awake(link for link in self._links.values() if link.watching)
 
     def rest_is_blocked(self) -> bool:
         """Tell whether all threads that have not said that they wait are asleep for good."""
@@ -129,6 +142,9 @@ class Stillness:
 
     def _pids(self) -> frozenset[int]:
         return frozenset(link.pid for link in self._links.values())
+
+    def _is_awake(self, links: Iterable[Link]) -> bool:
+        return any(not is_asleep(link.pid, _host_tid(link)) for link in links)
 
     def _is_registered(self, pid: int) -> bool:
         return any(link.pid == pid for link in self._links.values())

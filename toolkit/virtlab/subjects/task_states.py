@@ -1,7 +1,8 @@
 """What the kernel tells about the threads of a program: asleep or not, and for how long.
 
-Source: proc_pid_status(5). `State` is S in an interruptible sleep. The two switch counters stand
-still exactly as long as the task does not run, so equal counters mean that it has slept all along.
+Source: proc_pid_status(5). `State` is S in an interruptible sleep, T where a signal has stopped the
+task, which is as good as asleep. The two switch counters stand still exactly as long as the task
+does not run, so equal counters mean that it has slept all along.
 NSpid ends with the number that the task itself sees inside its pid namespace.
 """
 
@@ -17,6 +18,7 @@ __all__ = ["TaskState", "TaskStates", "is_asleep", "is_running", "tasks_of"]
 STILL_NS = (
     2_000_000  # real time asleep after which a task counts as blocked, not as on its way to us
 )
+_ASLEEP = (b"S", b"T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +78,7 @@ def tasks_of(pid: int) -> Iterator[TaskState]:
         namespaces = status.find(b"\nNSpid:\t") + 8
         inner = status[namespaces : status.find(b"\n", namespaces)].split()[-1]
         switches = status[status.find(b"\nvoluntary_ctxt_switches:") :]
-        yield TaskState(pid, int(tid), int(inner), state == b"S", switches)
+        yield TaskState(pid, int(tid), int(inner), state in _ASLEEP, switches)
 
 
 def is_running(pid: int) -> bool:
@@ -87,7 +89,7 @@ def is_running(pid: int) -> bool:
 def is_asleep(pid: int, host_tid: int) -> bool:
     """Tell whether one task is asleep at this instant."""
     stat = _read(f"/proc/{pid}/task/{host_tid}/stat")
-    return stat[stat.rfind(b")") + 2 :][:1] == b"S"  # the name before it may hold anything
+    return stat[stat.rfind(b")") + 2 :][:1] in _ASLEEP  # the name before it may hold anything
 
 
 def _read(path: str) -> bytes:

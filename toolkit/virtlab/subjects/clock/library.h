@@ -59,6 +59,7 @@ int watch(struct pollfd *fds, nfds_t count, uint64_t moment, const sigset_t *mas
 enum wait_end watch_wake(int wake, uint64_t moment, bool impatient);
 void wait_for_birth(int link);             /* the second answer to BORN */
 void count_idle_read(void);                /* one more look at the clock without a wait */
+void tell_stir(void);                      /* a signal was sent, perhaps to a thread that waits */
 void tell_leaving(const char *path, enum clock_reach reach); /* this program starts now, and has no clock */
 
 /* ---- times.c: conversions ---- */

@@ -42,7 +42,7 @@ EXPORT int timer_create(clockid_t clock, struct sigevent *restrict event, timer_
 {
     if (!clock_on() || is_cpu_clock(clock))
         return REAL(timer_create)(clock, event, id);
-    struct timer content = {.kind = TIMER_POSIX, .moment = CLOCK_FOREVER, .clock = clock};
+    struct timer content = {.kind = TIMER_POSIX, .clock = clock};
     if (event)
         content.event = *event;
     else

@@ -15,6 +15,7 @@
  *   SPIN     1        a WAIT of a thread that reads the clock again and again without ever waiting
  *   NAME     0        eight more bytes of the path that the next LEAVES is about
  *   LEAVES   0        a program that has no clock is about to start; argument: why, a value of clock_reach
+ *   STIR     0        this thread has sent a signal, so that one which waits may be about to wake
  *
  * The current time stands in a page that the program maps read-only, so reading it costs no message.
  * subjects/clock_link.py and clock_page.py are the other end of this file.
@@ -33,6 +34,7 @@ enum clock_operation {
     CLOCK_SPIN = 6,
     CLOCK_NAME = 7,
     CLOCK_LEAVES = 8,
+    CLOCK_STIR = 9,
 };
 
 enum clock_reach {

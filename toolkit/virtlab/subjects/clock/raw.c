@@ -18,6 +18,9 @@
 #include <sys/sysinfo.h>
 #include <sys/time.h>
 #include <sys/timerfd.h>
+#include <sys/times.h>
+#include <sys/uio.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 static long from_error(int error)
@@ -113,6 +116,12 @@ static bool timed_call(long number, const long given[CALL_ARGUMENTS], long *resu
     case SYS_semtimedop:
         *result = semtimedop(NUMBER(0), (struct sembuf *)given[1], (size_t)given[2], TIME(3));
         return true;
+    case SYS_times:
+        *result = times((struct tms *)given[0]);
+        return true;
+    case SYS_io_uring_setup: /* its time-outs are the kernel's: programs take other ways where it is missing */
+        *result = from_error(ENOSYS);
+        return true;
     case SYS_execve:
         *result = execve((const char *)given[0], (char *const *)given[1], (char *const *)given[2]);
         return true;
@@ -149,9 +158,11 @@ static bool timed_call(long number, const long given[CALL_ARGUMENTS], long *resu
 #define BYTES(n) ((char *)given[n])
 #define SIZE(n) ((size_t)given[n])
 #define ADDRESS(n) ((struct sockaddr *)given[n])
+#define MESSAGE(n) ((struct msghdr *)given[n])
+#define PIECES(n) ((const struct iovec *)given[n])
 
-/* Calls that concern a descriptor of which the library knows a timer or a time-out. */
-static bool descriptor_call(long number, const long given[CALL_ARGUMENTS], long *result)
+/* Calls that concern a descriptor of which the library knows a timer or a time-out, or other processes. */
+static bool kept_call(long number, const long given[CALL_ARGUMENTS], long *result)
 {
     switch (number) {
     case SYS_read:
@@ -178,6 +189,37 @@ static bool descriptor_call(long number, const long given[CALL_ARGUMENTS], long 
     case SYS_recvfrom:
         *result = recvfrom(NUMBER(0), BYTES(1), SIZE(2), NUMBER(3), ADDRESS(4), (socklen_t *)given[5]);
         return true;
+    case SYS_recvmsg:
+        *result = recvmsg(NUMBER(0), MESSAGE(1), NUMBER(2));
+        return true;
+    case SYS_recvmmsg:
+        *result = recvmmsg(NUMBER(0), (struct mmsghdr *)given[1], (unsigned)given[2], NUMBER(3),
+                           (struct timespec *)given[4]);
+        return true;
+    case SYS_readv:
+        *result = readv(NUMBER(0), PIECES(1), NUMBER(2));
+        return true;
+    case SYS_accept4:
+        *result = accept4(NUMBER(0), ADDRESS(1), (socklen_t *)given[2], NUMBER(3));
+        return true;
+    case SYS_sendmsg:
+        *result = sendmsg(NUMBER(0), MESSAGE(1), NUMBER(2));
+        return true;
+    case SYS_write:
+        *result = write(NUMBER(0), BYTES(1), SIZE(2));
+        return true;
+    case SYS_writev:
+        *result = writev(NUMBER(0), PIECES(1), NUMBER(2));
+        return true;
+    case SYS_kill:
+        *result = kill((pid_t)given[0], NUMBER(1));
+        return true;
+    case SYS_tgkill:
+        *result = tgkill((pid_t)given[0], (pid_t)given[1], NUMBER(2));
+        return true;
+    case SYS_wait4:
+        *result = wait4((pid_t)given[0], (int *)given[1], NUMBER(2), (struct rusage *)given[3]);
+        return true;
     case SYS_sendto:
         *result = sendto(NUMBER(0), BYTES(1), SIZE(2), NUMBER(3), ADDRESS(4), (socklen_t)given[5]);
         return true;
@@ -193,7 +235,7 @@ static bool descriptor_call(long number, const long given[CALL_ARGUMENTS], long 
 
 bool virtual_call(long number, const long given[CALL_ARGUMENTS], long *result)
 {
-    if (clock_on() && (timed_call(number, given, result) || descriptor_call(number, given, result)))
+    if (clock_on() && (timed_call(number, given, result) || kept_call(number, given, result)))
         return true;
     if (number != SYS_sysinfo)
         return processor_call(number, given, result);

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/time.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 static uint64_t spans_ns[2][DESCRIPTORS_MAX]; /* to receive and to send; 0: none. Untouched pages cost nothing */
@@ -101,6 +102,36 @@ EXPORT ssize_t recvmsg(int descriptor, struct msghdr *message, int flags)
     return socket_is_ready(descriptor, POLLIN, flags) ? REAL(recvmsg)(descriptor, message, flags) : -1;
 }
 
+EXPORT ssize_t readv(int descriptor, const struct iovec *pieces, int count)
+{
+    return socket_is_ready(descriptor, POLLIN, 0) ? REAL(readv)(descriptor, pieces, count) : -1;
+}
+
+/* As in the kernel, the time is looked at after each message, and does not end the wait for one (recvmmsg(2), BUGS). */
+EXPORT int recvmmsg(int descriptor, struct mmsghdr *messages, unsigned count, int flags, struct timespec *span)
+{
+    unsigned got = 0;
+
+    if (!clock_on())
+        return REAL(recvmmsg)(descriptor, messages, count, flags, span);
+    if (span && !valid_timespec(span)) {
+        errno = EINVAL;
+        return -1;
+    }
+    uint64_t moment = span ? moment_in(span_of(span)) : CLOCK_FOREVER;
+    while (got < count && socket_is_ready(descriptor, POLLIN, flags) &&
+           REAL(recvmmsg)(descriptor, messages + got, 1, flags & ~MSG_WAITFORONE, NULL) == 1) {
+        got++;
+        if (moment <= clock_now())
+            break;
+        if (flags & MSG_WAITFORONE)
+            flags |= MSG_DONTWAIT;
+    }
+    if (span)
+        *span = timespec_of(moment > clock_now() ? moment - clock_now() : 0);
+    return got || !count ? (int)got : -1;
+}
+
 EXPORT int accept(int descriptor, __SOCKADDR_ARG from, socklen_t *restrict length)
 {
     return socket_is_ready(descriptor, POLLIN, 0) ? REAL(accept)(descriptor, from, length) : -1;
@@ -152,4 +183,9 @@ EXPORT ssize_t sendmsg(int descriptor, const struct msghdr *message, int flags)
 EXPORT ssize_t write(int descriptor, const void *buffer, size_t size)
 {
     return socket_is_ready(descriptor, POLLOUT, 0) ? REAL(write)(descriptor, buffer, size) : -1;
+}
+
+EXPORT ssize_t writev(int descriptor, const struct iovec *pieces, int count)
+{
+    return socket_is_ready(descriptor, POLLOUT, 0) ? REAL(writev)(descriptor, pieces, count) : -1;
 }

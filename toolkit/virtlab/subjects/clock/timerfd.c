@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/eventfd.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/timerfd.h>
 #include <unistd.h>
@@ -35,15 +36,19 @@ void forget_timers_on(unsigned first, unsigned last)
 {
     sigset_t before;
 
-    for (unsigned descriptor = first; any_timers() && descriptor <= last && descriptor < DESCRIPTORS_MAX; descriptor++) {
+    if (!any_timers())
+        return;
+    for (unsigned descriptor = first; descriptor <= last && descriptor < DESCRIPTORS_MAX; descriptor++) {
         struct timer *timer = timer_of((int)descriptor);
         if (!timer)
             continue;
         lock_timers(&before);
         timer_at[descriptor] = 0;
         timer->descriptor = any_descriptor_of(timer);
-        if (timer->descriptor < 0)
+        if (timer->descriptor < 0) {
             timer->kind = TIMER_FREE;
+            munmap(timer->due, sizeof *timer->due);
+        }
         unlock_timers(&before);
     }
 }
@@ -52,6 +57,13 @@ void copy_timer(int from, int to)
 {
     if (has_timer(from) && to < DESCRIPTORS_MAX)
         timer_at[to] = timer_at[from];
+}
+
+static struct deadline *shared_deadline(void)
+{
+    void *made = mmap(NULL, sizeof(struct deadline), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+    return made == MAP_FAILED ? NULL : made;
 }
 
 EXPORT int timerfd_create(int clock, int flags)
@@ -63,13 +75,16 @@ EXPORT int timerfd_create(int clock, int flags)
         return -1;
     }
     int kind = (flags & TFD_NONBLOCK ? EFD_NONBLOCK : 0) | (flags & TFD_CLOEXEC ? EFD_CLOEXEC : 0);
-    int descriptor = eventfd(0, kind);
-    if (descriptor < 0)
+    struct timer content = {.kind = TIMER_DESCRIPTOR, .clock = clock, .due = shared_deadline()};
+    if (!content.due)
         return -1;
-    struct timer content = {
-        .kind = TIMER_DESCRIPTOR, .moment = CLOCK_FOREVER, .clock = clock, .descriptor = descriptor};
-    struct timer *timer = descriptor < DESCRIPTORS_MAX ? new_timer(content) : NULL;
+    content.descriptor = eventfd(0, kind);
+    int descriptor = content.descriptor;
+    struct timer *timer = descriptor >= 0 && descriptor < DESCRIPTORS_MAX ? new_timer(content) : NULL;
     if (!timer) {
+        munmap(content.due, sizeof *content.due);
+        if (descriptor < 0)
+            return -1;
         kernel(SYS_close, descriptor);
         errno = EMFILE;
         return -1;

@@ -10,7 +10,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-struct timer timers[TIMERS_MAX] = {{.kind = TIMER_ALARM, .moment = CLOCK_FOREVER}};
+struct timer timers[TIMERS_MAX] = {{.kind = TIMER_ALARM, .own = {CLOCK_FOREVER, 0}, .due = &timers[0].own}};
 static bool taken; /* the lock of the table */
 static volatile bool any;
 
@@ -46,12 +46,20 @@ struct timer *new_timer(struct timer content)
         if (timers[i].kind == TIMER_FREE) {
             made = &timers[i];
             *made = content;
+            if (!made->due)
+                made->due = &made->own;
+            *made->due = (struct deadline){CLOCK_FOREVER, 0};
         }
     unlock_timers(&before);
     return made;
 }
 
 /* ---- what waits ask ---- */
+
+static uint64_t moment_of_timer(const struct timer *timer)
+{
+    return timer->kind == TIMER_FREE ? CLOCK_FOREVER : __atomic_load_n(&timer->due->moment, __ATOMIC_ACQUIRE);
+}
 
 uint64_t timers_next(void)
 {
@@ -62,18 +70,29 @@ uint64_t timers_next(void)
         return CLOCK_FOREVER;
     lock_timers(&before);
     for (int i = 0; i < TIMERS_MAX; i++)
-        if (timers[i].kind != TIMER_FREE && timers[i].moment < earliest)
-            earliest = timers[i].moment;
+        if (moment_of_timer(&timers[i]) < earliest)
+            earliest = moment_of_timer(&timers[i]);
     unlock_timers(&before);
     return earliest;
 }
 
-/* True where a thread is to be started, for which the table must not be locked. */
-static bool go_off(struct timer *timer, uint64_t now)
+/* How often a timer has expired; 0 where it has not, or where another process has seen to it. */
+static uint64_t take_expirations(struct timer *timer, uint64_t now)
 {
-    uint64_t times = timer->interval ? 1 + (now - timer->moment) / timer->interval : 1;
+    uint64_t moment = moment_of_timer(timer);
 
-    timer->moment = timer->interval ? timer->moment + times * timer->interval : CLOCK_FOREVER;
+    if (moment > now)
+        return 0;
+    uint64_t interval = timer->due->interval, times = interval ? 1 + (now - moment) / interval : 1;
+    uint64_t next = interval ? moment + times * interval : CLOCK_FOREVER;
+    bool first = __atomic_compare_exchange_n(&timer->due->moment, &moment, next, false, __ATOMIC_ACQ_REL,
+                                             __ATOMIC_RELAXED);
+    return first ? times : 0;
+}
+
+/* True where a thread is to be started, for which the table must not be locked. */
+static bool go_off(struct timer *timer, uint64_t times)
+{
     if (timer->kind == TIMER_POSIX)
         return expire_posix_timer(timer, times);
     if (timer->kind == TIMER_ALARM)
@@ -95,10 +114,11 @@ bool timers_go_off(void)
     lock_timers(&before);
     uint64_t now = clock_now();
     for (int i = 0; i < TIMERS_MAX; i++) {
-        if (timers[i].kind == TIMER_FREE || timers[i].moment > now)
+        uint64_t times = take_expirations(&timers[i], now);
+        if (times == 0)
             continue;
         gone_off = true;
-        if (go_off(&timers[i], now))
+        if (go_off(&timers[i], times))
             to_start[starts++] = timers[i];
     }
     unlock_timers(&before);
@@ -110,20 +130,20 @@ bool timers_go_off(void)
 void forget_timers_of_parent(void)
 {
     taken = false; /* another thread of the parent may have held it */
-    for (int i = 0; i < TIMERS_MAX; i++) {
-        timers[i].moment = CLOCK_FOREVER;
+    timers[0].own.moment = CLOCK_FOREVER; /* the alarm */
+    for (int i = 0; i < TIMERS_MAX; i++)
         if (timers[i].kind == TIMER_POSIX)
             timers[i].kind = TIMER_FREE;
-    }
 }
 
 /* ---- setting one, and what is left of it ---- */
 
 struct itimerspec left_of(const struct timer *timer, uint64_t now)
 {
-    uint64_t left = timer->moment == CLOCK_FOREVER ? 0 : timer->moment > now ? timer->moment - now : 1;
+    uint64_t moment = timer->due->moment;
+    uint64_t left = moment == CLOCK_FOREVER ? 0 : moment > now ? moment - now : 1;
 
-    return (struct itimerspec){timespec_of(timer->interval), timespec_of(left)};
+    return (struct itimerspec){timespec_of(timer->due->interval), timespec_of(left)};
 }
 
 struct itimerspec set_timer(struct timer *timer, uint64_t moment, uint64_t interval)
@@ -133,8 +153,7 @@ struct itimerspec set_timer(struct timer *timer, uint64_t moment, uint64_t inter
     any = true;
     lock_timers(&before);
     struct itimerspec old = left_of(timer, clock_now());
-    timer->moment = moment;
-    timer->interval = interval;
+    *timer->due = (struct deadline){moment, interval};
     timer->overrun = 0;
     unlock_timers(&before);
     return old;

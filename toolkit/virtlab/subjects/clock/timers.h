@@ -15,10 +15,15 @@ enum timer_kind {
     TIMER_POSIX,      /* posix_timers.c */
 };
 
-struct timer {
-    enum timer_kind kind;
+struct deadline {
     uint64_t moment;   /* of the next expiration; CLOCK_FOREVER: disarmed */
     uint64_t interval; /* ns to the one after; 0: none */
+};
+
+struct timer {
+    enum timer_kind kind;
+    struct deadline own;
+    struct deadline *due; /* `own`, or in memory that children share: a timer descriptor's */
     clockid_t clock;
     int descriptor;        /* TIMER_DESCRIPTOR: one of those that are for it */
     struct sigevent event; /* TIMER_POSIX: what to do */
@@ -31,7 +36,7 @@ extern struct timer timers[TIMERS_MAX]; /* the first is the alarm */
 void lock_timers(sigset_t *before); /* for some instructions; signals are blocked meanwhile */
 void unlock_timers(const sigset_t *before);
 bool any_timers(void);              /* whether there has ever been one: nearly no program has */
-struct timer *new_timer(struct timer content); /* NULL where the table is full */
+struct timer *new_timer(struct timer content); /* NULL where the table is full; disarmed */
 
 /* Arm a timer for `moment` (CLOCK_FOREVER: disarm it), and tell what was left of it. */
 struct itimerspec set_timer(struct timer *timer, uint64_t moment, uint64_t interval);

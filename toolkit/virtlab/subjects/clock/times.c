@@ -4,6 +4,9 @@
 #include <sched.h>
 #include <stdbool.h>
 #include <sys/time.h>
+#include <sys/timeb.h>
+#include <sys/times.h>
+#include <unistd.h>
 
 bool valid_timespec(const struct timespec *time)
 {
@@ -95,6 +98,26 @@ EXPORT int timespec_get(struct timespec *time, int base)
         return REAL(timespec_get)(time, base);
     *time = timespec_of(realtime_now());
     return base;
+}
+
+EXPORT int ftime(struct timeb *result)
+{
+    struct timeval now;
+
+    gettimeofday(&now, NULL);
+    *result = (struct timeb){.time = now.tv_sec, .millitm = (unsigned short)(now.tv_usec / 1000)};
+    return 0;
+}
+
+/* The processor times stay real, as CPU-time clocks do; what is returned counts as the monotonic clock does. */
+EXPORT clock_t times(struct tms *used)
+{
+    clock_t ticks = REAL(times)(used);
+
+    if (!clock_on() || ticks == (clock_t)-1)
+        return ticks;
+    count_idle_read();
+    return (clock_t)((monotonic_at_zero() + clock_now()) / (NS_PER_S / (uint64_t)sysconf(_SC_CLK_TCK)));
 }
 
 /* A loop that yields until something happens must see time pass, like one that reads the clock. */

@@ -151,17 +151,36 @@ void wait_for_birth(int link)
     restore_signals(&before);
 }
 
-void tell_leaving(const char *path, enum clock_reach reach)
+/* The connection, free for a word that is no wait; signals are to be blocked. */
+static int free_link(void)
 {
     int link = my_link();
-    sigset_t before;
 
-    block_signals(&before);
     if (request_open) { /* we are inside a signal handler; see open_request() */
         send_request(link, CLOCK_CANCEL, 1);
         take_answer(link);
         request_open = false;
     }
+    return link;
+}
+
+void tell_stir(void)
+{
+    int error = errno;
+    sigset_t before;
+
+    block_signals(&before);
+    send_request(free_link(), CLOCK_STIR, 0);
+    restore_signals(&before);
+    errno = error;
+}
+
+void tell_leaving(const char *path, enum clock_reach reach)
+{
+    sigset_t before;
+
+    block_signals(&before);
+    int link = free_link();
     for (size_t left = strlen(path); left > 0;) {
         uint64_t piece = 0;
         size_t size = left < sizeof piece ? left : sizeof piece;
@@ -188,9 +207,11 @@ static int watch_blocked(struct pollfd *fds, nfds_t count, uint64_t moment, cons
         bool answered = ready > 0 && fds[count].revents;
         close_request(link, answered, false);
         errno = error;
-        if (ready < 0 || ready > answered || !timers_go_off())
+        if (ready < 0 || ready > answered)
             return ready - answered;
-        /* A timer may have run a handler, or filled a descriptor that we watch. */
+        if (!timers_go_off() && clock_now() >= moment)
+            return 0;
+        /* A timer, ours or one shared with another process, may have run a handler or filled a descriptor. */
         ready = kernel_ppoll(fds, count, &AT_ONCE, mask);
         if (ready != 0 || clock_now() >= moment)
             return ready;
