@@ -1,7 +1,8 @@
-"""Integrals and recursion give the law as it is written down, for few vCPUs and for thousands."""
+"""Integrals give the law as it is written down, for few vCPUs and for thousands."""
 
 from __future__ import annotations
 
+from fractions import Fraction
 from itertools import product
 from math import factorial, prod
 from random import Random
@@ -38,10 +39,76 @@ def test_the_integrals_agree_with_the_list_of_states(duties: list[float]) -> Non
 def test_one_vcpu_more_than_integrals_are_for_changes_hardly_anything(busy: int) -> None:
     duties = [1.0] * busy + [0.01 * (1 + n % 7) for n in range(SEATS_MAX - busy)]
 
-    integrated, recursive = sharing(duties), sharing([*duties, 0.0])
+    integrated, around_the_peak = sharing(duties), sharing([*duties, 0.0, 1e-12])
 
-    for share, other in zip(integrated, recursive, strict=False):
-        assert share == pytest.approx(other, abs=1e-12)
+    for share, other in zip(integrated, around_the_peak, strict=False):
+        assert share == pytest.approx(other, abs=1e-11)
+
+
+def in_fractions(duties: list[Fraction]) -> dict[Fraction, tuple[float, float]]:
+    """Return the shares by duty, of the law's sums in exact fractions; 1 never sleeps."""
+
+    def sums(others: list[Fraction], busy: int, more: int) -> Fraction:
+        """Return the sum of (busy + more + k)! e_k over those that sleep."""
+        terms = [Fraction(1)]
+        for duty in others:
+            rho = duty / (1 - duty)
+            terms = [
+                (terms[k] if k < len(terms) else 0) + (rho * terms[k - 1] if k else 0)
+                for k in range(len(terms) + 1)
+            ]
+        every = (term * factorial(busy + more + k) for k, term in enumerate(terms))
+        return sum(every, Fraction(0))
+
+    busy = duties.count(Fraction(1))
+    sleepers = [duty for duty in duties if duty < 1]
+    total = sums(sleepers, busy, 0)
+    shares = {}
+    for duty in set(duties):
+        if duty == 1:
+            run = sums(sleepers, busy, -1) / total
+            shares[duty] = (float(run), float(1 - run))
+            continue
+        others = sleepers.copy()
+        others.remove(duty)
+        rho = duty / (1 - duty)
+        run, present = rho * sums(others, busy, 0) / total, rho * sums(others, busy, 1) / total
+        shares[duty] = (float(run), float(present - run))
+    return shares
+
+
+@pytest.mark.parametrize(
+    "counts",
+    [
+        {Fraction(1, 100): 70},
+        {Fraction(1, 50): 30, Fraction(1, 3): 40, Fraction(19, 20): 2},
+        {Fraction(1, 64): 64, Fraction(1): 1},
+        {Fraction(9, 10): 60, Fraction(1): 10},
+        {Fraction(1, 80): 79, Fraction(1, 81): 2},  # just as much as there is time for
+        {Fraction(1, 8): 150, Fraction(1, 7): 1},
+    ],
+)
+def test_more_vcpus_than_seats_get_what_the_law_says_in_exact_fractions(
+    counts: dict[Fraction, int],
+) -> None:
+    duties = [duty for duty, count in counts.items() for _ in range(count)]
+    assert len(duties) > SEATS_MAX
+
+    shares = dict(zip(duties, sharing([float(duty) for duty in duties]), strict=True))
+
+    for duty, expected in in_fractions(duties).items():
+        assert shares[duty] == pytest.approx(expected, abs=1e-12)
+
+
+def test_a_third_of_a_million_vcpus_on_one_pcpu_are_answered() -> None:
+    # 1,300 guests of 255 vCPUs, most of them idle with the noise that idle vCPUs have.
+    duties = [0.03 * (n % 13) / 12 if n % 3 else 0.33 for n in range(1_300 * 255)]
+
+    shares = sharing(duties)
+
+    assert sum(run for run, _ in shares) == pytest.approx(1.0, abs=1e-9)
+    for duty, (run, wait) in set(zip(duties, shares, strict=True)):
+        assert run == pytest.approx(duty * (1.0 - wait), abs=1e-12)
 
 
 @pytest.mark.parametrize("duty", [0.1, 0.2, 0.3, 0.7, 0.9, 1.0])

@@ -2,7 +2,7 @@ from math import factorial
 
 import pytest
 
-from virtlab.simulator.quadrature import laguerre
+from virtlab.simulator.quadrature import laguerre, legendre
 
 
 @pytest.mark.parametrize("count", [1, 2, 5, 13, 33])
@@ -28,3 +28,13 @@ def test_nodes_are_positive_and_in_order_and_weights_add_up_to_one(count: int) -
     assert nodes[0] > 0.0
     assert min(weights) > 0.0
     assert sum(weights) == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("count", [1, 5, 64])
+def test_legendres_rule_is_exact_up_to_its_degree(count: int) -> None:
+    rule = legendre(count)
+
+    for degree in range(0, 2 * count, max(count // 4, 1)):
+        integral = sum(weight * node**degree for node, weight in rule)
+        assert integral == pytest.approx((1 + (-1) ** degree) / (degree + 1), abs=1e-14)
+    assert all(weight > 0.0 for _, weight in rule)

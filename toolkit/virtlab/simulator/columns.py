@@ -6,7 +6,8 @@ second: draw the noise, write down what ran, set the new rates. Values and rando
 of `SimulatedVcpu`, to the last bit.
 
 Row 0 belongs to nobody: it fills the seats of pCPUs that have fewer vCPUs than others. It wants
-nothing, and what it is given is never looked at.
+nothing, and what it is given is never looked at. Rows of vCPUs that go for ever are given to new
+ones, so that a host at which guests come and go stays as large as its guests.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from virtlab.simulator.cpu_law import EQUAL_WEIGHT, SEATS_MAX
 from virtlab.simulator.mask_numbers import MaskNumbers
+from virtlab.simulator.noise_tables import NoiseTables
 from virtlab.simulator.vcpu import SimulatedVcpu
 
 if TYPE_CHECKING:
@@ -27,8 +29,12 @@ __all__ = ["ColumnVcpu", "VcpuColumns"]
 
 _AHEAD: Final = 32  # random numbers taken from a stream at once
 _BITS: Final = 64  # that `random` takes from a stream for each
-_LEVELS_MAX: Final = 18
 _FIRST: Final = 4096
+
+
+def _silent(_bits: int) -> int:
+    """Stand for the random stream of nobody."""
+    return 0
 
 
 class VcpuColumns:
@@ -39,44 +45,52 @@ class VcpuColumns:
         self.np = np
         self._size = 0
         self._used = 1
+        self._free: list[int] = []  # rows below that which are nobody's
+        self._in_order = True  # rows are in the order of their vCPUs' numbers
         self._arrays: dict[str, Any] = {}
-        self._streams: list[Callable[[int], int]] = [lambda _bits: 0]
+        self._streams: list[Callable[[int], int]] = [_silent]
         self._pcpus = pcpus
-        self._tables: dict[tuple[float, ...], int] = {}
-        self._counts = np.zeros(0, np.int64)
-        self._values = np.zeros((0, _LEVELS_MAX))
+        self._tables = NoiseTables(np)
         self._ahead = np.zeros((0, _AHEAD))
         self._seats = np.zeros((SEATS_MAX, pcpus), np.int64)
         self.vcpus: list[Any] = [None]  # by their rows
         self.masks = MaskNumbers()
         self._grow()
         self.weight[0] = EQUAL_WEIGHT
-        self.table_of((0.0,))
 
     def __getitem__(self, name: str) -> Any:
         """Return a column."""
         return self._arrays[name]
 
     def row_for(self, vcpu: ColumnVcpu, stream: Callable[[int], int]) -> int:
-        """Return a new row for a vCPU with this stream of random bits."""
-        if self._used == self._size:
-            self._grow()
-        row, self._used = self._used, self._used + 1
-        self._streams.append(stream)
-        self.vcpus.append(vcpu)
+        """Return a row for a vCPU with this stream of random bits."""
+        if self._free:
+            row = self._free.pop()
+            self._in_order = False
+            self._streams[row], self.vcpus[row] = stream, vcpu
+        else:
+            if self._used == self._size:
+                self._grow()
+            row, self._used = self._used, self._used + 1
+            self._streams.append(stream)
+            self.vcpus.append(vcpu)
         self.drawn[row] = _AHEAD
         return row
 
-    def table_of(self, levels: tuple[float, ...]) -> int:
-        """Return the number under which these levels of noise are kept."""
-        number = self._tables.get(levels)
-        if number is None:
-            np = self.np
-            number = self._tables[levels] = len(self._tables)
-            padded = levels + (0.0,) * (_LEVELS_MAX - len(levels))
-            self._counts = np.append(self._counts, len(levels))
-            self._values = np.append(self._values, [padded], axis=0)
-        return number
+    def release(self, vcpu: ColumnVcpu) -> None:
+        """Take the row of a vCPU back that goes for ever; it keeps its figures by itself."""
+        row = vcpu.row
+        self.masks.change(self.mask[row], None)
+        self.set_levels(row, ())
+        vcpu.columns, vcpu.row = _OwnFigures(self, row), 0
+        for array in self._arrays.values():
+            array[row] = 0
+        self._streams[row], self.vcpus[row] = _silent, None
+        self._free.append(row)
+
+    def set_levels(self, row: int, levels: tuple[float, ...]) -> None:
+        """Say what a vCPU may want, each with the same chance; one level or none is not drawn."""
+        self.table[row] = self._tables.change(self.table[row], levels)
 
     def draw(self, row: int) -> float:
         """Return the next number of one vCPU's stream."""
@@ -89,7 +103,7 @@ class VcpuColumns:
         """Draw what everybody wants in the next second; return the pCPUs where that changed."""
         np = self.np
         columns = self._arrays
-        counts = self._counts[columns["table"]]
+        counts = self._tables.counts[columns["table"]]
         rows = np.flatnonzero((counts > 1) & columns["powered"])
         at = columns["drawn"][rows]
         if (empty := rows[at == _AHEAD]).size:
@@ -97,7 +111,7 @@ class VcpuColumns:
             at = columns["drawn"][rows]
         columns["drawn"][rows] = at + 1
         chosen = (self._ahead[rows, at] * counts[rows]).astype(np.int64)
-        wanted = self._values[columns["table"][rows], chosen]
+        wanted = self._tables.values[columns["table"][rows], chosen]
         changed = wanted != columns["duty_now"][rows]
         rows = rows[changed]
         columns["duty_now"][rows] = columns["demand"][rows] = wanted[changed]
@@ -119,6 +133,8 @@ class VcpuColumns:
         """Return the rows of all who sit somewhere, pCPU by pCPU in their order, and the pCPUs."""
         np = self.np
         rows = np.flatnonzero(self._arrays["powered"])
+        if not self._in_order:
+            rows = rows[np.argsort(self._arrays["number"][rows])]
         pcpus = self._arrays["pcpu"][rows]
         order = np.argsort(pcpus.astype(np.uint16), kind="stable")  # short numbers sort faster
         return rows[order], pcpus[order]
@@ -229,14 +245,23 @@ class VcpuColumns:
     company_ppm: memoryview
     family: memoryview
     limited: memoryview
+    number: memoryview
 
 
 _FLOATS = ("run_rate", "wait_rate", "duty", "demand", "duty_now", "speed", "base_speed")
 _INTEGERS = (
     *("run_ns", "delay_ns", "since_ns", "seated_run_ns", "before_run_ns", "before_delay_ns"),
     *("powered", "growing", "batch", "mask", "pcpu", "table", "drawn", "beat_ns"),
-    *("weight", "company_ppm", "family", "limited"),
+    *("weight", "company_ppm", "family", "limited", "number"),
 )
+
+
+class _OwnFigures:
+    """The figures of one vCPU that has no row any more, as row 0: nothing changes them."""
+
+    def __init__(self, columns: VcpuColumns, row: int) -> None:
+        for name in _FLOATS + _INTEGERS:
+            setattr(self, name, [getattr(columns, name)[row]])
 
 
 def _in_column(name: str) -> Any:
@@ -261,9 +286,10 @@ class ColumnVcpu(SimulatedVcpu):
         pcpus: int, queue: EventQueue, noise: Random, noise_max: float,
     ) -> None:  # fmt: skip
         """Take the columns of the host, and what every vCPU takes."""
-        self.columns = columns
+        self.columns: Any = columns  # or its own figures, once it is gone
         self.row = columns.row_for(self, noise.getrandbits)
         super().__init__(name, index, number, mask, pcpus, queue, noise, noise_max)
+        columns.number[self.row] = number
         self.draw = lambda: columns.draw(self.row)
 
     run_rate = _in_column("run_rate")
@@ -323,6 +349,6 @@ class ColumnVcpu(SimulatedVcpu):
 
     def _set_levels(self, levels: tuple[float, ...]) -> None:
         self._own_levels = levels
-        self.columns.table[self.row] = self.columns.table_of(levels) if len(levels) > 1 else 0
+        self.columns.set_levels(self.row, levels)
 
     levels = property(_get_levels, _set_levels)

@@ -37,8 +37,8 @@ those of `crowd_law`, which takes the same steps for many pCPUs at once. Results
 sorted duties. Sums are taken one by one, since the built-in `sum` of floats differs between
 versions of Python.
 
-More vCPUs on one pCPU than `SEATS_MAX` would take the integrals out of a float's range. There the
-polynomial is built by recursion, and one vCPU is taken out of it by division.
+More vCPUs on one pCPU than `SEATS_MAX` would take the integrals out of a float's range: `full_law`
+has them.
 
 Source: F. P. Kelly, Reversibility and Stochastic Networks (1979), chapter 4, for the law of closed
 processor-sharing queues; the figures of Linux are this project's own measurements (docs).
@@ -46,10 +46,12 @@ processor-sharing queues; the figures of Linux are this project's own measuremen
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import lru_cache, reduce
 from operator import add, mul
 
+from virtlab.simulator.full_law import shared_by_many
 from virtlab.simulator.quadrature import laguerre
 
 __all__ = [
@@ -64,10 +66,9 @@ __all__ = [
 
 EQUAL_WEIGHT = 1024
 BUSY = 0.9999  # from here on a loop is taken to never sleep; its rho would be above 10,000
-SEATS_MAX = 64  # vCPUs on one pCPU, above which quadrature gives way to recursion
+SEATS_MAX = 64  # vCPUs on one pCPU, above which there is another way
+_KEPT_MAX = 16  # vCPUs on one pCPU; sets of more are too many to be met again, and too large
 _NODES_STEP = 8  # vCPUs; so that pCPUs of about as many are worked out together
-_SCALE_ABOVE = 1e100  # keeps the polynomials within a float for any number of vCPUs
-_DROP_BELOW = 1e-40  # of the largest term; lower terms grow more slowly and never come back
 
 Shares = tuple[tuple[float, float], ...]
 
@@ -79,11 +80,16 @@ def added(terms: Sequence[float]) -> float:
 
 def sharing(duties: Sequence[float]) -> Shares:
     """Return (run share, wait share) of each duty, all of equal weight, on one pCPU."""
-    known = _sharing_of(tuple(sorted(duties)))
+    wanted = tuple(sorted(duties))
+    known = (_kept if len(wanted) <= _KEPT_MAX else _sharing_of)(wanted)
     return tuple([known[duty] for duty in duties])
 
 
-@lru_cache(maxsize=65_536)
+@lru_cache(maxsize=16_384)
+def _kept(duties: tuple[float, ...]) -> Mapping[float, tuple[float, float]]:
+    return _sharing_of(duties)
+
+
 def _sharing_of(duties: tuple[float, ...]) -> Mapping[float, tuple[float, float]]:
     """Return the shares by duty; the order of vCPUs does not matter, so sets are found again."""
     shares = dict.fromkeys(duties, (0.0, 0.0))
@@ -98,7 +104,8 @@ def _sharing_of(duties: tuple[float, ...]) -> Mapping[float, tuple[float, float]
         return shares | {duties[-1]: (some[0], 0.0)}
     if len(duties) <= SEATS_MAX:
         return _integrated(duties)
-    return _by_recursion(duties)
+    many = shared_by_many(Counter(some))
+    return shares | {duty: many[duty if duty < BUSY else 1.0] for duty in shares if duty > 0.0}
 
 
 def nodes_for(vcpus: int) -> int:
@@ -125,64 +132,3 @@ def _integrated(duties: tuple[float, ...]) -> Mapping[float, tuple[float, float]
         duties[first]: (run / total, wait / total)
         for first, run, wait in zip(firsts, runs, waits, strict=True)
     }
-
-
-def _by_recursion(duties: tuple[float, ...]) -> Mapping[float, tuple[float, float]]:
-    """Return the shares by duty, of any number of vCPUs."""
-    busy = sum(duty >= BUSY for duty in duties)
-    finite = [duty / (1.0 - duty) for duty in duties if 0.0 < duty < BUSY]
-    shares = dict.fromkeys(duties, (0.0, 0.0))
-    low, whole = _terms(finite, busy)
-    first = busy + low
-    total = added(whole)
-    for duty in shares:
-        if duty >= BUSY:
-            # sum_k (b - 1 + k)! e_k, as each of the b shares with b - 1 + k others.
-            run = added([term / (first + k) for k, term in enumerate(whole)]) / total
-            shares[duty] = (run, 1.0 - run)
-        elif duty > 0.0:
-            rho = duty / (1.0 - duty)
-            others = _without(whole, first, rho)
-            run = rho * added(others) / total
-            presence = [term * (first + k + 1) for k, term in enumerate(others)]
-            present = rho * added(presence) / total
-            shares[duty] = (run, max(present - run, 0.0))
-    return shares
-
-
-def _terms(rhos: Sequence[float], busy: int) -> tuple[int, list[float]]:
-    """Return the lowest k kept, and (b + k)! / b! * e_k(rhos) from there on, up to one factor."""
-    terms, low = [1.0], 0
-    for rho in rhos:
-        terms.append(0.0)
-        first = busy + low
-        for k in range(len(terms) - 1, 0, -1):
-            terms[k] += rho * (first + k) * terms[k - 1]
-        peak = max(terms)
-        if peak > _SCALE_ABOVE:
-            terms = [term / peak for term in terms]
-            drop = next(k for k, term in enumerate(terms) if term > _DROP_BELOW)
-            terms, low = terms[drop:], low + drop
-    return low, terms
-
-
-def _without(terms: Sequence[float], first: int, rho: float) -> list[float]:
-    """Return the terms of all vCPUs but one, by taking its factor out again.
-
-    t_k = t'_k + rho (b + k) t'_(k-1) is solved upwards as long as the second part is the smaller
-    one, and downwards from the top for the rest: each way is stable where it is used, since the
-    ratios of elementary symmetric polynomials fall with k.
-    """
-    last = len(terms) - 1
-    rest = [0.0] * last
-    below, split = 0.0, 0
-    while split < last:
-        taken = rho * (first + split) * below
-        if taken > terms[split] / 2.0:
-            break
-        below = rest[split] = terms[split] - taken
-        split += 1
-    above = 0.0
-    for k in range(last, split, -1):
-        above = rest[k - 1] = (terms[k] - above) / (rho * (first + k))
-    return rest

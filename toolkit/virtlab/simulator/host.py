@@ -103,6 +103,7 @@ class SimulatedHost:
         self.declared: Mapping[str, SimulatedGuest] = {
             spec.name: self.define(spec) for spec in scenario.guests
         }
+        self._coming_back = set(self.declared.values())  # which a scenario's events may define
         for guest in self.declared.values():
             if not guest.spec.defined:
                 self.forget(guest)
@@ -175,6 +176,8 @@ class SimulatedHost:
         """Let a guest that is shut off go for ever; its name is free again."""
         assert guest.id < 0
         del self._guests[guest.name]
+        if guest not in self._coming_back:
+            self.scheduler.release(guest.all_vcpus)
 
     def rename(self, guest: SimulatedGuest, name: str) -> None:
         """Give a guest that is shut off another name, which must be free."""

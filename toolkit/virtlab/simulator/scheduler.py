@@ -112,6 +112,12 @@ class CpuScheduler:
             self.columns, name, index, number, mask, pcpus, self._queue, noise, noise_max
         )
 
+    def release(self, vcpus: Iterable[SimulatedVcpu]) -> None:
+        """Let vCPUs go for ever that are not powered; their counters stay as they are."""
+        for vcpu in vcpus:
+            if self.columns is not None and isinstance(vcpu, ColumnVcpu):
+                self.columns.release(vcpu)
+
     # What the guests do.
 
     def power_on(self, vcpus: Iterable[SimulatedVcpu]) -> None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from virtlab.simulator.cache_law import MOVE_COST_NS
 from virtlab.simulator.cpu_law import BUSY, EQUAL_WEIGHT
 from virtlab.simulator.engine import EventHandle, EventQueue
+from virtlab.simulator.seat_times import SeatTimes
 
 if TYPE_CHECKING:
     from random import Random
@@ -37,7 +38,7 @@ class SimulatedVcpu:
         "_before_delay_ns",
         "_before_run_ns",
         "_delay_ns",
-        "_left_ns",
+        "_left",
         "_pcpus",
         "_queue",
         "_run_ns",
@@ -122,7 +123,7 @@ class SimulatedVcpu:
         self.run_rate = 0.0
         self.wait_rate = 0.0
         self._pcpus = pcpus
-        self._left_ns: dict[int, int] = {}  # what it ran on each pCPU before it left that
+        self._left: SeatTimes | None = None  # what it ran on pCPUs before it left them
         self._seated_run_ns = 0  # what it had run when it came to its present one
         self._before_run_ns = self._before_delay_ns = 0  # in earlier lives of its guest
         self._queue = queue
@@ -160,7 +161,7 @@ class SimulatedVcpu:
     def time_per_pcpu_ns(self) -> Sequence[int]:
         """Return the time that its present thread ran on each pCPU, cumulative."""
         times_ns = [0] * self._pcpus
-        for pcpu, ran_ns in self._left_ns.items():
+        for pcpu, ran_ns in self._left or ():
             times_ns[pcpu] = ran_ns
         times_ns[self.pcpu] += self.here_ns()
         return times_ns
@@ -178,7 +179,7 @@ class SimulatedVcpu:
         self.settle(self._queue.now_ns)
         self._before_run_ns, self._before_delay_ns = self._run_ns, self._delay_ns
         self._seated_run_ns = self._run_ns
-        self._left_ns.clear()
+        self._left = None
 
     def thread_run_ns(self) -> int:
         """Return the time that its present thread ran, which is what the host counts."""
@@ -212,4 +213,6 @@ class SimulatedVcpu:
 
     def left(self, pcpu: int, ran_ns: int) -> None:
         """Take note that it ran so long on a pCPU that it leaves."""
-        self._left_ns[pcpu] = self._left_ns.get(pcpu, 0) + ran_ns
+        if self._left is None:
+            self._left = SeatTimes()
+        self._left.add(pcpu, ran_ns)

@@ -44,6 +44,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import reduce
 from itertools import accumulate
 from operator import mul
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -62,6 +63,7 @@ if TYPE_CHECKING:
 __all__ = ["Group", "table_by_weight", "weighed_together", "weighted_sharing"]
 
 _ROUNDS: Final = 6  # which left 300 random sets within 3e-4 of many rounds
+_COUNTED_MAX: Final = 16  # vCPUs of one guest on a pCPU; of more their mean number is enough
 _PRESENT_PPM: Final = 1_000_000
 
 
@@ -103,19 +105,14 @@ def weighted_sharing(
     members: dict[int, list[int]] = {}
     for place, guest in enumerate(guests):
         members.setdefault(guest, []).append(place)
-    groups = [
-        (own, _by_number(weights[own[0]], elsewhere[own[0]], own)) for own in members.values()
-    ]
+    kin = [_Kin(own, weights[own[0]], elsewhere[own[0]]) for own in members.values()]
     present, rates = wanted, [1.0] * len(wanted)
     for _ in range(_ROUNDS):
-        there = [_presence(by_number, [present[n] for n in own]) for own, by_number in groups]
-        for (own, by_number), others in zip(groups, _others(there), strict=True):
-            if len(own) == 1:
-                rates[own[0]] = _part(by_number[0], others)
-                continue
-            for place in own:
-                beside = [present[n] for n in own if n != place]
-                rates[place] = _rate(by_number, beside, others)
+        there = [own.presence([present[n] for n in own.places]) for own in kin]
+        for own, others in zip(kin, _others(there), strict=True):
+            own_rates = own.rates([present[n] for n in own.places], others)
+            for place, rate in zip(own.places, own_rates, strict=True):
+                rates[place] = rate
         works = [duty / rate for duty, rate in zip(wanted, rates, strict=True)]
         present = [work / (work + (1.0 - duty)) for work, duty in zip(works, wanted, strict=True)]
     runs = [duty / (duty / rate + (1.0 - duty)) for duty, rate in zip(wanted, rates, strict=True)]
@@ -137,21 +134,50 @@ class _Presence(NamedTuple):
     variance: float
 
 
-def _by_number(weight: int, elsewhere: float, vcpus: Sequence[int]) -> list[float]:
-    """Return a group's weight with one of some vCPUs there, with two, and so on."""
-    return [weight * n / (n + elsewhere) for n in range(1, len(vcpus) + 1)]
+class _Kin(NamedTuple):
+    """The vCPUs of one guest on a pCPU."""
 
+    places: Sequence[int]
+    weight: int
+    elsewhere: float
 
-def _presence(by_number: Sequence[float], present: Sequence[float]) -> _Presence:
-    """Return the weight of one group, whose vCPUs are there for some shares of the time."""
-    if len(present) == 1:
-        mean = present[0] * by_number[0]
-        squared = present[0] * (by_number[0] * by_number[0])
-        return _Presence(1.0 - present[0], mean, squared - mean * mean)
-    none, *chances = _chances(present)
-    mean = added([chance * own for chance, own in zip(chances, by_number, strict=True)])
-    squared = added([chance * (own * own) for chance, own in zip(chances, by_number, strict=True)])
-    return _Presence(none, mean, squared - mean * mean)
+    def _weighs(self, number: float) -> float:
+        """Return the guest's weight with so many of them there."""
+        return self.weight * number / (number + self.elsewhere)
+
+    def presence(self, present: Sequence[float]) -> _Presence:
+        """Return the weight of those who are there for some shares of the time."""
+        if len(present) > _COUNTED_MAX:
+            none = reduce(mul, [1.0 - share for share in present])
+            own = self._weighs(added(present) / (1.0 - none))
+            mean = (1.0 - none) * own
+            return _Presence(none, mean, mean * own - mean * mean)
+        if len(present) == 1:
+            own = self._weighs(1)
+            mean = present[0] * own
+            return _Presence(1.0 - present[0], mean, present[0] * (own * own) - mean * mean)
+        none, *chances = _chances(present)
+        weights = [self._weighs(number) for number in range(1, len(present) + 1)]
+        mean = added([chance * own for chance, own in zip(chances, weights, strict=True)])
+        squared = added(
+            [chance * (own * own) for chance, own in zip(chances, weights, strict=True)]
+        )
+        return _Presence(none, mean, squared - mean * mean)
+
+    def rates(self, present: Sequence[float], others: _Presence) -> list[float]:
+        """Return what each of them runs while it is there, beside other guests."""
+        if len(present) == 1:
+            return [_part(self._weighs(1), others)]
+        if len(present) > _COUNTED_MAX:
+            total = added(present)
+            numbers = [1.0 + (total - share) for share in present]
+            return [_part(self._weighs(number), others) / number for number in numbers]
+        parts = [_part(self._weighs(n), others) / n for n in range(1, len(present) + 1)]
+        rates = []
+        for place in range(len(present)):
+            beside = _chances([*present[:place], *present[place + 1 :]])
+            rates.append(added([chance * part for chance, part in zip(beside, parts, strict=True)]))
+        return rates
 
 
 def _others(groups: Sequence[_Presence]) -> list[_Presence]:
@@ -164,12 +190,6 @@ def _others(groups: Sequence[_Presence]) -> list[_Presence]:
         _Presence(one * other, max(mean - g.mean, 0.0), max(variance - g.variance, 0.0))
         for g, one, other in zip(groups, before, reversed(after), strict=True)
     ]
-
-
-def _rate(by_number: Sequence[float], beside: Sequence[float], others: _Presence) -> float:
-    """Return what a vCPU runs while it is there, beside some of its guest and other guests."""
-    chances = zip(_chances(beside), by_number, strict=True)
-    return added([chance * (_part(own, others) / n) for n, (chance, own) in enumerate(chances, 1)])
 
 
 def _part(own: float, others: _Presence) -> float:
