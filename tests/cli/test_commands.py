@@ -12,7 +12,19 @@ import pytest
 
 VIRTLAB = Path(sys.executable).with_name("virtlab")
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
-COMMANDS = ["grade", "run", "judge", "report", "explain", "serve", "shell", "doctor"]
+COMMANDS = [
+    "grade",
+    "run",
+    "judge",
+    "report",
+    "explain",
+    "new",
+    "try",
+    "pack",
+    "serve",
+    "shell",
+    "doctor",
+]
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -1,10 +1,10 @@
-"""Where the shipped scenarios, rubrics and playbooks are found, in a checkout or in a wheel."""
+"""Where scenarios, rubrics, playbooks and starters are found, in a checkout or in a wheel."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-__all__ = ["playbooks_dir", "testcases_dir"]
+__all__ = ["playbooks_dir", "starters_dir", "testcases_dir"]
 
 _PACKAGE = Path(__file__).resolve().parent
 _SHIPPED = _PACKAGE / "_shipped"  # filled when the wheel is built
@@ -19,6 +19,11 @@ def testcases_dir() -> Path:
 def playbooks_dir() -> Path:
     """Return the folder with the shipped Ansible playbooks."""
     return _folder("playbooks")
+
+
+def starters_dir() -> Path:
+    """Return the folder with programs to start from."""
+    return _folder("starters")
 
 
 def _folder(name: str) -> Path:

@@ -10,7 +10,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from virtlab import __version__
-from virtlab.cli import doctor, explain, grade, host, judge, report, scenarios, serve
+from virtlab.cli import author, doctor, explain, grade, host, judge, report, scenarios, serve
 from virtlab.cli.exit_codes import EPILOG, ExitCode
 from virtlab.errors import VirtlabError
 
@@ -24,6 +24,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+app.command("new", epilog=EPILOG)(author.new)
+app.command("try", epilog=EPILOG)(author.attempt)
+app.command("pack", epilog=EPILOG)(author.pack)
 app.command("grade", epilog=EPILOG)(grade.grade)
 app.command("run", epilog=EPILOG)(grade.run)
 app.command("judge", epilog=EPILOG)(judge.judge)

@@ -84,6 +84,7 @@ def grade_submission(
     pacing: Pacing = REAL_PACE,
     sanitise: bool = False,
     runner: Runner = run_program,
+    present_only: bool = False,
 ) -> GradedSubmission:
     """Grade one submission and write its result folder.
 
@@ -100,6 +101,7 @@ def grade_submission(
         pacing: of runs on the paced clock.
         sanitise: run each test of a C program once more, built with sanitisers.
         runner: where tests run; a real host's takes one job.
+        present_only: grade the programs that are there; one that is missing costs nothing.
 
     Raises:
         SubmissionError: there is nothing in it that could be graded.
@@ -116,6 +118,8 @@ def grade_submission(
         submission = open_submission(path, copy_place(path, work), leave_out=is_written_by_us)
         found = sorted(find_programs(submission.root, kind=only))
         wanted = _wanted(rubric, found, path, only)
+        if present_only:
+            wanted = [kind for kind in wanted if kind in found]
         grading = _Grading(
             rubric,
             submission,
