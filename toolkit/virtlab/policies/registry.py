@@ -19,6 +19,7 @@ Kind = Literal["scheduling", "coordination"]
 # its kind; it is imported when it is asked for.
 BUILT_IN: dict[str, tuple[Kind, str]] = {
     "leave-alone": ("scheduling", "LeaveAlone"),
+    "even": ("scheduling", "Even"),
     "greedy": ("scheduling", "Greedy"),
     "largest-first": ("scheduling", "LargestFirst"),
     "numad": ("scheduling", "Numad"),
