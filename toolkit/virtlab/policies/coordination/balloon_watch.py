@@ -1,9 +1,10 @@
 """Whether one guest's balloon does what is asked of it, and when to leave it alone; for `steady`.
 
-A balloon that is asked to move and does not is *stuck*: it is asked to stay where it is, so that
-nobody counts on it, and left alone for a time. Taking memory that a guest then lacks is *harm*,
-and taking what it soon asks back is *regret*: after these nothing is taken from it for a time. Each
-time doubles with each case, up to a limit, and begins anew where there was no case for long.
+A balloon that is asked to move and does not is *stuck*: nobody counts on it any more, and where its
+guest has nothing to give, it is asked to stay where it is and left alone for a time. Taking memory
+that a guest then lacks is *harm*, and taking what it soon lacks again is *regret*: after these
+nothing is taken from it for a time. Each time doubles with each case, up to a limit, and begins
+anew where there was no case for long.
 """
 
 from __future__ import annotations
@@ -57,15 +58,20 @@ class BalloonWatch:
         """Tell whether it is on its way."""
         return abs(guest.asked_kib - guest.actual_kib) > _THERE_KIB
 
-    def look(self, guest: GuestMemory, now_ns: int, patience_ns: int) -> bool:
-        """Note progress; return whether the balloon has been found stuck just now."""
+    def look(self, guest: GuestMemory, now_ns: int) -> None:
+        """Note progress; who moves is not stuck."""
         before_kib, self._size_kib = self._size_kib, guest.actual_kib
         way_kib = guest.asked_kib - guest.actual_kib
         moved_kib = guest.actual_kib - (guest.actual_kib if before_kib is None else before_kib)
+        if moved_kib * way_kib > 0:
+            self.stuck.until_ns = now_ns
         if abs(way_kib) <= _THERE_KIB or moved_kib * way_kib > 0:
             self._progress_ns = now_ns
+
+    def stands(self, guest: GuestMemory, now_ns: int, patience_ns: int) -> bool:
+        """Tell whether it has made no progress for so long, and is not where it was asked to be."""
         since_ns = max(self._progress_ns, self.asked_ns or 0)
-        return now_ns - since_ns > patience_ns
+        return self.moving(guest) and now_ns - since_ns > patience_ns
 
     def asked(self, now_ns: int, by_kib: int) -> None:
         """Note that it was asked to move."""

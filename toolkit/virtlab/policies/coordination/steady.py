@@ -6,12 +6,13 @@ goes to another that is pressed, whatever the host's own target. Memory in use i
 Formula: with u unused memory, g growth a second and a lead of some intervals,
     pressed, where u - g lead < low:  size + low + band - u + g (lead + interval)
     idle, where more than a band:     size - (peak of a window + kept cache + low + band / 2)
-No step up is above an eighth of the maximum or 256 MiB, none down above a twentieth or 96 MiB, nor
-a quarter of the size. What is given never exceeds what the host has free beyond its reserve and all
-promises; where it is too little for all, it is divided by shares, and idle memory is taken at once.
+No step up is above an eighth of the maximum or 256 MiB, none down above a twentieth or 112 MiB,
+nor a quarter of the size. What is given never exceeds what the host has free beyond its reserve and
+all promises. Where that is too little it goes by shares, to guests without any unused memory first,
+and what lies idle in others is taken at once.
 What is wrong is left alone: a stale or missing report takes nothing (resident memory still tells of
-growth); a balloon that is stuck is asked to stay; a guest that swaps or soon wants back what was
-taken keeps what it has. Each such time doubles, up to 32 times the first.
+growth); nobody counts on a balloon that is stuck; a guest that swaps, or runs short, soon after it
+was shrunk keeps what it has. Each such time doubles, up to 32 times the first.
 Cost: one pass over the guests, and a sort of those that are pressed.
 Weak spot: growth of more than a step an interval outruns it. A guest that uses much keeps it,
 whatever its shares. Idle guests keep `low` and some cache, so on a crowded host somebody may lack
@@ -60,6 +61,14 @@ class _Tick:
 
 
 @dataclass(slots=True)
+class _Short:
+    """What guests lack after all that could be given was given, in KiB."""
+
+    urgent_kib: int = 0  # to the little that each has to have unused
+    all_kib: int = 0
+
+
+@dataclass(slots=True)
 class Steady:
     """Give ahead of growth, take back slowly, move idle memory to pressed guests."""
 
@@ -69,6 +78,10 @@ class Steady:
     band_mib: int = tunable(
         48, unit="MiB", effect="how much more than wanted is left with a guest", at_least=8
     )
+    scarce_mib: int = tunable(
+        48, unit="MiB", effect="unused memory that a guest is left where others have less",
+        at_least=8,
+    )  # fmt: skip
     lead: float = tunable(
         2.0,
         unit="intervals",
@@ -89,7 +102,7 @@ class Steady:
         256, unit="MiB", effect="what a guest gets at once, or an eighth of its maximum", at_least=8
     )
     step_down_mib: int = tunable(
-        96, unit="MiB", effect="what is taken at once, or a twentieth of the maximum", at_least=8
+        112, unit="MiB", effect="what is taken at once, or a twentieth of the maximum", at_least=8
     )
     stale_s: float = tunable(
         10.0, unit="s", effect="age from which on a report says nothing", at_least=1
@@ -109,9 +122,9 @@ class Steady:
         """Return what to give and to take now."""
         tick = _Tick(host, (host.interval_ns or _USUAL_INTERVAL_NS) / NS_PER_S)
         guests = list(self._look(tick))
-        short_kib = self._give(tick, guests)
-        self._take(tick, guests, short_kib)
-        return self._plan(tick, guests, short_kib)
+        short = self._give(tick, guests)
+        self._take(tick, guests, short)
+        return self._plan(tick, short.all_kib)
 
     # Seeing.
 
@@ -126,7 +139,7 @@ class Steady:
             self._known[guest.guest] = known
             if not (guest.has_balloon and guest.movable):
                 continue
-            stuck = known.watch.look(guest, host.time_ns, round(self.stuck_s * NS_PER_S))
+            known.watch.look(guest, host.time_ns)
             known.need.look(
                 guest,
                 host.time_ns,
@@ -136,41 +149,68 @@ class Steady:
             )
             if known.need.harmed:
                 known.watch.missed(host.time_ns, known.watch.harm, self.hold_s)
-            if stuck:
-                known.watch.stuck.begin(host.time_ns, self.hold_s)
-                self._ask(tick, guest, guest.actual_kib, "its balloon is stuck: it may stay")
-            elif known.watch.stuck.lasts(host.time_ns):
-                self._reject(tick, guest, "its balloon was stuck", known.watch.stuck.until_ns)
-            else:
+            if not self._is_stuck(tick, guest, known):
                 yield guest
+
+    def _is_stuck(self, tick: _Tick, guest: GuestMemory, known: _Known) -> bool:
+        """Tell whether a balloon is to be left alone, as it does not do what it was asked for."""
+        watch, now_ns = known.watch, tick.host.time_ns
+        if watch.stuck.lasts(now_ns):
+            self._reject(tick, guest, "its balloon was stuck", watch.stuck.until_ns)
+            return True
+        if not watch.stands(guest, now_ns, round(self.stuck_s * NS_PER_S)):
+            return False
+        gives = guest.asked_kib < guest.actual_kib
+        if gives and known.need.unused_kib >= mib(self.low_mib):
+            # It has the memory, and takes one step as soon as it moves again.
+            why = "its balloon is stuck, and what was asked of it still stands"
+            tick.rejected.append(Rejected(f"resize {guest.guest}", why))
+            return True
+        watch.stuck.begin(now_ns, self.hold_s)
+        self._ask(tick, guest, guest.actual_kib, "its balloon is stuck: it may stay as it is")
+        return True
 
     # Giving.
 
-    def _give(self, tick: _Tick, guests: list[GuestMemory]) -> int:
-        """Give to pressed guests what can be given; return how much more they want, in KiB."""
+    def _give(self, tick: _Tick, guests: list[GuestMemory]) -> _Short:
+        """Give to pressed guests what can be given; return what they lack then."""
         wanted = {guest.guest: self._lacking_kib(tick, guest) for guest in guests}
         wanted = {name: kib for name, kib in wanted.items() if kib}
-        spare_kib = tick.host.spare_kib
-        given = divided(spare_kib, wanted, {guest.guest: guest.shares for guest in guests})
+        urgent = {name: min(kib, self._urgent_kib(name)) for name, kib in wanted.items()}
+        spare_kib = max(tick.host.spare_kib, 0)
+        shares = {guest.guest: guest.shares for guest in guests}
+        given = divided(spare_kib, urgent, shares)
+        left_kib = spare_kib - sum(given.values())
+        short = _Short(sum(urgent.values()) - sum(given.values()))
+        rest = divided(left_kib, {name: wanted[name] - given[name] for name in wanted}, shares)
         for guest in guests:
-            kib = given.get(guest.guest, 0)
-            if not kib:
-                continue
-            base_kib = max(guest.actual_kib, guest.asked_kib)
-            if kib < min(wanted[guest.guest], _SMALLEST_KIB):
-                continue
-            need, watch = self._known[guest.guest].need, self._known[guest.guest].watch
-            watch.missed(tick.host.time_ns, watch.regret, self.hold_s)
-            self._ask(tick, guest, base_kib + kib, _why_pressed(need))
-        short_kib = sum(wanted.values()) - sum(given.values())
-        for name in wanted.keys() - tick.resizes.keys():
-            self._known[name].need.settled = False  # it is pressed, so nothing is taken from it
-        if short_kib:
-            names = ", ".join(sorted(name for name, kib in wanted.items() if given[name] < kib))
-            what = f"give {names} {short_kib // KIB_PER_MIB} MiB more"
-            room = f"{max(spare_kib, 0) // KIB_PER_MIB} MiB are free beyond reserve and promises"
+            if guest.guest in wanted:
+                kib = given[guest.guest] + rest[guest.guest]
+                self._grow(tick, guest, kib, wanted[guest.guest], urgent[guest.guest] > 0)
+        short.all_kib = sum(wanted.values()) - sum(given.values()) - sum(rest.values())
+        if short.all_kib:
+            names = ", ".join(sorted(n for n in wanted if given[n] + rest[n] < wanted[n]))
+            what = f"give {names} {short.all_kib // KIB_PER_MIB} MiB more"
+            room = f"{spare_kib // KIB_PER_MIB} MiB are free beyond reserve and promises"
             tick.rejected.append(Rejected(what, room))
-        return short_kib + max(-spare_kib, 0)
+        beyond_kib = max(-tick.host.spare_kib, 0)  # of the reserve that is not there
+        return _Short(short.urgent_kib + beyond_kib, short.all_kib + beyond_kib)
+
+    def _grow(
+        self, tick: _Tick, guest: GuestMemory, kib: int, wanted_kib: int, urgent: bool
+    ) -> None:
+        known = self._known[guest.guest]
+        known.need.settled = False  # it is pressed, so nothing is taken from it now
+        if urgent:
+            known.watch.missed(tick.host.time_ns, known.watch.regret, self.hold_s)
+        if kib >= min(wanted_kib, _SMALLEST_KIB):
+            base_kib = max(guest.actual_kib, guest.asked_kib)
+            self._ask(tick, guest, base_kib + kib, _why_pressed(known.need))
+
+    def _urgent_kib(self, name: str) -> int:
+        """Return what a guest lacks to the little that it has to have unused."""
+        need = self._known[name].need
+        return max(mib(self.scarce_mib) + need.swapped_kib - need.unused_kib - need.cache_kib, 0)
 
     def _lacking_kib(self, tick: _Tick, guest: GuestMemory) -> int:
         """Return what a guest should get now; 0 where it is not pressed."""
@@ -195,27 +235,28 @@ class Steady:
 
     # Taking.
 
-    def _take(self, tick: _Tick, guests: list[GuestMemory], short_kib: int) -> None:
+    def _take(self, tick: _Tick, guests: list[GuestMemory], short: _Short) -> None:
         """Take back what lies idle; at once as far as others lack it, and else after a while."""
-        on_its_way_kib = sum(max(one.actual_kib - one.asked_kib, 0) for one in tick.host.guests)
-        short_kib = max(short_kib - on_its_way_kib, 0)
-        idle = []
-        for guest in guests:
-            if guest.guest in tick.resizes or self._known[guest.guest].watch.moving(guest):
-                continue
-            if self._may_give(tick, guest):
-                idle.append(guest)
+        on_its_way_kib = sum(max(one.actual_kib - one.asked_kib, 0) for one in guests)
+        short_kib = max(short.all_kib - on_its_way_kib, 0)
+        keep_mib = self.scarce_mib if short.urgent_kib > on_its_way_kib else self.low_mib
+        idle = [
+            (-self._idle_now_kib(tick, guest, keep_mib) / max(guest.shares, 1), guest)
+            for guest in guests
+            if guest.guest not in tick.resizes
+            and not self._known[guest.guest].watch.moving(guest)
+            and self._may_give(tick, guest)
+        ]
         # Who has the most for its shares gives first.
-        by_weight = sorted(
-            idle, key=lambda one: (-self._idle_kib(tick, one) / max(one.shares, 1), one.guest)
-        )
-        for guest in by_weight if short_kib else idle:
-            kib, why = self._idle_kib(tick, guest, calm=True), "idle"
+        for _, guest in sorted(idle, key=lambda one: (one[0], one[1].guest)):
+            kib, why = self._idle_long_kib(tick, guest), "idle"
             if short_kib and kib < self._step_down_kib(guest):
-                kib, why = self._idle_kib(tick, guest), "idle, and others are pressed"
+                now_kib = self._idle_now_kib(tick, guest, keep_mib)
+                if now_kib > kib:
+                    kib, why = now_kib, "idle, and others are pressed"
             if kib:
                 short_kib = max(short_kib - kib, 0)
-                self._ask(tick, guest, guest.actual_kib - kib, f"{_idle(guest, kib)} {why}")
+                self._ask(tick, guest, guest.actual_kib - kib, f"{_of(guest, kib)} {why}")
 
     def _may_give(self, tick: _Tick, guest: GuestMemory) -> bool:
         """Tell whether memory may be taken from a guest at all."""
@@ -226,35 +267,36 @@ class Steady:
             tick.rejected.append(Rejected(f"shrink {guest.guest}", f"no report to go by{old}"))
             return False
         if known.watch.harm.lasts(now_ns):
-            self._reject(tick, guest, "it was short when it was last shrunk",
-                         known.watch.harm.until_ns)  # fmt: skip
+            until_ns = known.watch.harm.until_ns
+            self._reject(tick, guest, "it was short when it was last shrunk", until_ns)
             return False
         return known.need.settled
 
-    def _idle_kib(self, tick: _Tick, guest: GuestMemory, *, calm: bool = False) -> int:
-        """Return what may be taken now; where it is calm, of what was idle for a while only."""
+    def _idle_long_kib(self, tick: _Tick, guest: GuestMemory) -> int:
+        """Return what may be taken as it was idle for a while."""
         known, now_ns = self._known[guest.guest], tick.host.time_ns
-        need = known.need
-        band_kib = mib(self.band_mib)
-        keep_kib = mib(self.low_mib) + round(need.growth_kib_s * self.lead * tick.interval_s)
-        if calm:
-            if known.watch.regret.lasts(now_ns):
-                return 0
-            peak_kib = need.peak_kib(now_ns - round(self.window_s * NS_PER_S))
-            if peak_kib is None:
-                return 0
-            firm_kib = peak_kib
-            cache_kib = max(round(self.cache * firm_kib), mib(self.cache_mib))
-            keep_kib += band_kib // 2
-        else:
-            firm_kib, cache_kib = need.firm_kib, mib(self.cache_mib) // 4
-            band_kib = _SMALLEST_KIB
-        want_kib = firm_kib + min(need.cache_kib, cache_kib) + keep_kib
-        want_kib = max(want_kib, guest.floor_kib)
-        excess_kib = guest.actual_kib - want_kib
-        if excess_kib < band_kib:
+        peak_kib = known.need.peak_kib(now_ns - round(self.window_s * NS_PER_S))
+        if peak_kib is None or known.watch.regret.lasts(now_ns):
             return 0
-        return min(excess_kib, self._step_down_kib(guest))
+        cache_kib = max(round(self.cache * peak_kib), mib(self.cache_mib))
+        keep_kib = mib(self.low_mib) + mib(self.band_mib) // 2
+        return self._excess_kib(tick, guest, peak_kib, cache_kib, keep_kib, mib(self.band_mib))
+
+    def _idle_now_kib(self, tick: _Tick, guest: GuestMemory, keep_mib: int) -> int:
+        """Return what may be taken as others lack it more."""
+        firm_kib, cache_kib = self._known[guest.guest].need.firm_kib, mib(self.cache_mib) // 4
+        return self._excess_kib(tick, guest, firm_kib, cache_kib, mib(keep_mib), _SMALLEST_KIB)
+
+    def _excess_kib(
+        self, tick: _Tick, guest: GuestMemory, firm_kib: int, cache_kib: int, keep_kib: int,
+        least_kib: int,
+    ) -> int:  # fmt: skip
+        """Return how much more it has than it needs, up to a step; 0 where that is too little."""
+        need = self._known[guest.guest].need
+        keep_kib += round(need.growth_kib_s * self.lead * tick.interval_s)
+        want_kib = max(firm_kib + min(need.cache_kib, cache_kib) + keep_kib, guest.floor_kib)
+        excess_kib = guest.actual_kib - want_kib
+        return min(excess_kib, self._step_down_kib(guest)) if excess_kib >= least_kib else 0
 
     def _step_down_kib(self, guest: GuestMemory) -> int:
         return min(max(mib(self.step_down_mib), guest.max_kib // 20), guest.actual_kib // 4)
@@ -271,7 +313,7 @@ class Steady:
         left_s = (until_ns - tick.host.time_ns) / NS_PER_S
         tick.rejected.append(Rejected(f"resize {guest.guest}", f"{why}; {left_s:.0f} s more"))
 
-    def _plan(self, tick: _Tick, guests: list[GuestMemory], short_kib: int) -> MemoryPlan:
+    def _plan(self, tick: _Tick, short_kib: int) -> MemoryPlan:
         by_name = {guest.guest: guest for guest in tick.host.guests}
         given_kib = taken_kib = 0
         expected = {}
@@ -301,5 +343,5 @@ def _why_pressed(need: GuestNeed) -> str:
     return f"{unused}, and grows by {growth:.0f} MiB/s" if growth >= 0.5 else f"only {unused}"
 
 
-def _idle(guest: GuestMemory, kib: int) -> str:
+def _of(guest: GuestMemory, kib: int) -> str:
     return f"{kib // KIB_PER_MIB} of {guest.actual_kib // KIB_PER_MIB} MiB lie"
