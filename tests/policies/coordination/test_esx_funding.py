@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from virtlab.policies.coordination.esx_funding import Client, allotted, price
@@ -80,6 +80,7 @@ clients_of_any_kind = st.lists(
 )  # fmt: skip
 
 
+@settings(max_examples=60, deadline=None)
 @given(clients_of_any_kind, st.integers(-2000, 4000), st.sampled_from([0.0, 0.5, 0.75, 0.95]))
 @example([(1, 0, 1, 1), (1, 0, 1, 2)], 5, 0.75)
 @example(
@@ -111,6 +112,7 @@ def test_small_steps_lead_to_one_price_and_lose_no_memory(
     assert after == pytest.approx(exact, abs=len(clients) * (1 + 1 / (1 - tax)))
 
 
+@settings(max_examples=60, deadline=None)
 @given(clients_of_any_kind, st.integers(0, 4000))
 def test_what_is_settled_stays_as_it_is(guests: list[tuple[int, int, int, int]], free: int) -> None:
     clients = [client(f"g{n}", *one) for n, one in enumerate(guests)]

@@ -1,4 +1,4 @@
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from virtlab.policies.coordination.memory_sharing import divided
@@ -12,6 +12,7 @@ def test_who_wants_little_gets_it_and_the_others_share_the_rest_by_their_shares(
     assert divided(-5, wanted, {"a": 1, "b": 1, "c": 1}) == {"a": 0, "b": 0, "c": 0}
 
 
+@settings(deadline=None)
 @given(
     st.integers(0, 10_000),
     st.dictionaries(st.text("abc", min_size=1, max_size=3), st.integers(0, 5000)),
