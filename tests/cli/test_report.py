@@ -76,6 +76,29 @@ def test_a_class_becomes_pages_that_lead_to_each_other(
     assert "2 submissions give 3 pages, which are not printed." in nowhere.stderr
 
 
+def test_gradescope_gets_its_file_and_the_reason_where_nothing_could_be_graded(
+    virtlab: Run, tmp_path: Path
+) -> None:
+    (tmp_path / "vcpu_scheduler.py").write_text(NOTHING)
+    (tmp_path / "empty").mkdir()
+
+    graded = virtlab("grade", "vcpu_scheduler.py", "--gradescope", "results.json", "--out", "out")
+    content = json.loads((tmp_path / "results.json").read_text())
+    refused = virtlab("grade", "empty", "--gradescope", "results.json")
+    refusal = json.loads((tmp_path / "results.json").read_text())
+    two = virtlab("grade", "empty", "vcpu_scheduler.py", "--gradescope", "results.json")
+
+    verdict = json.loads((tmp_path / "out" / "vcpu_scheduler.py" / "verdict.json").read_text())
+    assert graded.returncode == 1
+    assert content["score"] == verdict["points"]
+    assert content["extra_data"]["partial"] == verdict["partial"]
+    assert refused.returncode == 3
+    assert refusal["score"] == 0
+    assert "there is no file in it" in refusal["output"]
+    assert two.returncode == 2
+    assert "--gradescope is for one submission, and 2 are named." in two.stderr
+
+
 def test_what_cannot_be_reported_is_told_with_what_to_do(virtlab: Run, results: Path) -> None:
     several = virtlab("report", results, "--format", "check50")
     nothing = virtlab("report", results.parent / "one", "--format", "csv")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import time
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -14,12 +15,14 @@ import typer
 from virtlab.cli.exit_codes import ExitCode
 from virtlab.cli.show import PaceLine, pace_line, page_options, progress_line
 from virtlab.cli.where import SIMULATED, Host, OutsideMax, is_real, runner_of
-from virtlab.errors import EnvironmentLackError, UsageError, VirtlabError
+from virtlab.errors import EnvironmentLackError, SubmissionError, UsageError, VirtlabError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from virtlab.grading.grade import GradedSubmission
     from virtlab.grading.rubric import Rubric
-    from virtlab.model.verdict import RunVerdict
+    from virtlab.model.verdict import RunVerdict, Verdict
 
 __all__ = ["DEFAULT_RUBRIC", "grade", "run"]
 
@@ -102,6 +105,14 @@ def grade(
     sanitise: Sanitise = False,
     host: Host = SIMULATED,
     outside_max: OutsideMax = 10.0,
+    gradescope: Annotated[
+        Path | None,
+        typer.Option(
+            "--gradescope",
+            help="Gradescope's results.json of one submission, written anew as each test ends.",
+            show_default=False,
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Grade submissions by a rubric, and explain every point.
@@ -117,6 +128,11 @@ def grade(
     from virtlab.reports.monitor import monitor_text
     from virtlab.reports.terminal import verdict_text
 
+    if gradescope is not None and len(programs) > 1:
+        raise UsageError(
+            f"--gradescope is for one submission, and {len(programs)} are named.",
+            fix="grade them one by one, as Gradescope does.",
+        )
     marks = find_rubric(rubric)
     chosen = list(marks.seeds) if seed is None and seeds is None else _seeds(seed, seeds, marks)
     root = out or Path("virtlab-results")
@@ -145,12 +161,15 @@ def grade(
                         pacing=Pacing(pace, shown),
                         sanitise=sanitise,
                         runner=runner,
+                        on_verdict=_gradescope_writer(gradescope),
                     )
             except KeyboardInterrupt:
                 interrupted = True
                 print("virtlab: interrupted", file=sys.stderr)
                 break
             except Exception as error:
+                if gradescope is not None and isinstance(error, SubmissionError):
+                    _write_refusal(gradescope, error)
                 if isinstance(error, BrokenPipeError) or (
                     len(programs) == 1 and not isinstance(error, VirtlabError)
                 ):
@@ -292,6 +311,27 @@ def _show_spread(verdicts: list[RunVerdict], *, as_json: bool) -> None:
     for verdict in verdicts:
         print(run_text(verdict, **page_options()))
     print(spread_text(spreads), end="")
+
+
+def _gradescope_writer(path: Path | None) -> Callable[[Verdict], None]:
+    """Return what writes a verdict for Gradescope, where that is asked for."""
+    if path is None:
+        return lambda _verdict: None
+    from virtlab.grading.results_folder import write_file
+    from virtlab.reports.gradescope import gradescope_json
+
+    began_s = time.monotonic()
+    return lambda verdict: write_file(
+        path, gradescope_json(verdict, real_s=time.monotonic() - began_s)
+    )
+
+
+def _write_refusal(path: Path, error: SubmissionError) -> None:
+    """Tell who handed in what cannot be graded, and why: the exit code tells Gradescope only."""
+    from virtlab.grading.results_folder import write_file
+    from virtlab.reports.gradescope import refusal_json
+
+    write_file(path, refusal_json(str(error)))
 
 
 def _explained(path: Path, error: Exception) -> VirtlabError:

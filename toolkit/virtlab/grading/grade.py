@@ -85,6 +85,7 @@ def grade_submission(
     sanitise: bool = False,
     runner: Runner = run_program,
     present_only: bool = False,
+    on_verdict: Callable[[Verdict], None] = lambda _verdict: None,
 ) -> GradedSubmission:
     """Grade one submission and write its result folder.
 
@@ -102,6 +103,7 @@ def grade_submission(
         sanitise: run each test of a C program once more, built with sanitisers.
         runner: where tests run; a real host's takes one job.
         present_only: grade the programs that are there; one that is missing costs nothing.
+        on_verdict: given the verdict as it is so far, after each run, and the whole one at the end.
 
     Raises:
         SubmissionError: there is nothing in it that could be graded.
@@ -132,6 +134,7 @@ def grade_submission(
             pacing,
             sanitise,
             runner,
+            on_verdict,
         )
         interrupted = False
         try:
@@ -142,13 +145,8 @@ def grade_submission(
             if not grading.verdicts():
                 raise  # there is nothing to keep, and older results are worth more
             interrupted = True
-        verdict = build_verdict(
-            rubric,
-            program=submission.name,
-            builds=grading.builds,
-            runs=grading.verdicts(),
-            interrupted=interrupted,
-        )
+        verdict = grading.verdict(interrupted=interrupted)
+        on_verdict(verdict)
         writer.verdict(verdict)
         writer.run_info(grading.info(jobs, time.monotonic() - began_s))
     return GradedSubmission(verdict, out, interrupted, grading.layers, submission.notes)
@@ -169,6 +167,7 @@ class _Grading:
     pacing: Pacing
     sanitise: bool
     runner: Runner
+    on_verdict: Callable[[Verdict], None]
     builds: dict[str, BuildOutcome] = field(default_factory=dict)
     _build_s: dict[str, float] = field(default_factory=dict)
     _done: dict[tuple[int, int], TestDone] = field(default_factory=dict)  # by (seed, test)
@@ -228,6 +227,16 @@ class _Grading:
         }
         return {seed: verdicts for seed, verdicts in ordered.items() if verdicts}
 
+    def verdict(self, *, interrupted: bool) -> Verdict:
+        """Return what the finished runs give."""
+        return build_verdict(
+            self.rubric,
+            program=self.submission.name,
+            builds=self.builds,
+            runs=self.verdicts(),
+            interrupted=interrupted,
+        )
+
     def info(self, jobs: int, real_s: float) -> dict[str, Any]:
         """Return what may differ between two equal gradings, for run.json."""
         return {
@@ -262,6 +271,7 @@ class _Grading:
     def _take(self, ran: Future[TestDone]) -> None:
         done = self._done[self._running[ran]] = ran.result()
         self._step(f"{done.verdict.scenario}, seed {done.verdict.seed}")
+        self.on_verdict(self.verdict(interrupted=True))
 
     def _start(self, kind: ProgramKind, built: Built, outcome: BuildOutcome) -> None:
         self.builds[kind] = outcome

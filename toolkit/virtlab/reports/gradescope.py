@@ -15,7 +15,7 @@ from typing import Any, Literal
 from virtlab.model.verdict import RunVerdict, Verdict
 from virtlab.reports.items import Item, items_of, points_text, readable
 
-__all__ = ["Visibility", "gradescope_json"]
+__all__ = ["Visibility", "gradescope_json", "refusal_json"]
 
 Visibility = Literal["visible", "hidden", "after_due_date", "after_published"]
 
@@ -48,6 +48,18 @@ def gradescope_json(
     if real_s is not None:
         content["execution_time"] = round(real_s)
     return json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def refusal_json(reason: str) -> str:
+    """Return the content of results.json for a submission that cannot be graded at all."""
+    content = {
+        "score": 0.0,
+        "output": readable(reason),
+        "stdout_visibility": "hidden",
+        "tests": [],
+        "extra_data": {"refused": True},
+    }
+    return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
 
 
 def _test(item: Item, number: int) -> dict[str, Any]:
