@@ -13,14 +13,18 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
 import pytest
 
 from virtlab.errors import EnvironmentLackError
+from virtlab.grading.grade import grade_submission
 from virtlab.grading.preparation import Preparation
 from virtlab.grading.real_host import RealHost, open_real_host
+from virtlab.grading.rubric import find_rubric
+from virtlab.grading.run import RunRecord, run_program
 from virtlab.grading.single import run_single
 from virtlab.grading.timing import Pacing
 from virtlab.hosts.real.connection import HostConnection
@@ -30,6 +34,7 @@ from virtlab.hosts.real.loads import OnLoadEvent
 from virtlab.hosts.real.recorder import Patience
 from virtlab.hosts.real.run_guests import RunGuests
 from virtlab.model.faults import GuestFault, GuestFaultKind, HostFault
+from virtlab.model.scenario import Scenario
 from virtlab.model.timeline import Timeline
 from virtlab.model.units import NS_PER_S
 from virtlab.model.verdict import RunVerdict
@@ -75,6 +80,7 @@ while True:
     web.setMemory(900 * 1024)
     time.sleep(int(sys.argv[1]))
 """
+EXAMPLES = Path(__file__).parents[2] / "examples" / "submissions"
 IMPATIENT = Patience(away_s=10, silent_s=1, stuck_s=1)
 Kind = Literal["vcpu_scheduler", "memory_coordinator"]
 
@@ -371,3 +377,25 @@ def test_a_libvirtd_that_restarts_leaves_the_run_without_a_score(served: Served)
 def broken(served: Served, kind: GuestFaultKind, *, for_s: int | None = None) -> None:
     for_ns = None if for_s is None else for_s * NS_PER_S
     served.happen(GuestFault(0, "web", kind, for_ns))
+
+
+def test_a_test_that_the_host_lets_down_is_not_run_and_the_others_are(tmp_path: Path) -> None:
+    rubric = find_rubric("fall-2026-2pcpu")
+    rubric = replace(rubric, tests=rubric.tests[:2])
+
+    def runner(scenario: Scenario, *words: Any, **options: Any) -> RunRecord:
+        if scenario.id == "cpu-1-all-on-one-2pcpu":
+            raise EnvironmentLackError("aos_vm3 did not come up")
+        return run_program(scenario, *words, **options)
+
+    graded = grade_submission(
+        EXAMPLES / "reference-python", rubric, tmp_path / "out", seeds=[1], jobs=1,
+        only="vcpu_scheduler", monitor_text=lambda _timeline: "", runner=runner,
+    )  # fmt: skip
+
+    first, second = graded.verdict.runs
+    assert (first.status, first.outcome) == ("lab_fault", "host_lacking")
+    assert [line.points for line in first.lines] == [None, None]
+    assert (second.points, second.points_max) == (1.0, 1.0)
+    assert second.notes[0].startswith("This is cpu-2-half-and-half in a smaller form")
+    assert graded.verdict.partial

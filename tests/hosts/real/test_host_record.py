@@ -2,6 +2,7 @@
 
 from virtlab.hosts.real.guest_record import masks_of
 from virtlab.hosts.real.host_record import HostRecord, Outside, disturbed_by_load
+from virtlab.hosts.real.recorder import criterion_here
 from virtlab.model.units import NS_PER_S
 
 
@@ -45,3 +46,15 @@ def test_cpu_maps_are_read_side_by_side() -> None:
     assert masks_of(b"\x01\x03", 2, 2) == [(0,), (0, 1)]
     assert masks_of(b"\x00\x02\xff\xff", 2, 12) == [(9,), tuple(range(12))]
     assert masks_of(b"", 0, 4) == []
+
+
+def test_one_window_in_ten_may_miss_there_unless_the_scenario_says_otherwise() -> None:
+    plain = {"name": "balanced", "limits": {"sd_points_max": 13.0}, "hint": None}
+    strict = {"name": "balanced", "limits": {"windows_missed_share_max": 0.0}, "hint": None}
+    other = {"name": "no-crash", "limits": {}, "hint": None}
+
+    assert criterion_here(plain)["limits"] == {
+        "windows_missed_share_max": 0.1, "sd_points_max": 13.0,
+    }  # fmt: skip
+    assert criterion_here(strict)["limits"] == strict["limits"]
+    assert criterion_here(other) == other

@@ -370,8 +370,8 @@ def _exit_code(graded: list[GradedSubmission], failed: list[VirtlabError]) -> in
     verdicts = [one.verdict for one in graded]
     faults = [run for verdict in verdicts for run in verdict.runs if run.status == "lab_fault"]
     if faults:
-        disturbed = all(run.outcome == "disturbed" for run in faults)
-        return ExitCode.ENVIRONMENT if disturbed else ExitCode.BUG
+        machine = all(run.outcome in ("disturbed", "host_lacking") for run in faults)
+        return ExitCode.ENVIRONMENT if machine else ExitCode.BUG
     if failed:
         return max(error.exit_code for error in failed)
     full = all(verdict.points >= verdict.points_max for verdict in verdicts)

@@ -130,6 +130,9 @@ def _record(
     """Run a test; a failure of the lab's own is an outcome too, and takes no other run along."""
     try:
         return runner(test.scenario, program, built.root, built.sandbox, seed=seed, pacing=pacing)
+    except EnvironmentLackError as lack:
+        outcome = ProgramOutcome("lab_fault", "host_lacking", str(lack), 0)
+        return record_without_run(test.scenario, seed, outcome)
     except Exception as error:
         if isinstance(error, OSError) and is_full_disk(error):
             raise _no_room(f"{test.scenario.id} could not be run") from error
