@@ -21,19 +21,9 @@ options:
     description: How long all of them together may take.
     type: int
     default: 120
-  uri:
-    description: URI of the libvirt connection.
-    type: str
-    default: qemu:///system
-attributes:
-  check_mode:
-    description: It does not wait then.
-    support: full
-  diff_mode:
-    description: There is nothing to show.
-    support: none
-author:
-  - virtlab maintainers (@virtlab)
+extends_documentation_fragment:
+  - virtlab.lab.host
+  - virtlab.lab.host.looks
 """
 
 EXAMPLES = r"""

@@ -29,19 +29,9 @@ options:
         guest that uses more than that stalls its balloon, and the module fails.
     type: int
     default: 0
-  uri:
-    description: URI of the libvirt connection.
-    type: str
-    default: qemu:///system
-attributes:
-  check_mode:
-    description: Says what would be done, and does nothing.
-    support: full
-  diff_mode:
-    description: Shows target and period before and after.
-    support: full
-author:
-  - virtlab maintainers (@virtlab)
+extends_documentation_fragment:
+  - virtlab.lab.host
+  - virtlab.lab.host.changes
 """
 
 EXAMPLES = r"""

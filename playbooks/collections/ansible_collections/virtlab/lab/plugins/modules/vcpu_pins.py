@@ -23,19 +23,9 @@ options:
     type: list
     elements: list
     required: true
-  uri:
-    description: URI of the libvirt connection.
-    type: str
-    default: qemu:///system
-attributes:
-  check_mode:
-    description: Says what would be done, and does nothing.
-    support: full
-  diff_mode:
-    description: Shows the affinities before and after.
-    support: full
-author:
-  - virtlab maintainers (@virtlab)
+extends_documentation_fragment:
+  - virtlab.lab.host
+  - virtlab.lab.host.changes
 """
 
 EXAMPLES = r"""

@@ -41,19 +41,9 @@ options:
   iterations_per_s:
     description: What one whole pCPU does in a second, from M(virtlab.lab.calibration).
     type: float
-  uri:
-    description: URI of the libvirt connection.
-    type: str
-    default: qemu:///system
-attributes:
-  check_mode:
-    description: Says what would be done, and does nothing.
-    support: full
-  diff_mode:
-    description: Shows the processes before and after.
-    support: full
-author:
-  - virtlab maintainers (@virtlab)
+extends_documentation_fragment:
+  - virtlab.lab.host
+  - virtlab.lab.host.changes
 """
 
 EXAMPLES = r"""
