@@ -13,7 +13,17 @@ import json
 import sys
 from dataclasses import asdict
 
-from benchmarks import commands, elsewhere, fuzz, linux, repeats, roundtrip, scale, simulator
+from benchmarks import (
+    commands,
+    elsewhere,
+    fuzz,
+    guests,
+    linux,
+    repeats,
+    roundtrip,
+    scale,
+    simulator,
+)
 from benchmarks.figure import Figure
 
 MEASURES = {
@@ -26,6 +36,7 @@ MEASURES = {
     "repeats": repeats.identical,
     "elsewhere": elsewhere.identical,
     "linux": linux.against_the_law,
+    "guests": guests.ready,
 }
 
 
