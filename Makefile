@@ -4,7 +4,7 @@
 PYTHON := .venv/bin/python
 PROGRAM ?= examples/submissions/reference-c
 
-.PHONY: help setup demo test lint format bench floor mutants clean
+.PHONY: help setup demo test lint format bench floor mutants undone clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile
@@ -37,6 +37,9 @@ floor: setup ## compute anew what weak programs get under each rubric
 
 mutants: setup ## hold the grader against small mistakes in the reference programs (half an hour)
 	@$(PYTHON) scripts/mutants
+
+undone: setup ## bring a real host up and down on a copy of this machine, and show what is left (root)
+	@scripts/undone
 
 clean: ## remove what setup and the tests made, except installed packages
 	@rm -rf .venv build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
