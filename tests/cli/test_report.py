@@ -110,3 +110,17 @@ def test_what_cannot_be_reported_is_told_with_what_to_do(virtlab: Run, results: 
     assert "one is no folder of results." in nothing.stderr
     assert nowhere.returncode == 2
     assert "could not be written: No such file or directory" in nowhere.stderr
+
+
+def test_two_results_are_compared_and_the_exit_code_says_whether_they_differ(
+    virtlab: Run, results: Path
+) -> None:
+    alike = virtlab("diff", results / "one", results / "two")
+    found = json.loads(virtlab("diff", results / "one", results / "two", "--json").stdout)
+    nothing = virtlab("diff", results / "one", results)
+
+    assert alike.returncode == 0
+    assert "(as many)" in alike.stdout
+    assert "The same to the end: cpu-1-all-on-one, " in alike.stdout
+    assert (found["version"], found["changes"], found["partings"]) == (1, [], [])
+    assert nothing.returncode == 3

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import textwrap
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from virtlab.cli.show import page_options
+from virtlab.cli.show import page_options, print_folded
 from virtlab.errors import UsageError
 
 if TYPE_CHECKING:
@@ -53,7 +52,7 @@ def explain(
         if as_json:
             _print_json({**asdict(CRITERIA[name]), **asdict(EXPLANATIONS[name])})
         else:
-            _print_folded(criterion_text(name))
+            print_folded(criterion_text(name))
         return
     known = _known()
     if name not in known and not name.endswith((".yaml", ".yml")):
@@ -68,7 +67,7 @@ def explain(
         criteria = [asdict(CRITERIA[one.name]) for one in scenario.criteria]
         _print_json({"id": scenario.id, "why": scenario.why, "criteria": criteria})
     else:
-        _print_folded(_scenario_text(scenario))
+        print_folded(_scenario_text(scenario))
 
 
 def _scenario_text(scenario: Scenario) -> Iterator[str]:
@@ -90,17 +89,6 @@ def _scenario_text(scenario: Scenario) -> Iterator[str]:
         yield f"  {one.name}: {CRITERIA[one.name].meaning}" + (f" ({limits})" if limits else "")
     yield ""
     yield f"Try it: virtlab run {scenario.id} PROGRAM"
-
-
-def _print_folded(lines: Iterable[str]) -> None:
-    """Print lines; those that are too long for the terminal go on below, but not pictures."""
-    width = page_options()["width"]
-    for line in lines:
-        if line.startswith("    ") or line.endswith("|"):
-            print(line)
-            continue
-        indent = " " * (len(line) - len(line.lstrip()) + (2 if line.startswith("  ") else 0))
-        print("\n".join(textwrap.wrap(line, width, subsequent_indent=indent)) or "")
 
 
 def _print_json(value: dict[str, object]) -> None:

@@ -10,7 +10,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from virtlab import __version__
-from virtlab.cli import author, doctor, explain, grade, host, judge, report, scenarios, serve
+from virtlab.cli import author, diff, doctor, explain, grade, host, judge, report, scenarios, serve
 from virtlab.cli.exit_codes import EPILOG, ExitCode
 from virtlab.errors import VirtlabError
 
@@ -30,6 +30,7 @@ app.command("pack", epilog=EPILOG)(author.pack)
 app.command("grade", epilog=EPILOG)(grade.grade)
 app.command("run", epilog=EPILOG)(grade.run)
 app.command("judge", epilog=EPILOG)(judge.judge)
+app.command("diff", epilog=EPILOG)(diff.diff)
 app.command("explain", epilog=EPILOG)(explain.explain)
 app.command("report", epilog=EPILOG)(report.report)
 app.command("serve", epilog=EPILOG)(serve.serve)

@@ -5,14 +5,15 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from collections.abc import Callable, Iterator
+import textwrap
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypedDict
 
 if TYPE_CHECKING:
     from virtlab.grading.grade import Step
 
-__all__ = ["PaceLine", "pace_line", "page_options", "progress_line"]
+__all__ = ["PaceLine", "pace_line", "page_options", "print_folded", "progress_line"]
 
 _WIDTH_MAX = 120  # longer lines are hard to read
 
@@ -32,6 +33,20 @@ def page_options() -> PageOptions:
         colour=sys.stdout.isatty() and not os.environ.get("NO_COLOR"),
         ascii_only="utf" not in (sys.stdout.encoding or "").lower(),
     )
+
+
+def print_folded(lines: Iterable[str]) -> None:
+    """Print lines; what is too long for the terminal goes on below, except pictures."""
+    width = page_options()["width"]
+    for line in lines:
+        if line.startswith("    ") or line.endswith("|"):
+            print(line)
+            continue
+        indent = " " * (len(line) - len(line.lstrip()) + (2 if line.startswith("  ") else 0))
+        print(
+            "\n".join(textwrap.wrap(line, width, subsequent_indent=indent, break_on_hyphens=False))
+            or ""
+        )
 
 
 @contextmanager
