@@ -28,7 +28,13 @@ class Lab:
     """A host of 520 guests of one to four vCPUs on 64 pCPUs, and its driver."""
 
     def __init__(self, build: Any) -> None:
-        guests = [build.guest(f"g{n}", vcpus=1 + n % 4, running=n % 9 != 0) for n in range(520)]
+        guests = [
+            build.guest(
+                f"g{n}", vcpus=1 + n % 4, running=n % 9 != 0,
+                emulator_share=0.2 if n % 5 == 1 else None,
+            )
+            for n in range(520)
+        ]  # fmt: skip
         events = [
             *(StartWorkload(0, one.name, Duty(0.3, ms(0.5))) for one in guests[1::4]),
             *(

@@ -303,6 +303,14 @@ MISTAKES: list[tuple[str, str, list[str]]] = [
         ],
     ),
     (
+        "[0, [1, 2]]",
+        "[0, [1, 2]]\n    emulator_on: [0, 4]",
+        [
+            "s.yaml:13: guests[0].emulator_on[1]: pCPU 4 does not exist (the host has 0-3).",
+            "  fix: use a pCPU from 0 to 3, or raise host.pcpus to 5.",
+        ],
+    ),
+    (
         "duty: 0.25",
         "duty: 1.5",
         [

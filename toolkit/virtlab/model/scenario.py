@@ -93,6 +93,8 @@ class GuestSpec:
     tuning: tuple[tuple[str, int], ...] = ()
     working_set_kib: int = 0  # what its work has in the caches, and loses by a move
     memory_bound: float = 0.0  # share of its time that its work waits for memory of its own cell
+    emulator_share: float | None = None  # what QEMU's threads want of what its loads want
+    emulator_affinity: tuple[int, ...] | None = None  # where they may run; None permits all
 
 
 @dataclass(frozen=True, slots=True)

@@ -125,6 +125,10 @@ def _guests(guest: GuestFile) -> Iterator[GuestSpec]:
             tuning=() if guest.cputune is None else guest.cputune.parameters,
             working_set_kib=guest.working_set_kib,
             memory_bound=float(guest.memory_bound),
+            emulator_share=None if guest.emulator_share is None else float(guest.emulator_share),
+            emulator_affinity=(
+                None if guest.emulator_on is None else tuple(sorted(set(guest.emulator_on)))
+            ),
         )
 
 

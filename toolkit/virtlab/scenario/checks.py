@@ -117,8 +117,9 @@ def _placement(
         yield document.problem((*path, "start_on"), what, fix)
     for position, pcpus in enumerate(guest.start_on or []):
         yield from pcpu_problems(document, (*path, "start_on", position), pcpus or [], host)
-    for position, pcpu in enumerate(guest.start_in_turn or []):
-        yield from pcpu_problems(document, (*path, "start_in_turn", position), [pcpu], host)
+    for key in ("start_in_turn", "emulator_on"):
+        for position, pcpu in enumerate(getattr(guest, key) or []):
+            yield from pcpu_problems(document, (*path, key, position), [pcpu], host)
 
 
 def _host_memory(parts: Parts) -> Iterator[Problem]:

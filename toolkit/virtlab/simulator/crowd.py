@@ -17,7 +17,7 @@ from virtlab.simulator.mask_numbers import NO_NUMBER, STAYS
 from virtlab.simulator.pcpu import Pcpu
 from virtlab.simulator.queue_law import law_of_table
 from virtlab.simulator.roaming import idle_chances_row, woken_table
-from virtlab.simulator.vcpu import SimulatedVcpu
+from virtlab.simulator.vcpu import ASIDE, SimulatedVcpu
 from virtlab.simulator.weight_law import table_by_weight
 
 __all__ = ["Crowd"]
@@ -75,7 +75,7 @@ class Crowd:
     def _by_weight(self, seats: Any, demands: Any, run: Any, wait: Any) -> tuple[Any, Any]:
         """Return the shares of pCPUs whose loads differ in weight, from those of equal weights."""
         columns, np = self._columns, self._columns.np
-        loaded = columns["duty"][seats] > 0.0
+        loaded = self._loaded(seats)
         # Those that are loaded in the first rows, in their order; the others keep their shares.
         first = np.argsort(~loaded, axis=0, kind="stable")[: int(loaded.sum(axis=0).max())]
         order = (first, np.arange(seats.shape[1]))
@@ -141,7 +141,7 @@ class Crowd:
         limited = bool(columns["limited"][rows].any())  # nobody there wakes up elsewhere
         pcpu.roamed = not limited and True in [vcpu.roams for vcpu in residents]
         pcpu.brief = pcpu.are_brief()
-        loads = columns.np.array(rows, int)[columns["duty"][rows] > 0.0]
+        loads = columns.np.array(rows, int)[self._loaded(rows)]
         pulls = set(self._pulls(loads).tolist())
         families = set(columns["family"][loads].tolist())
         pcpu.weighed = len(pulls) > 1
@@ -188,7 +188,7 @@ class Crowd:
     def _brief(self, rows: Any, pcpus: Any) -> list[bool]:
         """Return the same as `Pcpu.are_brief` of all pCPUs."""
         columns, np = self._columns, self._columns.np
-        loaded = columns["duty"][rows] > 0.0
+        loaded = self._loaded(rows)
         beats_ns = np.where(columns["mask"][rows] == STAYS, columns["beat_ns"][rows], 0)[loaded]
         places = pcpus[loaded]
         longest = np.zeros(len(self._pcpus), np.int64)
@@ -201,7 +201,7 @@ class Crowd:
     def _weighed(self, rows: Any, pcpus: Any) -> tuple[Any, Any]:
         """Tell of all pCPUs where loads differ in weight, and where several are of one guest."""
         columns, np = self._columns, self._columns.np
-        loaded = columns["duty"][rows] > 0.0
+        loaded = self._loaded(rows)
         places, rows = pcpus[loaded], rows[loaded]
         pulls = self._pulls(rows)
         least, most = np.full(len(self._pcpus), np.inf), np.zeros(len(self._pcpus))
@@ -211,6 +211,11 @@ class Crowd:
         kin = np.zeros(len(self._pcpus), bool)
         kin[families[1:][families[1:] == families[:-1]] // _FAMILIES] = True
         return most > least, kin
+
+    def _loaded(self, rows: Any) -> Any:
+        """Return the same as `SimulatedVcpu.loads`."""
+        columns = self._columns
+        return (columns["duty"][rows] > 0.0) & (columns["beat_ns"][rows] != ASIDE)
 
     def _pulls(self, rows: Any) -> Any:
         """Return the same as `SimulatedVcpu.pull`."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from enum import IntEnum
 from random import Random
@@ -14,6 +14,7 @@ from virtlab.model.timeline import EventRecord
 from virtlab.model.units import NS_PER_S
 from virtlab.simulator.cache_law import move_cost_ns
 from virtlab.simulator.cpu_law import BUSY, EQUAL_WEIGHT
+from virtlab.simulator.emulator_law import EMULATOR_SHARE, emulator_duty
 from virtlab.simulator.engine import EventHandle, Priority
 from virtlab.simulator.guest_memory import GuestMemory
 from virtlab.simulator.noise import GROWTH_DUTY
@@ -25,15 +26,14 @@ from virtlab.simulator.weight_law import Group
 if TYPE_CHECKING:
     from virtlab.simulator.host import SimulatedHost
 
-__all__ = ["EMULATOR_SHARE", "SYSTEM_SHARE", "GuestState", "SimulatedGuest"]
+__all__ = ["SYSTEM_SHARE", "GuestState", "SimulatedGuest"]
 
-# QEMU's own threads take 1.5 to 3 % on top of what the vCPUs run.
-EMULATOR_SHARE: Final = 0.02
 # Of a vCPU thread's time the kernel counts a tenth as its own: entering and leaving the guest.
 SYSTEM_SHARE: Final = 0.1
 # What control groups of the two versions begin with.
 _USUAL_SHARES: Final = {1: 1024, 2: 100}
 _USUAL_PERIOD_US: Final = 100_000
+_EMULATOR: Final = -1  # in place of a vCPU's index
 _NAMESPACE: Final = uuid.UUID("6b0f6b5e-5d0c-4c8e-9f0b-0d8f1f2b7c11")
 
 
@@ -76,8 +76,20 @@ class SimulatedGuest:
         # All that it ever had; those beyond its present number rest, with their counters.
         self.all_vcpus: list[SimulatedVcpu] = []
         self.vcpus: list[SimulatedVcpu] = []
+        # QEMU's own threads, where they are one on the host: see `emulator_law`.
+        self.emulator: SimulatedVcpu | None = None
         self._group = Group()
         self._equip(spec)
+
+    @property
+    def threads(self) -> list[SimulatedVcpu]:
+        """Return its vCPUs and, where they run on pCPUs, QEMU's own threads as one."""
+        return self.vcpus if self.emulator is None else [*self.vcpus, self.emulator]
+
+    @property
+    def all_threads(self) -> list[SimulatedVcpu]:
+        """Return the same with the vCPUs that rest."""
+        return self.all_vcpus if self.emulator is None else [*self.all_vcpus, self.emulator]
 
     # Life cycle.
 
@@ -86,9 +98,9 @@ class SimulatedGuest:
         self.id = self._host.fresh_id()
         self.state, self.reason = GuestState.RUNNING, _BOOTED
         self.memory.boot(self._host.now_ns)
-        for vcpu in self.vcpus:
+        for vcpu in self.threads:
             vcpu.begin()
-        self._host.scheduler.power_on(self.vcpus)
+        self._host.scheduler.power_on(self.threads)
         cell = self.spec.memory_cell
         self.place_memory(None if cell is None else frozenset({cell}))
         self.tune_anew(dict(self.spec.tuning))
@@ -119,14 +131,14 @@ class SimulatedGuest:
     def suspend(self) -> None:
         """Pause its vCPUs; its memory stays as it is."""
         self.state, self.reason = GuestState.PAUSED, _BY_USER
-        self._host.scheduler.power_off(self.vcpus)
+        self._host.scheduler.power_off(self.threads)
         self.memory.set_speed(self._host.now_ns, 0.0)
         self._host.life_changed(self, "suspended")
 
     def resume(self) -> None:
         """Let it go on after a pause."""
         self.state, self.reason = GuestState.RUNNING, _UNPAUSED
-        self._host.scheduler.power_on(self.vcpus)
+        self._host.scheduler.power_on(self.threads)
         self.adjust_speed()
         self._host.life_changed(self, "resumed")
 
@@ -162,7 +174,7 @@ class SimulatedGuest:
         """Take another name, while it is shut off; `SimulatedHost.rename` keeps the books."""
         self.name = name
         self.spec = replace(self.spec, name=name)
-        for vcpu in self.all_vcpus:
+        for vcpu in self.all_threads:
             vcpu.name = name
         self.memory.spec = self.spec
 
@@ -189,6 +201,12 @@ class SimulatedGuest:
             if mask != vcpu.mask:
                 self._host.scheduler.set_mask(vcpu, mask)
         self.vcpus = self.all_vcpus[: spec.vcpus]
+        if spec.emulator_share is not None and self.emulator is None:
+            self.emulator = self._host.scheduler.new_vcpu(
+                spec.name, _EMULATOR, self._host.fresh_vcpu(), everywhere,
+                Random(f"{self._seed} noise {spec.name} emulator"), 0.0,
+            )  # fmt: skip
+        self.pin_emulator(spec.emulator_affinity)
         self.memory = self._memory_of(spec)
 
     def _memory_of(self, spec: GuestSpec) -> GuestMemory:
@@ -220,6 +238,21 @@ class SimulatedGuest:
         """Bind a vCPU to pCPUs at once; return whether its mask changed."""
         return self._host.scheduler.set_mask(self.vcpus[vcpu], pcpus)
 
+    def pin_emulator(self, pcpus: Collection[int] | None) -> None:
+        """Bind QEMU's own threads to pCPUs, None permits all; it shows where they load any."""
+        if self.emulator is not None:
+            mask = self._host.everywhere if pcpus is None else frozenset(pcpus)
+            self._host.scheduler.set_mask(self.emulator, mask)
+
+    def adjust_emulator(self) -> None:
+        """Let QEMU's own threads want what the present loads need."""
+        if self.emulator is None:
+            return
+        share = self.spec.emulator_share or 0.0
+        duty = emulator_duty(share, [vcpu.duty for vcpu in self.vcpus])
+        if self.emulator.duty != duty:
+            self._host.scheduler.set_load(self.emulator, duty, aside=True)
+
     def tune_anew(self, parameters: dict[str, int]) -> None:
         """Take on scheduler parameters, under libvirt's names, in place of all that were set."""
         self.tuning = parameters
@@ -233,13 +266,13 @@ class SimulatedGuest:
     def _apply_tuning(self) -> None:
         usual = _USUAL_SHARES[self._host.spec.cgroup_version]
         self._set_weight(EQUAL_WEIGHT * (self.tuning.get("cpu_shares") or usual) // usual)
-        together = self._quota("global")
-        self._host.scheduler.set_quotas(
-            self.vcpus,
-            self._quota("vcpu"),
-            # The emulator's threads take their part of it.
-            None if together is None else together / (1.0 + EMULATOR_SHARE),
-        )
+        together, each = self._quota("global"), self._quota("vcpu")
+        limits = [(vcpu, each) for vcpu in self.vcpus]
+        if self.emulator is not None:
+            limits.append((self.emulator, self._quota("emulator")))
+        elif together is not None:  # the emulator's threads take their part of it
+            together /= 1.0 + EMULATOR_SHARE
+        self._host.scheduler.set_quotas(limits, together)
 
     def _quota(self, who: str) -> float | None:
         """Return what may be run in a period, as a share of it; None is no limit."""
@@ -249,13 +282,15 @@ class SimulatedGuest:
 
     def _set_weight(self, weight: int) -> None:
         """Weigh it against other guests, as a whole: see `weight_law`."""
-        for vcpu in self.vcpus:
+        for vcpu in self.threads:
             if vcpu.weight != max(weight, 2):
                 self._host.scheduler.set_weight(vcpu, max(weight, 2))
 
     def cpu_time_ns(self) -> int:
         """Return what all threads of its process ran, those of the emulator included."""
         ran_ns = sum(vcpu.thread_run_ns() for vcpu in self.vcpus)
+        if self.emulator is not None:
+            return ran_ns + self.emulator.thread_run_ns()
         return ran_ns + int(ran_ns * EMULATOR_SHARE)
 
     def system_time_ns(self) -> int:
@@ -320,7 +355,7 @@ class SimulatedGuest:
         self._host.queue.cancel(self._ending)
         self._ending = None
         self._host.stop_loads(self, "all")
-        self._host.scheduler.power_off(self.vcpus)
+        self._host.scheduler.power_off(self.threads)
         self.memory.power_off(self._host.now_ns)
         self.id = -1
         self.unblock()  # the lock goes with the process

@@ -177,7 +177,7 @@ class SimulatedHost:
         assert guest.id < 0
         del self._guests[guest.name]
         if guest not in self._coming_back:
-            self.scheduler.release(guest.all_vcpus)
+            self.scheduler.release(guest.all_threads)
 
     def rename(self, guest: SimulatedGuest, name: str) -> None:
         """Give a guest that is shut off another name, which must be free."""
@@ -288,10 +288,12 @@ class SimulatedHost:
         if isinstance(load, Duty):
             for vcpu in vcpus:
                 self.scheduler.set_load(vcpu, load.duty, period_ns=load.period_ns)
+            guest.adjust_emulator()
             detail = f"duty {load.duty:g}"
         elif isinstance(load, Batch):
             for vcpu in vcpus:
                 self.scheduler.set_load(vcpu, 1.0, batch_ns=load.work_ns)
+            guest.adjust_emulator()
             detail = f"batch of {load.work_ns / NS_PER_S:g} s"
         elif isinstance(load, MemoryGrowth):
             guest.memory.start_growth(now_ns, load)
@@ -311,6 +313,7 @@ class SimulatedHost:
         if kind != "memory" and any(vcpu.duty > 0.0 for vcpu in guest.vcpus):
             for vcpu in guest.vcpus:
                 self.scheduler.set_load(vcpu, 0.0)
+            guest.adjust_emulator()
             self.emit(EventRecord(now_ns, "load_end", guest.name, "CPU load stopped"))
         if kind != "cpu":
             guest.memory.stop_loads(now_ns)
@@ -322,6 +325,7 @@ class SimulatedHost:
         def follow(point: TracePoint, at_ns: int) -> None:
             for vcpu in vcpus:
                 self.scheduler.set_load(vcpu, min(point.cpu_share, 1.0))
+            guest.adjust_emulator()
             if point.memory_kib is not None:
                 guest.memory.set_traced(at_ns, point.memory_kib)
 
@@ -332,6 +336,7 @@ class SimulatedHost:
 
     def _batch_done(self, vcpu: SimulatedVcpu) -> None:
         self.scheduler.set_load(vcpu, 0.0)
+        self.guests[vcpu.name].adjust_emulator()
         self.emit(
             EventRecord(self.now_ns, "load_done", vcpu.name, f"vCPU {vcpu.index} did its work")
         )

@@ -131,7 +131,7 @@ class Pcpu:
 
     def are_brief(self) -> bool:
         """Tell whether loops sit here, all bound, of one period, with work within a slice."""
-        beats_ns = {0 if v.roams else v.beat_ns for v in self.residents if v.duty > 0.0}
+        beats_ns = {0 if v.roams else v.beat_ns for v in self.residents if v.loads}
         return len(beats_ns) == 1 and 0 not in beats_ns
 
     def shared(self, demands: Sequence[float]) -> Shares:
@@ -140,13 +140,13 @@ class Pcpu:
 
     def are_weighed(self) -> bool:
         """Tell whether loads of different weight sit here."""
-        return len({vcpu.pull for vcpu in self.residents if vcpu.duty > 0.0}) > 1
+        return len({vcpu.pull for vcpu in self.residents if vcpu.loads}) > 1
 
     def _by_weight(self, demands: Sequence[float], law: Shares) -> Shares:
         """Return the shares of those who want so much, from those of equal weights."""
         if not self.are_weighed():
             return law
-        places = [n for n, vcpu in enumerate(self.residents) if vcpu.duty > 0.0]
+        places = [n for n, vcpu in enumerate(self.residents) if vcpu.loads]
         loaded = [self.residents[n] for n in places]
         here: dict[int, int] = {}
         for vcpu in loaded:

@@ -34,7 +34,7 @@ from virtlab.simulator.queue_law import slice_ns
 from virtlab.simulator.quota_law import Pool, share_within_quotas
 from virtlab.simulator.roaming import idle_chances, woken_elsewhere
 from virtlab.simulator.speeds import Speeds
-from virtlab.simulator.vcpu import SimulatedVcpu, in_order
+from virtlab.simulator.vcpu import ASIDE, SimulatedVcpu, in_order
 from virtlab.simulator.weight_law import Group
 
 __all__ = ["CpuScheduler"]
@@ -169,8 +169,9 @@ class CpuScheduler:
         return True
 
     def set_load(
-        self, vcpu: SimulatedVcpu, duty: float, *, period_ns: int = 0, batch_ns: int | None = None
-    ) -> None:
+        self, vcpu: SimulatedVcpu, duty: float, *, period_ns: int = 0,
+        batch_ns: int | None = None, aside: bool = False,
+    ) -> None:  # fmt: skip
         """Start a load on a vCPU in place of the one before; duty 0 makes it idle.
 
         Args:
@@ -178,6 +179,7 @@ class CpuScheduler:
             duty: share of a pCPU that it takes when alone.
             period_ns: of a loop; 0 for a load without a known one.
             batch_ns: the work after which it ends.
+            aside: loops are served in turn beside it, as beside an idle vCPU.
         """
         self._queue.cancel(vcpu.batch_event)
         vcpu.batch_event = None
@@ -189,7 +191,7 @@ class CpuScheduler:
         vcpu.duty, vcpu.wanted_ppm = duty, wanted_ppm
         self._regroup(vcpu)
         short = duty < BUSY and round(duty * period_ns) <= self._slice_ns
-        vcpu.beat_ns = period_ns if short else 0
+        vcpu.beat_ns = ASIDE if aside else period_ns if short else 0
         vcpu.note_roaming()
         vcpu.batch = batch_ns is not None
         vcpu.batch_left_ns = float(batch_ns or 0)
@@ -208,12 +210,12 @@ class CpuScheduler:
             self._mark(self.pcpus[vcpu.pcpu])
 
     def set_quotas(
-        self, vcpus: Sequence[SimulatedVcpu], each: float | None, together: float | None
+        self, limits: Sequence[tuple[SimulatedVcpu, float | None]], together: float | None
     ) -> None:
-        """Limit what the vCPUs of a guest may run, each and all together; None is no limit."""
-        pool = None if together is None else Pool(together, list(vcpus))
-        quota = inf if each is None else each
-        for vcpu in vcpus:
+        """Limit what the threads of a guest may run, each and all together; None is no limit."""
+        pool = None if together is None else Pool(together, [vcpu for vcpu, _ in limits])
+        for vcpu, each in limits:
+            quota = inf if each is None else each
             if vcpu.quota == quota and vcpu.pool is pool:
                 continue
             self._limiting = True

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import lru_cache
 from math import inf
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from virtlab.simulator.cache_law import MOVE_COST_NS
 from virtlab.simulator.cpu_law import BUSY, EQUAL_WEIGHT
@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     from virtlab.simulator.quota_law import Pool
     from virtlab.simulator.weight_law import Group
 
-__all__ = ["SimulatedVcpu", "in_order"]
+__all__ = ["ASIDE", "SimulatedVcpu", "in_order"]
+
+ASIDE: Final = -1  # in place of a period: loops are served in turn beside such a load
 
 
 @lru_cache(maxsize=4096)
@@ -135,6 +137,11 @@ class SimulatedVcpu:
     def loaded(self) -> bool:
         """Tell whether a CPU load runs on it."""
         return self.duty > 0.0 and self.powered
+
+    @property
+    def loads(self) -> bool:
+        """Tell whether it has a load that says how its pCPU is shared, and is not aside."""
+        return self.duty > 0.0 and self.beat_ns != ASIDE
 
     @property
     def pull(self) -> float:

@@ -129,6 +129,20 @@ class GuestFile(FileModel):
         description="share of its time that its work waits for memory of the own cell: 0 where "
         "all stays in the caches, near 1 where every step needs another page",
     )
+    emulator_share: Share | None = Field(
+        default=None,
+        examples=[0.1],
+        description="what QEMU's own threads want, over what the loads of its vCPUs want together; "
+        "they run on the pCPUs as a thread does. Left out: 0.02 of what the vCPUs ran is counted, "
+        "and loads no pCPU",
+    )
+    emulator_on: list[Pcpu] | None = Field(
+        default=None,
+        min_length=1,
+        examples=[[0]],
+        description="the pCPUs on which QEMU's own threads may run, as with <emulatorpin>. Left "
+        "out: all",
+    )
     cputune: TuningFile | None = Field(
         default=None,
         examples=[{"shares": 512}],

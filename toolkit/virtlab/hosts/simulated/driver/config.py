@@ -96,6 +96,9 @@ def config_of_guest(spec: GuestSpec, all_pcpus: frozenset[int]) -> DomainConfig:
             disks=((DISK, disk_path(spec.name)),),
             interfaces=1,
             numa=numa,
+            emulator_mask=(
+                None if spec.emulator_affinity is None else frozenset(spec.emulator_affinity)
+            ),
         ),
         deflate_on_oom=spec.deflate_on_oom,
     )

@@ -208,11 +208,14 @@ class CpuHandlers:
         each = zip(*(vcpu.time_per_pcpu_ns for vcpu in guest.vcpus), strict=True)
         vcpus_ns = [sum(times) for times in each]
         sum_ns = sum(vcpus_ns)
-        # The emulator's own threads follow the vCPUs that they serve.
-        emulator_ns = max(guest.cpu_time_ns() - sum_ns, 0)
+        if guest.emulator is not None:
+            emulator_ns = list(guest.emulator.time_per_pcpu_ns)
+        else:  # the emulator's threads follow the vCPUs that they serve
+            all_ns = max(guest.cpu_time_ns() - sum_ns, 0)
+            emulator_ns = [all_ns * each // sum_ns if sum_ns else 0 for each in vcpus_ns]
         params: list[Param] = []
-        for vcpu_ns in vcpus_ns[start_cpu:last]:
-            beside_ns = emulator_ns * vcpu_ns // sum_ns if sum_ns else 0
+        times_ns = zip(vcpus_ns[start_cpu:last], emulator_ns[start_cpu:last], strict=True)
+        for vcpu_ns, beside_ns in times_ns:
             params += [
                 Param("cpu_time", ParamType.ULLONG, vcpu_ns + beside_ns),
                 Param("vcpu_time", ParamType.ULLONG, vcpu_ns),

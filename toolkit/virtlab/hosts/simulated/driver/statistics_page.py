@@ -16,7 +16,8 @@ from virtlab.hosts.simulated.driver.values import TICK_NS
 from virtlab.libvirt_rpc.typed import StatsLayout
 from virtlab.libvirt_rpc.xdr import Encoded
 from virtlab.simulator.columns import ColumnVcpu, VcpuColumns
-from virtlab.simulator.guest import EMULATOR_SHARE, SYSTEM_SHARE
+from virtlab.simulator.emulator_law import EMULATOR_SHARE
+from virtlab.simulator.guest import SYSTEM_SHARE
 from virtlab.simulator.host import SimulatedGuest
 
 __all__ = ["StatisticsPage"]
@@ -102,6 +103,7 @@ class StatisticsPage:
         offsets = {layout: layout.offsets() for layout in set(self._layouts)}
         rows, vcpus, firsts, guests = [], list[Sequence[int]](), [], list[Sequence[int]]()
         guest_rows: list[int] = []
+        beside: list[float] = []  # what the emulator uses, over what is counted of the rows
         for guest, layout, (first, _) in zip(self.guests, self._layouts, self._spans, strict=True):
             if guest.id < 0:
                 continue
@@ -109,7 +111,8 @@ class StatisticsPage:
             start = first + _handle_size(guest)
             if "cpu.time" in places:
                 firsts.append(len(guest_rows))
-                guest_rows += [_row(vcpu) for vcpu in guest.vcpus]
+                guest_rows += [_row(vcpu) for vcpu in guest.threads]
+                beside.append(EMULATOR_SHARE if guest.emulator is None else 0.0)
                 guests.append([(start + places[f"cpu.{n}"]) // 4 for n in _GUEST_TIMES])
             for vcpu in guest.vcpus if "vcpu.0.time" in places else ():
                 rows.append(_row(vcpu))
@@ -117,6 +120,7 @@ class StatisticsPage:
                     [(start + places[f"vcpu.{vcpu.index}.{n}"]) // 4 for n in _VCPU_VALUES]
                 )
         self._guest_rows = np.array(guest_rows, np.int64)
+        self._beside = np.array(beside)
         self._rows = np.array(rows, np.int64)
         self._vcpu_places = np.array(vcpus, np.int64).reshape(-1, 3).T.copy()
         self._firsts = np.array(firsts, np.int64)
@@ -133,7 +137,7 @@ class StatisticsPage:
             self._words[flags] = halted[self._rows]
         if self._firsts.size:
             ran_ns = np.add.reduceat(run_ns[self._guest_rows], self._firsts)
-            whole_ns = ran_ns + (ran_ns * EMULATOR_SHARE).astype(np.int64)
+            whole_ns = ran_ns + (ran_ns * self._beside).astype(np.int64)
             system_ns = (whole_ns * SYSTEM_SHARE).astype(np.int64)
             for places, values in zip(
                 self._guest_places, (whole_ns, whole_ns - system_ns, system_ns), strict=True

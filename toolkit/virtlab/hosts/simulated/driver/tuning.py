@@ -2,9 +2,10 @@
 
 `cpu_shares` is the weight of a guest's vCPUs, quotas limit what they run; the parameters of a
 running domain are kept by the simulator (`SimulatedGuest.tuning`), as a scenario's events set them
-too. There are no threads for I/O that a quota could limit. The emulator's threads load no pCPU in
-particular: their affinity is kept and shown, without effect, and a quota that they would come up
-against is refused.
+too. There are no threads for I/O that a quota could limit. Where the scenario gives a guest an
+`emulator_share`, the emulator's affinity and quota hold for its threads. Elsewhere these load no
+pCPU: their affinity is kept and shown, without effect, and a quota that they would come up against
+is refused.
 
 cgroup versions differ in what a share is: v1's default is 1024, v2's is 100. libvirt 9.0 checks
 both against v1's bounds, 2 to 262144, and leaves it to the kernel to refuse a weight of more than
@@ -26,7 +27,7 @@ from virtlab.libvirt_rpc import errors
 from virtlab.libvirt_rpc.errors import ErrorDomain, LibvirtError
 from virtlab.libvirt_rpc.typed import Param, ParamType
 from virtlab.libvirt_rpc.values import DomainHandle
-from virtlab.simulator.guest import EMULATOR_SHARE
+from virtlab.simulator.emulator_law import EMULATOR_SHARE
 from virtlab.simulator.host import SimulatedGuest
 
 __all__ = ["TuningHandlers"]
@@ -130,10 +131,12 @@ class TuningHandlers:
 
     def started(self, guest: SimulatedGuest) -> None:
         """Give a started domain the weight and the quotas that are stored for it."""
-        guest.tune_anew(dict(self._state.config(guest).stored.scheduler))
+        settings = self._state.config(guest).now
+        guest.tune_anew(dict(settings.scheduler))
+        guest.pin_emulator(settings.emulator_mask)
 
     def domain_pin_emulator(self, dom: DomainHandle, cpumap: bytes, flags: int) -> tuple[()]:
-        """Keep the emulator's affinity."""
+        """Bind the emulator's threads."""
         refusals.check_flags(flags, LIVE | CONFIG, "qemuDomainPinEmulator")
         guest = self._state.guest(dom)
         live, config = self._state.impact(guest, flags)
@@ -143,6 +146,7 @@ class TuningHandlers:
         settings = self._state.config(guest)
         if live:
             settings.now.emulator_mask = pcpus
+            guest.pin_emulator(pcpus)
             self._events.emit(tunable(guest, "cputune.emulatorpin", format_cpu_list(pcpus)))
         if config:
             settings.stored.emulator_mask = pcpus
@@ -219,7 +223,7 @@ def _kernel_refuses(guest: SimulatedGuest) -> LibvirtError:
 
 def _check_effect(guest: SimulatedGuest, meant: Mapping[str, int], name: str) -> None:
     """Refuse a limit of the emulator that the simulated host would not keep."""
-    if not name.startswith("emulator"):
+    if not name.startswith("emulator") or guest.emulator is not None:
         return
     quota_us = meant.get("emulator_quota", 0)
     period_us = meant.get("emulator_period") or _LIMITS["emulator_period"]
