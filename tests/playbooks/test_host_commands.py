@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 from pathlib import Path
 
@@ -56,6 +58,23 @@ def test_a_check_changes_nothing(folder: Path) -> None:
     result = playbooks.run_playbook("try.yml", variables, check=True)
     assert (result.good, result.changed) == (True, ["Leave a file"])
     assert not (folder / "made").exists()
+
+
+def test_ctrl_c_ends_a_playbook_and_works_afterwards_too(folder: Path) -> None:
+    play = PLAY + "    - name: Go on for ever\n      ansible.builtin.command: {cmd: sleep 600}\n"
+    (folder / "try.yml").write_text(play)
+    handlers = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+
+    def interrupt(task: str) -> None:
+        if task == "Go on for ever":
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        playbooks.run_playbook(
+            "try.yml", {"file": str(folder / "made"), "fails": False}, progress=interrupt
+        )
+
+    assert [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)] == handlers
 
 
 def test_a_playbook_that_cannot_begin_says_so(folder: Path) -> None:

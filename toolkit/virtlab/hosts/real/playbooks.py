@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import tempfile
-from collections.abc import Callable, Mapping
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -52,6 +55,7 @@ def run_playbook(
 
     Raises:
         EnvironmentLackError: Ansible is not installed, or could not begin.
+        KeyboardInterrupt: the user interrupted it; Ansible was ended.
     """
     runner = _ansible_runner()
     result = PlayResult()
@@ -61,7 +65,10 @@ def run_playbook(
         return False  # nothing of it is kept on disk
 
     folder = playbooks_dir()
-    with tempfile.TemporaryDirectory(prefix="virtlab-ansible-") as scratch:
+    with (
+        tempfile.TemporaryDirectory(prefix="virtlab-ansible-") as scratch,
+        _signals_given_back(),
+    ):
         done = runner.run(
             private_data_dir=scratch,
             project_dir=str(folder),
@@ -78,12 +85,29 @@ def run_playbook(
             event_handler=follow,
             quiet=True,
         )
+        cancelled = done.status == "canceled"
         if done.rc != 0 and result.good:
             result.failed = name
             result.reason = (
                 _last_words(Path(done.config.artifact_dir)) or f"it ended with {done.rc}"
             )
+    if cancelled:
+        signal.raise_signal(signal.SIGINT)  # to whom it was meant for
     return result
+
+
+@contextmanager
+def _signals_given_back() -> Iterator[None]:
+    """Put the handlers back that ansible-runner takes over, and keeps."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _ansible_runner() -> ModuleType:
