@@ -27,7 +27,8 @@ CAUGHT = {
     "indexes-by-domain-id": {7: {"balanced"}},
     "moves-too-slowly": {8: {"balanced", "stable"}},
     "balances-by-count": {10: {"balanced"}},
-    "all-on-pcpu-0": {9: {"balanced"}},
+    "all-on-pcpu-0": {9: {"balanced"}, 13: {"balanced"}},
+    "balances-on-cumulative-time": {14: {"balanced"}},
 }
 SCHEDULERS = [t for t in RUBRIC.tests if t.scenario.program == "vcpu_scheduler"]
 

@@ -2,9 +2,9 @@
  *
  * A guest whose unused memory falls below LOW gets more, a step at a time, for as long as the host
  * keeps its own reserve. What guests were given and have not touched yet is promised: it is still
- * free on the host, but it is not there to be given again. A guest with more than HIGH unused gives some back, a small step at a
- * time, because what it seems not to need may be needed in the next second. Between the two it is
- * left alone, so that a settled host sees no calls.
+ * free on the host, but it is not there to be given again. A guest with more than HIGH unused gives
+ * some back, a small step at a time, because what it seems not to need may be needed in the next
+ * second. Between the two it is left alone, so that a settled host sees no calls.
  */
 #include <libvirt/libvirt.h>
 #include <signal.h>
