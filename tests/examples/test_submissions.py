@@ -129,6 +129,23 @@ def test_a_good_program_meets_every_criterion(name: str, scenario: str, work: Pa
     assert not any(result.borderline for result in run.criteria)
 
 
+def test_the_one_that_balances_on_cumulative_time_fails_by_that_alone(work: Path) -> None:
+    kind: ProgramKind = "vcpu_scheduler"
+    shutil.copytree(SUBMISSIONS / "flawed" / "balances-on-cumulative-time", work / "mended")
+    source = work / "mended" / "vcpu_scheduler.py"
+    text = source.read_text()
+    round_end = "    for _ in range(int(sys.argv[1])):\n"
+    assert text.count(round_end) == 1
+    recent = (
+        "    start_s, start_ns = time.monotonic(), {n: d.info()[4] for n, d in domains.items()}\n"
+    )
+    source.write_text(text.replace(round_end, recent + round_end))
+
+    run = ran(find_scenario("cpu-7-load-changes"), built(work / "mended", kind, work), work / kind)
+
+    assert [result.reason for result in run.criteria if result.status != "passed"] == []
+
+
 def test_each_flawed_program_is_judged_on_every_scenario_of_the_course() -> None:
     for name in FLAWED:
         wanted = expected(name)
