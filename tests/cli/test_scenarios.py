@@ -34,6 +34,32 @@ def test_show_prints_json_of_a_scenario_and_of_a_rubric() -> None:
     assert rubric["rubric"]["points_max"] == 16
 
 
+def test_show_tells_what_a_rubric_gives_for_nothing() -> None:
+    shown = _RUN.invoke(app, ["show", "fall-2026"]).stdout
+    rubric = json.loads(_RUN.invoke(app, ["show", "fall-2026", "--json"]).stdout)["rubric"]
+
+    assert "  what programs get that know nothing\n" in shown
+    assert "    5.5 of 8   a vcpu_scheduler that does nothing\n" in shown
+    assert rubric["floor"][1] == {
+        "does": "does nothing",
+        "program": "memory_coordinator",
+        "lowest": 1.0,
+        "median": 1.0,
+        "points_max": 8.0,
+    }
+
+
+def test_show_tells_nothing_of_a_floor_that_nobody_measured(tmp_path: Path) -> None:
+    text = rubric_files()["fall-2026"].read_text()
+    own = tmp_path / "own.yaml"
+    own.write_text(text.replace('version: "1"', 'version: "1-mine"'))
+
+    shown = _RUN.invoke(app, ["show", str(own)]).stdout
+
+    assert "version 1-mine" in shown
+    assert "know nothing" not in shown
+
+
 def test_check_passes_what_is_shipped() -> None:
     result = _RUN.invoke(app, ["check"])
 

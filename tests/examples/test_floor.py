@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from virtlab.grading.floor import FLOOR_SEEDS, WEAK_PROGRAMS, WeakProgram, weak_verdicts
+from virtlab.grading.floor_file import floor_path
 from virtlab.grading.rubric import find_rubric, rubric_files
 from virtlab.reports.floors import floors_page
 
@@ -20,8 +21,7 @@ RUBRICS = [find_rubric(name) for name in rubric_files()]
 
 
 def published(rubric: str) -> dict[str, Any]:
-    path = rubric_files()[rubric].with_suffix(".floor.json")
-    document: dict[str, Any] = json.loads(path.read_text())
+    document: dict[str, Any] = json.loads(floor_path(rubric).read_text())
     return document
 
 
@@ -74,3 +74,17 @@ def test_who_does_nothing_is_paid_for_generality_only_where_nothing_is_to_be_don
         if max(points) > 0
     }
     assert paid == {"general-4-no-guest", "general-5-one-guest", "general-11-empty-host"}
+
+
+def test_weak_programs_get_little_beyond_what_the_course_gives_for_standing_still() -> None:
+    for rubric in RUBRICS:
+        built = {i.program: i.points for i in rubric.general if i.kind == "builds"}
+        for line in published(rubric.id)["floor"]:
+            # The course's own rubrics give points for stability that balance has no part in.
+            apart = sum(
+                test.points.get("stable", 0.0)
+                for test in rubric.tests
+                if test.scenario.program == line["program"] and rubric.id != "generality"
+            )
+            earned = line["lowest"] - built.get(line["program"], 0.0) - apart
+            assert earned <= 0.2 * line["points_max"], (rubric.id, line["does"])

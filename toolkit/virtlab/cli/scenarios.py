@@ -172,6 +172,9 @@ def _row(scenario: Scenario) -> dict[str, object]:
 
 
 def _rubric_row(rubric: Rubric) -> dict[str, object]:
+    from virtlab.grading.floor_file import read_floor
+
+    shown = ("does", "program", "lowest", "median", "points_max")
     return {
         "id": rubric.id,
         "rubric_version": rubric.version,
@@ -188,10 +191,13 @@ def _rubric_row(rubric: Rubric) -> dict[str, object]:
             }
             for test in rubric.tests
         ],
+        "floor": [{key: line[key] for key in shown} for line in read_floor(rubric)],
     }
 
 
 def _rubric_lines(rubric: Rubric) -> Iterator[str]:
+    from virtlab.grading.floor_file import read_floor
+
     yield f"{rubric.id}: {rubric.title}, version {rubric.version}"
     yield f"  {rubric.points_max:g} points; seeds {', '.join(map(str, rubric.seeds))}"
     for item in rubric.general:
@@ -205,6 +211,11 @@ def _rubric_lines(rubric: Rubric) -> Iterator[str]:
             yield f"      {value:g} unless {name}"
         if test.zero_if:
             yield f"      0 unless {', '.join(test.zero_if)}"
+    for number, line in enumerate(read_floor(rubric)):
+        if number == 0:
+            yield "  what programs get that know nothing"
+        mark = f"{line['lowest']:g} of {line['points_max']:g}"
+        yield f"    {mark:<10} a {line['program']} that {line['does']}"
 
 
 def _scenario_lines(scenario: Scenario) -> Iterator[str]:

@@ -12,7 +12,13 @@ _HEAD = """\
 
 A rubric is worth no more than what it denies to programs that know nothing. `make floor` grades
 them with several seeds, as luck has a part in them, and writes this page and `NAME.floor.json`
-beside each rubric, where the points of every test and seed stand.
+beside each rubric, where the points of every test and seed stand. `virtlab scenarios show RUBRIC`
+prints the lowest marks.
+
+The course's own rubrics, `fall-2026` and `rubric-2023`, give the points of *stable* apart from
+those of *balanced*. A scheduler that never moves anything keeps the former, and gets both in the
+two tests in which nothing is to be done: more than half of the points. They are the course's, so
+they stay. `generality` gives both together, and next to nothing for standing still.
 """
 
 
