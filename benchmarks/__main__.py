@@ -19,6 +19,7 @@ from benchmarks import (
     fuzz,
     guests,
     linux,
+    policies,
     repeats,
     roundtrip,
     scale,
@@ -37,6 +38,7 @@ MEASURES = {
     "elsewhere": elsewhere.identical,
     "linux": linux.against_the_law,
     "guests": guests.ready,
+    "policies": policies.scheduler,
 }
 
 

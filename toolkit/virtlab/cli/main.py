@@ -10,7 +10,19 @@ from typing import Annotated, NoReturn
 import typer
 
 from virtlab import __version__
-from virtlab.cli import author, diff, doctor, explain, grade, host, judge, report, scenarios, serve
+from virtlab.cli import (
+    author,
+    diff,
+    doctor,
+    explain,
+    grade,
+    host,
+    judge,
+    policies,
+    report,
+    scenarios,
+    serve,
+)
 from virtlab.cli.exit_codes import EPILOG, ExitCode
 from virtlab.errors import VirtlabError
 
@@ -37,6 +49,7 @@ app.command("serve", epilog=EPILOG)(serve.serve)
 app.command("shell", epilog=EPILOG)(serve.shell)
 app.command("doctor", epilog=EPILOG)(doctor.doctor)
 app.add_typer(host.app, name="host")
+app.add_typer(policies.app, name="policies")
 app.add_typer(scenarios.app, name="scenarios")
 
 

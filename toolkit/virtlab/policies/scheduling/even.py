@@ -264,16 +264,17 @@ def _because(packing: Packing, before: Sequence[float], after: Sequence[float]) 
 def _nothing_better(packing: Packing, fills: Sequence[float], tolerance: float) -> CpuPlan:
     busiest, ground = max(fills), packing.ground
     floor = least_busiest([item.load for item in packing.items], ground.fixed, ground.speeds)
-    proof = (
-        "no placement at all is below"
-        if busiest <= floor + tolerance
-        else "no moves that were found are worth their price; a lower bound is"
-    )
-    return CpuPlan(
-        because=f"nothing better was to be had: the busiest pCPU is at {busiest:.2f}, and {proof} "
-        f"{floor:.2f}",
-        expected=_expected(fills),
-    )
+    if busiest <= floor + tolerance:
+        because = (
+            f"nothing better was to be had: the busiest pCPU is at {busiest:.2f}, and no placement "
+            f"at all is below {floor:.2f}"
+        )
+    else:
+        because = (
+            f"left alone: the busiest pCPU is at {busiest:.2f} and might be at {floor:.2f}, but no "
+            f"moves were found that gain more than their price and than what is not yet certain"
+        )
+    return CpuPlan(because=because, expected=_expected(fills))
 
 
 def _expected(fills: Sequence[float]) -> dict[str, float]:
