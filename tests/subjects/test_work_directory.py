@@ -69,6 +69,44 @@ def test_the_folder_of_a_killed_owner_is_removed_and_that_of_a_living_one_stays(
     assert not held.exists()
 
 
+KILLED = """\
+import os, signal
+import virtlab.subjects.work_directory as module
+def killed(*_args, **_more):
+    os.kill(os.getpid(), signal.SIGKILL)
+if "{moment}" == "made":
+    module.fcntl.flock = killed
+with module.work_directory() as folder:
+    (folder / "a" / "b").mkdir(parents=True)
+    module.shutil.rmtree = killed
+"""
+
+
+@pytest.mark.parametrize("moment", ["made", "removed"])
+def test_what_a_kill_leaves_of_one_that_nobody_held_is_removed_once_it_is_old(
+    temporary: Path, moment: str
+) -> None:
+    killed = subprocess.run(
+        [sys.executable, "-c", KILLED.format(moment=moment)],
+        env={**os.environ, "TMPDIR": str(temporary)},
+    )
+    (left,) = temporary.iterdir()
+    work_directory_of_another_process(temporary)
+    kept = left.exists()
+    os.utime(left, (0, 0))
+
+    work_directory_of_another_process(temporary)
+
+    assert killed.returncode == -signal.SIGKILL
+    assert kept  # it might be in the making
+    assert list(temporary.iterdir()) == []
+
+
+def work_directory_of_another_process(temporary: Path) -> None:
+    process, _ = holder(temporary)
+    process.communicate("\n")
+
+
 def test_no_place_for_it_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "missing"))
 

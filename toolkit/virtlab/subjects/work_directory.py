@@ -1,7 +1,8 @@
 """Work folders that do not outlive their owner for long, even where it is killed.
 
 Each holds a file that its owner has locked. The kernel lets go of the lock when the owner dies, and
-the next one to need a work folder removes those that nobody holds.
+the next one to need a work folder removes those that nobody holds. Before it has its lock, and
+while it is being removed, a folder has another name: once it is old, that tells it for a rest.
 """
 
 from __future__ import annotations
@@ -11,7 +12,9 @@ import fcntl
 import functools
 import os
 import shutil
+import stat
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,6 +24,8 @@ from virtlab.errors import EnvironmentLackError
 __all__ = ["make_work_directory", "remove_tree", "work_directory"]
 
 _PREFIX = "virtlab-"
+_PASSING = ".virtlab-passing-"  # not yet locked, or no longer
+_PASSING_MAX_S = 3600  # to make one takes less than a millisecond, to remove one some seconds
 _LOCK = ".lock"
 
 
@@ -46,7 +51,7 @@ def work_directory(parent: Path | None = None) -> Iterator[Path]:
     try:
         yield folder
     finally:
-        remove_tree(folder)
+        _discard(folder)
         os.close(lock)
 
 
@@ -55,9 +60,7 @@ def make_work_directory(parent: Path | None = None) -> Path:
 
     Programs run by the other user reach what lies in it only by its full name.
     """
-    folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
-    folder.chmod(0o711)
-    return folder
+    return _made(_PREFIX, parent)
 
 
 def remove_tree(folder: Path) -> None:
@@ -73,14 +76,25 @@ def remove_tree(folder: Path) -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def _made(prefix: str, parent: Path | None) -> Path:
+    folder = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
+    folder.chmod(0o711)
+    return folder
+
+
 def _make_locked(parent: Path) -> tuple[Path, int]:
-    while True:
-        folder = make_work_directory(parent)
-        lock = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        # A sweeper that comes just now takes the folder for one that nobody holds.
-        if _lock(lock) and (folder / _LOCK).exists():
-            return folder, lock
-        os.close(lock)
+    """Return a new folder and the descriptor that keeps it; it has its name once it is locked."""
+    made = _made(_PASSING, parent)
+    lock = os.open(made / _LOCK, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    return made.rename(parent / made.name.replace(_PASSING, _PREFIX)), lock
+
+
+def _discard(folder: Path) -> None:
+    """Remove a work folder so that what a kill leaves of it is known for a rest."""
+    with contextlib.suppress(OSError):
+        folder = folder.rename(folder.parent / folder.name.replace(_PREFIX, _PASSING))
+    remove_tree(folder)
 
 
 @functools.cache  # once in a process is often enough
@@ -95,9 +109,15 @@ def _sweep(parent: Path) -> None:
             continue  # gone meanwhile, or no such folder
         try:
             if _lock(lock):
-                remove_tree(folder)
+                _discard(folder)
         finally:
             os.close(lock)
+    for folder in sorted(parent.glob(f"{_PASSING}*")):
+        with contextlib.suppress(OSError):  # gone meanwhile
+            found = folder.lstat()
+            old = time.time() - found.st_mtime > _PASSING_MAX_S
+            if old and stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid():
+                remove_tree(folder)
 
 
 def _lock(descriptor: int) -> bool:
