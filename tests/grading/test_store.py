@@ -29,7 +29,7 @@ def _write(path: Path, *, overwrite: bool = False) -> None:
     with write_results(path, overwrite=overwrite) as results:
         results.verdict(submission())
         results.run_info({"virtlab": "0.1.0", "wall_s": 1.5})
-        results.build_log("vcpu_scheduler", b"gcc\n")
+        results.build_log("vcpu_scheduler", "gcc\n")
         for timeline in (CpuLab().timeline(), good_memory().timeline()):
             results.run(timeline, monitor="-\n", stdout=b"\xff", stderr=b"")
 

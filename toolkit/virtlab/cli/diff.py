@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from virtlab.cli.show import print_folded
+from virtlab.cli.show import print_folded, print_json
 
 __all__ = ["diff"]
 
@@ -37,7 +36,7 @@ def diff(
     old, new = read_results(before), read_results(after)
     found = compare(old.verdict, new.verdict, old.marked_timelines, new.marked_timelines)
     if as_json:
-        print(json.dumps({"version": 1, **asdict(found)}, indent=2, ensure_ascii=False))
+        print_json({"version": 1, **asdict(found)})
     else:
         print_folded(comparison_text(found))
     raise typer.Exit(1 if found.changes or found.partings else 0)

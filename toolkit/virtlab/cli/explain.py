@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from virtlab.cli.show import page_options, print_folded
+from virtlab.cli.show import page_options, print_folded, print_json
 from virtlab.errors import UsageError
 
 if TYPE_CHECKING:
@@ -92,4 +91,4 @@ def _scenario_text(scenario: Scenario) -> Iterator[str]:
 
 
 def _print_json(value: dict[str, object]) -> None:
-    print(json.dumps({"version": 1, **value}, indent=2, ensure_ascii=False))
+    print_json({"version": 1, **value})

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from virtlab.cli.exit_codes import ExitCode
-from virtlab.cli.show import PaceLine, pace_line, page_options, progress_line
+from virtlab.cli.show import PaceLine, pace_line, page_options, print_json, progress_line
 from virtlab.cli.where import SIMULATED, Host, OutsideMax, is_real, runner_of
 from virtlab.errors import EnvironmentLackError, SubmissionError, UsageError, VirtlabError
 
@@ -119,7 +119,6 @@ def grade(
 
     Example: virtlab grade First_Last_p1.zip
     """
-    import json
     from dataclasses import asdict
 
     from virtlab.grading.grade import grade_submission
@@ -188,19 +187,15 @@ def grade(
             if interrupted:
                 break
     if as_json:
-        print(
-            json.dumps(
-                {
-                    "version": 1,
-                    "verdicts": [asdict(one.verdict) for one in graded],
-                    "failed": [
-                        {"submission": str(path), "exit_code": error.exit_code, "error": str(error)}
-                        for path, error in failed
-                    ],
-                },
-                indent=2,
-                ensure_ascii=False,
-            )
+        print_json(
+            {
+                "version": 1,
+                "verdicts": [asdict(one.verdict) for one in graded],
+                "failed": [
+                    {"submission": str(path), "exit_code": error.exit_code, "error": str(error)}
+                    for path, error in failed
+                ],
+            }
         )
     for note in dict.fromkeys(note for one in graded for note in one.weaknesses):
         print(f"virtlab: {note}", file=sys.stderr)
@@ -236,7 +231,6 @@ def run(
 
     Example: virtlab run cpu-1-all-on-one examples/submissions/reference-c
     """
-    import json
     from dataclasses import asdict
 
     from virtlab.grading.interrupts import one_interrupt
@@ -281,7 +275,7 @@ def run(
     if repeat > 1:
         _show_spread(verdicts, as_json=as_json)
     elif as_json:
-        print(json.dumps({"version": 1, **asdict(verdicts[0])}, indent=2, ensure_ascii=False))
+        print_json({"version": 1, **asdict(verdicts[0])})
     else:
         print(run_text(verdicts[0], **page_options()), end="")
     if any(verdict.outcome == "disturbed" for verdict in verdicts):
@@ -292,7 +286,6 @@ def run(
 
 def _show_spread(verdicts: list[RunVerdict], *, as_json: bool) -> None:
     """Print several runs of one program: each, and what they have in common."""
-    import json
     from dataclasses import asdict
 
     from virtlab.grading.spread import spread_of
@@ -306,7 +299,7 @@ def _show_spread(verdicts: list[RunVerdict], *, as_json: bool) -> None:
             "runs": [asdict(verdict) for verdict in verdicts],
             "spread": [asdict(spread) for spread in spreads],
         }
-        print(json.dumps(found, indent=2, ensure_ascii=False))
+        print_json(found)
         return
     for verdict in verdicts:
         print(run_text(verdict, **page_options()))
@@ -354,7 +347,8 @@ def _folder_names(programs: list[Path]) -> list[str]:
     """Return a folder name for each submission; equal names are told apart by a number."""
     names: list[str] = []
     for path in programs:
-        stem = path.resolve().name or "submission"
+        # Unlike Path.resolve it takes links that lead nowhere; the intake tells them.
+        stem = os.path.basename(os.path.realpath(path)) or "submission"  # noqa: PTH119
         for suffix in (".zip", ".tgz", ".gz", ".xz", ".bz2", ".tar"):
             stem = stem.removesuffix(suffix) or stem
         # The folder is written under a longer name, and no name may have more than 255 bytes.

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from virtlab.cli.exit_codes import ExitCode
-from virtlab.cli.show import page_options
+from virtlab.cli.show import page_options, print_json
 
 __all__ = ["judge"]
 
@@ -35,7 +35,6 @@ def judge(
 
     Nothing is run and nothing is written. Example: virtlab judge virtlab-results/reference-c
     """
-    import json
     from dataclasses import asdict
 
     from virtlab.grading.rejudge import rejudge
@@ -51,6 +50,6 @@ def judge(
             print(verdict_text(verdicts[-1], **page_options()), end="")
     if as_json:
         listed = [asdict(verdict) for verdict in verdicts]
-        print(json.dumps({"version": 1, "verdicts": listed}, indent=2, ensure_ascii=False))
+        print_json({"version": 1, "verdicts": listed})
     full = all(verdict.points >= verdict.points_max for verdict in verdicts)
     raise typer.Exit(ExitCode.FULL_MARKS if full else ExitCode.POINTS_LOST)

@@ -1,91 +1,40 @@
-"""The `virtlab` command: its sub-commands, and how failures become messages and exit codes."""
+"""The `virtlab` command: how failures become messages and exit codes."""
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import logging
 import os
 import sys
-from typing import Annotated, NoReturn
+from io import TextIOWrapper
+from typing import NoReturn
 
-import typer
-
-from virtlab import __version__
-from virtlab.cli import (
-    author,
-    diff,
-    doctor,
-    explain,
-    grade,
-    host,
-    judge,
-    policies,
-    report,
-    scenarios,
-    serve,
-)
-from virtlab.cli.exit_codes import EPILOG, ExitCode
+from virtlab.cli.exit_codes import ExitCode
 from virtlab.errors import VirtlabError
 
-__all__ = ["app", "main"]
+__all__ = ["main"]
 
-app = typer.Typer(
-    name="virtlab",
-    help="Write, run and grade vCPU schedulers and memory coordinators.",
-    epilog=EPILOG,
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-app.command("new", epilog=EPILOG)(author.new)
-app.command("try", epilog=EPILOG)(author.attempt)
-app.command("pack", epilog=EPILOG)(author.pack)
-app.command("grade", epilog=EPILOG)(grade.grade)
-app.command("run", epilog=EPILOG)(grade.run)
-app.command("judge", epilog=EPILOG)(judge.judge)
-app.command("diff", epilog=EPILOG)(diff.diff)
-app.command("explain", epilog=EPILOG)(explain.explain)
-app.command("report", epilog=EPILOG)(report.report)
-app.command("serve", epilog=EPILOG)(serve.serve)
-app.command("shell", epilog=EPILOG)(serve.shell)
-app.command("doctor", epilog=EPILOG)(doctor.doctor)
-app.add_typer(host.app, name="host")
-app.add_typer(policies.app, name="policies")
-app.add_typer(scenarios.app, name="scenarios")
-
-
-def _show_version(wanted: bool) -> None:
-    if wanted:
-        print(f"virtlab {__version__}")
-        raise typer.Exit
-
-
-@app.callback()
-def _options(
-    version: Annotated[
-        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print it.")
-    ] = False,
-    verbose: Annotated[
-        bool, typer.Option("--verbose", help="Log what the lab does to stderr.")
-    ] = False,
-) -> None:
-    logging.basicConfig(
-        level=logging.INFO if verbose else logging.ERROR,
-        format="%(levelname)s %(name)s: %(message)s",
-        stream=sys.stderr,
-    )
+_NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
+_NOT_ALLOWED = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 
 
 def main() -> NoReturn:
     """Run the command line; end the process with an exit code that `--help` lists."""
+    _open_closed_files()
+    if isinstance(sys.stdout, TextIOWrapper):
+        # A submission's name may be any bytes, and the terminal may know few letters.
+        sys.stdout.reconfigure(errors="backslashreplace")
     code = _run()
     try:
         sys.stdout.flush()
     except BrokenPipeError:
         code = ExitCode.POINTS_LOST
     except OSError as error:
-        print(f"virtlab: the results could not be printed: {error}", file=sys.stderr)
+        _tell(f"the results could not be printed: {error.strerror or error}")
         code = ExitCode.ENVIRONMENT
-    sys.stderr.flush()
+    with contextlib.suppress(OSError):
+        sys.stderr.flush()
     # Folders, pools and sockets are closed where they were opened. Taking the interpreter apart as
     # well would cost a tenth of the time of a test.
     os._exit(code)
@@ -94,30 +43,74 @@ def main() -> NoReturn:
 def _run() -> int:
     """Run the command line; return the exit code, once failures have become messages."""
     try:
+        from virtlab.cli.app import app  # here, so that an early Ctrl-C is no traceback
+
         app()
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else ExitCode.FULL_MARKS
     except VirtlabError as error:
-        print(f"virtlab: {error}", file=sys.stderr)
+        _tell(str(error))
         return error.exit_code
     except KeyboardInterrupt:
-        print("virtlab: interrupted", file=sys.stderr)
+        _tell("interrupted")
         return ExitCode.INTERRUPTED
     except BrokenPipeError:
         # The reader of our output has left, as `head` does: nothing is wrong, and nobody listens.
         return ExitCode.POINTS_LOST
     except OSError as error:
-        print(f"virtlab: {error}", file=sys.stderr)
+        _tell(_explained(error))
         return ExitCode.ENVIRONMENT
     except Exception:
-        logging.getLogger(__name__).exception("a bug in virtlab")
-        print(
-            "virtlab: this is a bug in virtlab, not in your program; "
-            "please report it with the lines above",
-            file=sys.stderr,
+        with contextlib.suppress(OSError):
+            logging.getLogger(__name__).exception("a bug in virtlab")
+        _tell(
+            "this is a bug in virtlab, not in your program; please report it with the lines above"
         )
         return ExitCode.BUG
     return ExitCode.FULL_MARKS
+
+
+def _open_closed_files() -> None:
+    """Give what was closed at the start (`>&-`) a file that keeps nothing.
+
+    Otherwise the next file that is opened would be the output of this process and of those that it
+    starts, and what they say would lie between the results.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest number that is free, which is this one
+    sys.stdin = sys.stdin or os.fdopen(0)
+    sys.stdout = sys.stdout or os.fdopen(1, "w")
+    sys.stderr = sys.stderr or os.fdopen(2, "w")
+
+
+def _tell(message: str) -> None:
+    """Say something on stderr, if anything can be said there."""
+    with contextlib.suppress(OSError):
+        print(f"virtlab: {message}", file=sys.stderr, flush=True)
+
+
+def _explained(error: OSError) -> str:
+    """Return a failure of the system that nothing more is known of, with what mends most such."""
+    what = f"{error.strerror or error}"
+    if error.filename is not None:
+        what += f": {os.fsdecode(error.filename)}"
+    if error.errno in _NO_ROOM:
+        return f"{what}\n  fix: free some space where results, output and temporary files go."
+    if error.errno in _NOT_ALLOWED:
+        return f"{what}\n  fix: name a place that you may write to."
+    if error.errno == errno.ENOENT and not _working_folder_is_there():
+        return "the folder that you are in is gone.\n  fix: cd to one that exists."
+    return what
+
+
+def _working_folder_is_there() -> bool:
+    try:
+        return bool(os.getcwd())  # noqa: PTH109  # nothing but whether there is one
+    except OSError:
+        return False
 
 
 if __name__ == "__main__":

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from virtlab.cli.show import print_json
 from virtlab.errors import told
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def list_scenarios(as_json: _Json = False) -> None:
     scenarios = shipped_scenarios()
     rubrics = [find_rubric(name) for name in rubric_files()]
     if as_json:
-        _print_json(
+        print_json(
             {
                 "version": 1,
                 "scenarios": [_row(s) for s in scenarios],
@@ -75,14 +75,14 @@ def show(
     if is_rubric(name):
         rubric = find_rubric(name)
         if as_json:
-            _print_json({"version": 1, "rubric": _rubric_row(rubric)})
+            print_json({"version": 1, "rubric": _rubric_row(rubric)})
         else:
             typer.echo("\n".join(_rubric_lines(rubric)))
         return
     scenario = find_scenario(name)
     if as_json:
         events = [{"event": type(e).__name__, **asdict(e)} for e in scenario.events]
-        _print_json({"version": 1, "scenario": {**asdict(scenario), "events": events}})
+        print_json({"version": 1, "scenario": {**asdict(scenario), "events": events}})
     else:
         typer.echo("\n".join(_scenario_lines(scenario)))
 
@@ -105,7 +105,7 @@ def check(
     checks = [check_file(path) for path in yaml_files(paths or [testcases_dir()])]
     total = sum(len(one.problems) for one in checks)
     if as_json:
-        _print_json(
+        print_json(
             {
                 "version": 1,
                 "problems": total,
@@ -152,11 +152,7 @@ def schema(
 
     if kind not in ("scenario", "rubric"):
         raise UsageError(f"There is no schema of {kind}.", fix="use scenario or rubric.")
-    _print_json(scenario_schema() if kind == "scenario" else rubric_schema())
-
-
-def _print_json(value: object) -> None:
-    typer.echo(json.dumps(value, indent=2, ensure_ascii=False))
+    print_json(scenario_schema() if kind == "scenario" else rubric_schema())
 
 
 def _row(scenario: Scenario) -> dict[str, object]:

@@ -9,12 +9,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from virtlab.errors import UsageError
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from virtlab.hosts.simulated.paced import PacedHost
 
 __all__ = ["serve", "shell"]
+
+_SOCKET_PATH_MAX = 107  # bytes; sun_path of Linux, without its zero
 
 _Scenario = Annotated[
     str, typer.Argument(help="Id of a shipped scenario, or the path of a file.", show_default=False)
@@ -43,9 +47,9 @@ def serve(
     from virtlab.hosts.simulated.server import SOCKET_NAME, SOCKET_NAME_READ_ONLY
     from virtlab.scenario import find_scenario
 
-    folder = socket.absolute()
-    folder.mkdir(parents=True, exist_ok=True)
-    host = PacedHost(find_scenario(scenario), folder, pace=pace)
+    described = find_scenario(scenario)
+    folder = _socket_folder(socket.absolute(), len(SOCKET_NAME_READ_ONLY))
+    host = PacedHost(described, folder, pace=pace)
     try:
         with stop_signals(host):
             print(f"qemu+unix:///system?socket={folder / SOCKET_NAME}")
@@ -58,6 +62,23 @@ def serve(
             host.serve()
     finally:
         host.close()
+
+
+def _socket_folder(folder: Path, name_bytes: int) -> Path:
+    """Return the folder for sockets with names of so many bytes; it is made where missing."""
+    if len(os.fsencode(folder)) + 1 + name_bytes > _SOCKET_PATH_MAX:
+        raise UsageError(
+            f"{folder} is too long: a socket's path has at most {_SOCKET_PATH_MAX} bytes.",
+            fix="name a folder with a shorter path.",
+        )
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(
+            f"{folder} can be no folder for sockets: {error.strerror or error}.",
+            fix="name a folder that you may write to.",
+        ) from error
+    return folder
 
 
 def shell(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import sys
@@ -13,9 +14,19 @@ from typing import TYPE_CHECKING, TypedDict
 if TYPE_CHECKING:
     from virtlab.grading.grade import Step
 
-__all__ = ["PaceLine", "pace_line", "page_options", "print_folded", "progress_line"]
+__all__ = ["PaceLine", "pace_line", "page_options", "print_folded", "print_json", "progress_line"]
 
 _WIDTH_MAX = 120  # longer lines are hard to read
+
+
+def print_json(value: object) -> None:
+    """Print a value as one JSON object; with escapes alone where stdout cannot take its letters."""
+    text = json.dumps(value, indent=2, ensure_ascii=False)
+    try:
+        text.encode(sys.stdout.encoding)
+    except UnicodeEncodeError:
+        text = json.dumps(value, indent=2)
+    print(text)
 
 
 class PageOptions(TypedDict):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,7 +70,8 @@ def is_rubric(name_or_path: str) -> bool:
     if name_or_path in rubric_files():
         return True
     path = Path(name_or_path)
-    if name_or_path in scenario_files() or not path.is_file():
+    # Unlike Path.is_file it is false, too, of what can be no path.
+    if name_or_path in scenario_files() or not os.path.isfile(path):  # noqa: PTH113
         return False
     try:
         return _kind(read_document(path, "scenario or rubric")) == "rubric"

@@ -199,7 +199,7 @@ class _Grading:
         for future in self.workers.finished(list(building)):
             kind, built = building[future], future.result()
             assert built.program is not None
-            self.writer.build_log(kind, built.program.log.encode())
+            self.writer.build_log(kind, built.program.log)
             self._build_s[kind] = built.program.duration_s
             self._start(kind, built, build_outcome(kind, built.program))
         for ran in self.workers.finished(list(self._running)):

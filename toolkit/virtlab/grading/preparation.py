@@ -6,6 +6,7 @@ the build of the program that will probably be asked for begins first, in the ba
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from collections.abc import Mapping
@@ -40,7 +41,8 @@ def copy_place(path: Path, work: Path) -> Path:
     """Return where to copy a submission: under its own name, which messages show."""
     holder = work / "submission"
     holder.mkdir(mode=0o755)
-    return holder / (path.resolve().name or "submission")
+    # Unlike Path.resolve it takes links that lead nowhere; the intake tells them.
+    return holder / (os.path.basename(os.path.realpath(path)) or "submission")  # noqa: PTH119
 
 
 def likely_kind(scenario: str) -> ProgramKind | None:
@@ -48,8 +50,8 @@ def likely_kind(scenario: str) -> ProgramKind | None:
 
     Only a guess, to begin a build with: the file is read and checked properly later.
     """
-    shipped = sorted(testcases_dir().glob(f"*/{scenario}.yaml")) if "/" not in scenario else []
     try:
+        shipped = sorted(testcases_dir().glob(f"*/{scenario}.yaml")) if "/" not in scenario else []
         with (shipped[0] if shipped else Path(scenario)).open("rb") as file:
             named = _PROGRAM.search(file.read(_HEAD_BYTES))
     except OSError:

@@ -47,12 +47,13 @@ def check_target(path: Path, *, overwrite: bool = False) -> None:
     Raises:
         UsageError: it is a file, or a folder with something in it that is not to be replaced.
     """
-    if not path.exists():
-        return
-    if not path.is_dir():
-        raise UsageError(f"{path} is a file.", fix="name a folder for the results.")
-    if not any(path.iterdir()):
-        return
+    with translated(path):
+        if not path.exists():
+            return
+        if not path.is_dir():
+            raise UsageError(f"{path} is a file.", fix="name a folder for the results.")
+        if not any(path.iterdir()):
+            return
     if not holds_results(path):
         raise UsageError(
             f"{path} holds files that are no results of virtlab.",

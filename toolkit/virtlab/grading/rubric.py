@@ -7,6 +7,7 @@ shipped ones are kept once they were read.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -83,7 +84,7 @@ def find_rubric(name_or_path: str) -> Rubric:
     shipped = rubric_files()
     if name_or_path in shipped:
         return kept(f"rubric-{name_or_path}", lambda: _load(shipped[name_or_path]))
-    if Path(name_or_path).is_file():
+    if os.path.isfile(name_or_path):  # noqa: PTH113  # false, too, of what can be no path
         return _load(name_or_path)
     raise UsageError(
         f"There is no rubric {name_or_path}, neither shipped nor as a file.",

@@ -93,16 +93,16 @@ class ResultWriter:
 
     def verdict(self, verdict: Verdict) -> None:
         """Write verdict.json."""
-        self._write("verdict.json", verdict_json(verdict).encode())
+        self._write("verdict.json", _bytes(verdict_json(verdict)))
 
     def run_info(self, info: Mapping[str, Any]) -> None:
         """Write run.json: whatever the caller knows that may differ between two equal runs."""
         text = json.dumps({"format": RESULTS_FORMAT, **info}, indent=2, ensure_ascii=False)
-        self._write("run.json", text.encode() + b"\n")
+        self._write("run.json", _bytes(text) + b"\n")
 
-    def build_log(self, program: str, log: bytes) -> None:
+    def build_log(self, program: str, log: str) -> None:
         """Write what the build of a program printed."""
-        self._write(f"build/{program}.log", log)
+        self._write(f"build/{program}.log", _bytes(log))
 
     def run(self, timeline: Timeline, *, monitor: str, stdout: bytes, stderr: bytes) -> None:
         """Write the folder of one run."""
@@ -126,6 +126,11 @@ class ResultWriter:
             target = self._folder / name
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(content)
+
+
+def _bytes(text: str) -> bytes:
+    """Return text as UTF-8; of a file's name that is none, the bytes are told as JSON does it."""
+    return text.encode(errors="backslashreplace")
 
 
 def _run_folder(timeline: Timeline) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from virtlab.errors import UsageError
@@ -41,9 +42,8 @@ def find_scenario(name_or_path: str) -> Scenario:
     shipped = scenario_files()
     if name_or_path in shipped:
         return kept(f"scenario-{name_or_path}", lambda: _load(shipped[name_or_path]))
-    path = Path(name_or_path)
-    if path.is_file():
-        return _load(path)
+    if os.path.isfile(name_or_path):  # noqa: PTH113  # false, too, of what can be no path
+        return _load(Path(name_or_path))
     raise UsageError(
         f"There is no scenario {name_or_path}, neither shipped nor as a file.",
         fix=known_or_nearest(name_or_path, shipped, "scenario"),

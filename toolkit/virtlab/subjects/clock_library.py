@@ -79,8 +79,14 @@ def _build(library: Path) -> None:
             "no C compiler was found (tried cc, gcc, clang); the virtual clock is built with one",
             fix="sudo apt install gcc libc6-dev",
         )
-    library.parent.mkdir(parents=True, exist_ok=True)
-    handle, unfinished = tempfile.mkstemp(dir=library.parent, suffix=".building")
+    try:
+        library.parent.mkdir(parents=True, exist_ok=True)
+        handle, unfinished = tempfile.mkstemp(dir=library.parent, suffix=".building")
+    except OSError as err:
+        raise EnvironmentLackError(
+            f"the clock library cannot be kept in {library.parent}: {err.strerror or err}",
+            fix="set VIRTLAB_CACHE_DIR to a folder that you may write to",
+        ) from err
     os.close(handle)
     try:
         _compile(compiler, Path(unfinished))
