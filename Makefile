@@ -4,7 +4,7 @@
 PYTHON := .venv/bin/python
 PROGRAM ?= examples/submissions/reference-c
 
-.PHONY: help setup demo test lint format bench floor mutants undone clean
+.PHONY: help setup demo test lint format bench floor mutants molecule undone clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile
@@ -37,6 +37,9 @@ floor: setup ## compute anew what weak programs get under each rubric
 
 mutants: setup ## hold the grader against small mistakes in the reference programs (half an hour)
 	@$(PYTHON) scripts/mutants
+
+molecule: setup ## converge, run again and verify the guests' role on a simulated host
+	@cd playbooks/collections/ansible_collections/virtlab/lab && PATH="$(CURDIR)/.venv/bin:$$PATH" LC_ALL=C.UTF-8 molecule test --scenario-name guests
 
 undone: setup ## bring a real host up and down on a copy of this machine, and show what is left (root)
 	@scripts/undone
