@@ -265,6 +265,7 @@ class _RealRun:
             self._process.send_signal(number, pid)
 
     def _on_call(self, call: Call, error: str | None) -> None:
+        self._clock.charge(0)  # to the present, as which the call is noted
         self._recorder.call(call, error)
 
     def _own_ns(self) -> int:

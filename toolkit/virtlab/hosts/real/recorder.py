@@ -215,7 +215,8 @@ class RealRecorder:
             guests=tuple(record.track() for record in self._guests.values()),
             pins=tuple(self._pins),
             memory_calls=tuple(self._memory_calls),
-            events=tuple(self._events),
+            # What a sample shows is noted as of its moment, which is a little earlier.
+            events=tuple(sorted(self._events, key=lambda event: event.time_ns)),
             calls=self._calls.records(),
             calls_total=self._calls.total,
             clock="real",
