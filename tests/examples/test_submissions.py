@@ -28,8 +28,12 @@ from virtlab.subjects.work_directory import make_work_directory
 SUBMISSIONS = Path(__file__).parents[2] / "examples" / "submissions"
 FLAWED = sorted(path.name for path in (SUBMISSIONS / "flawed").iterdir() if path.is_dir())
 GOOD = ["reference-c", "reference-python"]
-# test_generality.py says which flawed programs the others are for.
-COURSE = [name for name in scenario_files() if not name.startswith(("general-", "topology-"))]
+# test_generality.py says which flawed programs the others are for; the smaller forms ask the same.
+COURSE = [
+    name
+    for name in scenario_files()
+    if not name.startswith(("general-", "topology-")) and not name.endswith("-2pcpu")
+]
 SEED = 1
 # A quarter of a second is a thousand times what these programs need for a tick.
 IMPATIENT = WatchdogLimits(cpu_s=0.25, blocked_s=5, real_s=60)
