@@ -103,6 +103,35 @@ def test_a_guests_pool_is_shared_by_its_vcpus_wherever_they_sit() -> None:
     assert other == pytest.approx(0.8, abs=1e-6)
 
 
+def test_a_quota_elsewhere_makes_no_difference() -> None:
+    # Loops of 0.5 ms are served in turn on pCPU 0, where a quota is not used up.
+    def shares(quota_elsewhere: int) -> list[tuple[float, float]]:
+        simulated = loops([0.3, 0.3, 1.0], [(0,), (0,), (1,)], pcpus=2)
+        simulated.guests["g0"].tune({"vcpu_quota": 90_000})
+        simulated.guests["g2"].tune({"vcpu_quota": quota_elsewhere})
+        return _shares(simulated)
+
+    assert shares(50_000)[:2] == shares(-1)[:2]
+    assert shares(50_000)[2] == pytest.approx((0.5, 0.5), abs=1e-6)
+
+
+def test_pools_link_the_pcpus_on_which_their_vcpus_sit() -> None:
+    # Two guests across 0 and 1, and 2 and 3; a third one links both pairs.
+    masks = [((0,), (1,)), ((2,), (3,)), ((1,), (2,))]
+    simulated = host(
+        [guest(f"g{n}", vcpus=2, affinity=own) for n, own in enumerate(masks)],
+        [StartWorkload(0, f"g{n}", Duty(1.0, ms(0.5))) for n in range(3)],
+        pcpus=4,
+    )
+    for each in simulated.guests.values():
+        each.tune({"global_quota": 51_000})
+
+    shares = _shares(simulated)
+
+    for first, second in ((0, 1), (2, 3), (4, 5)):
+        assert shares[first][0] + shares[second][0] == pytest.approx(0.5, abs=1e-6)
+
+
 def test_quotas_come_and_go_with_events_and_a_stop_ends_them() -> None:
     simulated = host(
         [guest("g", (0,), tuning=(("vcpu_quota", 20_000),))],
@@ -140,6 +169,10 @@ def test_a_large_host_keeps_quotas_with_numpy_and_without(monkeypatch: pytest.Mo
         simulated = loops([0.3, 1.0, 0.05] * 100, [(n % 50,) for n in range(300)], pcpus=50)
         for number in range(0, 300, 7):
             simulated.guests[f"g{number}"].tune({"vcpu_quota": 20_000})
+        for number in range(0, 300, 11):
+            simulated.guests[f"g{number}"].tune({"cpu_shares": 300})
+        for number in range(1, 60, 29):
+            simulated.guests[f"g{number}"].tune({"global_quota": 10_000})
         simulated.advance(5 * NS_PER_S)
         vcpus = [vcpu for each in simulated.guests.values() for vcpu in each.vcpus]
         return [(vcpu.run_ns(), vcpu.delay_ns()) for vcpu in vcpus]

@@ -227,6 +227,7 @@ class VcpuColumns:
     duty_now: Any
     speed: Any
     base_speed: Any
+    quota: Any
     run_ns: memoryview
     delay_ns: memoryview
     since_ns: memoryview
@@ -248,7 +249,7 @@ class VcpuColumns:
     number: memoryview
 
 
-_FLOATS = ("run_rate", "wait_rate", "duty", "demand", "duty_now", "speed", "base_speed")
+_FLOATS = ("run_rate", "wait_rate", "duty", "demand", "duty_now", "speed", "base_speed", "quota")
 _INTEGERS = (
     *("run_ns", "delay_ns", "since_ns", "seated_run_ns", "before_run_ns", "before_delay_ns"),
     *("powered", "growing", "batch", "mask", "pcpu", "table", "drawn", "beat_ns"),
@@ -299,6 +300,7 @@ class ColumnVcpu(SimulatedVcpu):
     duty_now = _in_column("duty_now")
     speed = _in_column("speed")
     base_speed = _in_column("base_speed")
+    quota = _in_column("quota")
     pcpu = _in_column("pcpu")
     powered = _in_column("powered")
     growing = _in_column("growing")

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from virtlab.simulator.columns import ColumnVcpu, VcpuColumns
 from virtlab.simulator.cpu_law import SEATS_MAX
-from virtlab.simulator.crowd_law import added_rows
+from virtlab.simulator.crowd_law import added_rows, sharing_of_table
 from virtlab.simulator.mask_numbers import NO_NUMBER, STAYS
 from virtlab.simulator.pcpu import Pcpu
 from virtlab.simulator.queue_law import law_of_table
@@ -32,7 +32,7 @@ class Crowd:
 
     def __init__(self, columns: VcpuColumns, pcpus: Sequence[Pcpu], *, roams: bool) -> None:
         """Take the columns, the pCPUs, and whether roaming vCPUs may be even (all pCPUs alike)."""
-        self._columns = columns
+        self.columns = columns
         self._pcpus = pcpus
         self._roams = roams
         shape = (SEATS_MAX, len(pcpus))
@@ -53,7 +53,7 @@ class Crowd:
         """Work out the shares on pCPUs whose residents were noted."""
         if not pcpus:
             return
-        columns, np = self._columns, self._columns.np
+        columns, np = self.columns, self.columns.np
         places = self._places(pcpus)
         counts = np.array([len(pcpu.residents) for pcpu in pcpus])
         seats = columns.seats(places, int(counts.max()))
@@ -72,9 +72,18 @@ class Crowd:
             if not pcpu.even:
                 pcpu.take_law(run[:, at].tolist(), wait[:, at].tolist())
 
+    def shared(self, seats: Any, demands: Any, counts: Any, weighed: Any) -> tuple[Any, Any]:
+        """Return the same as `Pcpu.shared`, of many pCPUs without kin that are weighed or not."""
+        run, wait, _ = sharing_of_table(self.columns.np, demands, counts)
+        if (at := self.columns.np.flatnonzero(weighed)).size:
+            run[:, at], wait[:, at] = self._by_weight(
+                seats[:, at], demands[:, at], run[:, at], wait[:, at]
+            )
+        return run, wait
+
     def _by_weight(self, seats: Any, demands: Any, run: Any, wait: Any) -> tuple[Any, Any]:
         """Return the shares of pCPUs whose loads differ in weight, from those of equal weights."""
-        columns, np = self._columns, self._columns.np
+        columns, np = self.columns, self.columns.np
         loaded = self._loaded(seats)
         # Those that are loaded in the first rows, in their order; the others keep their shares.
         first = np.argsort(~loaded, axis=0, kind="stable")[: int(loaded.sum(axis=0).max())]
@@ -93,7 +102,7 @@ class Crowd:
         """Set the rates on even pCPUs, of which the law was worked out."""
         if not pcpus:
             return
-        columns, np = self._columns, self._columns.np
+        columns, np = self.columns, self.columns.np
         places = self._places(pcpus)
         seats = columns.seats(places, max([len(pcpu.residents) for pcpu in pcpus]))
         run, wait = self._run[: len(seats), places], self._wait[: len(seats), places]
@@ -111,7 +120,7 @@ class Crowd:
 
     def move(self, moves: Sequence[tuple[SimulatedVcpu, int]], now_ns: int) -> list[Pcpu]:
         """Move vCPUs without a batch, each once; return the pCPUs that they left or came to."""
-        columns, pcpus = self._columns, self._pcpus
+        columns, pcpus = self.columns, self._pcpus
         rows = [vcpu.row for vcpu, _ in moves if isinstance(vcpu, ColumnVcpu)]
         targets = [target for _, target in moves]
         sources, ran_ns = columns.leave(rows, targets, now_ns)
@@ -129,14 +138,14 @@ class Crowd:
 
     def _sums(self, places: Sequence[int], values: Sequence[int]) -> list[int]:
         """Return the sum of the values of each pCPU."""
-        np = self._columns.np
+        np = self.columns.np
         sums = np.zeros(len(self._pcpus), np.int64)
         np.add.at(sums, places, np.array(values, np.int64))
         found: list[int] = sums.tolist()
         return found
 
     def _look_at(self, pcpu: Pcpu) -> None:
-        columns, residents = self._columns, pcpu.residents
+        columns, residents = self.columns, pcpu.residents
         rows = [vcpu.row for vcpu in residents if isinstance(vcpu, ColumnVcpu)]
         limited = bool(columns["limited"][rows].any())  # nobody there wakes up elsewhere
         pcpu.roamed = not limited and True in [vcpu.roams for vcpu in residents]
@@ -146,18 +155,20 @@ class Crowd:
         families = set(columns["family"][loads].tolist())
         pcpu.weighed = len(pulls) > 1
         pcpu.even = False
-        if limited or len(rows) > SEATS_MAX or (pcpu.weighed and len(families) < len(loads)):
+        if len(rows) > SEATS_MAX or (pcpu.weighed and len(families) < len(loads)):
             return  # and it stays altered
         masks = columns.mask
         columns.seat(pcpu.index, rows)
         pcpu.altered = False
         if pcpu.roamed and (not self._roams or NO_NUMBER in [masks[row] for row in rows]):
             return
-        pcpu.even = True not in [bool(vcpu.growing or vcpu.batch) for vcpu in residents]
+        pcpu.even = not limited and True not in [
+            bool(vcpu.growing or vcpu.batch) for vcpu in residents
+        ]
 
     def _look_at_all(self, touched: Sequence[int]) -> None:
         """Do the same for all pCPUs, and list the residents of the touched ones anew."""
-        columns, np = self._columns, self._columns.np
+        columns, np = self.columns, self.columns.np
         rows, pcpus = columns.seated()
         counts = np.bincount(pcpus, minlength=len(self._pcpus))
         ends = np.cumsum(counts)
@@ -169,8 +180,8 @@ class Crowd:
         odd = (columns["growing"][rows] > 0) | (columns["batch"][rows] > 0) | (masks == NO_NUMBER)
         uneven = np.bincount(pcpus, odd, len(self._pcpus)) > 0
         weighed, kin = self._weighed(rows, pcpus)
-        apart = (counts > SEATS_MAX) | limited | (weighed & kin)
-        uneven |= apart | (roam & (not self._roams))
+        apart = (counts > SEATS_MAX) | (weighed & kin)
+        uneven |= apart | limited | (roam & (not self._roams))
         brief = self._brief(rows, pcpus)
         flags = (roam.tolist(), brief, weighed.tolist(), uneven.tolist(), apart.tolist())
         for pcpu, roamed, in_turn, by_weight, odd_one, stays in zip(
@@ -187,7 +198,7 @@ class Crowd:
 
     def _brief(self, rows: Any, pcpus: Any) -> list[bool]:
         """Return the same as `Pcpu.are_brief` of all pCPUs."""
-        columns, np = self._columns, self._columns.np
+        columns, np = self.columns, self.columns.np
         loaded = self._loaded(rows)
         beats_ns = np.where(columns["mask"][rows] == STAYS, columns["beat_ns"][rows], 0)[loaded]
         places = pcpus[loaded]
@@ -200,7 +211,7 @@ class Crowd:
 
     def _weighed(self, rows: Any, pcpus: Any) -> tuple[Any, Any]:
         """Tell of all pCPUs where loads differ in weight, and where several are of one guest."""
-        columns, np = self._columns, self._columns.np
+        columns, np = self.columns, self.columns.np
         loaded = self._loaded(rows)
         places, rows = pcpus[loaded], rows[loaded]
         pulls = self._pulls(rows)
@@ -214,17 +225,17 @@ class Crowd:
 
     def _loaded(self, rows: Any) -> Any:
         """Return the same as `SimulatedVcpu.loads`."""
-        columns = self._columns
+        columns = self.columns
         return (columns["duty"][rows] > 0.0) & (columns["beat_ns"][rows] != ASIDE)
 
     def _pulls(self, rows: Any) -> Any:
         """Return the same as `SimulatedVcpu.pull`."""
-        columns = self._columns
+        columns = self.columns
         return columns["weight"][rows] / (1.0 + columns["company_ppm"][rows] / 1e6)
 
     def _chances(self, used: Any) -> Any:
         """Return a row for each mask, of the chances to find another pCPU idle, by the own one."""
-        np, masks = self._columns.np, self._columns.masks.masks
+        np, masks = self.columns.np, self.columns.masks.masks
         chances = np.zeros((max(masks, default=STAYS) + 1, len(self._pcpus)))
         for number, permitted in masks.items():
             places = list(permitted)

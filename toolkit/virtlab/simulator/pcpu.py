@@ -142,6 +142,11 @@ class Pcpu:
         """Tell whether loads of different weight sit here."""
         return len({vcpu.pull for vcpu in self.residents if vcpu.loads}) > 1
 
+    def has_kin(self) -> bool:
+        """Tell whether several loads of one guest sit here."""
+        families = [vcpu.family for vcpu in self.residents if vcpu.loads]
+        return len(set(families)) < len(families)
+
     def _by_weight(self, demands: Sequence[float], law: Shares) -> Shares:
         """Return the shares of those who want so much, from those of equal weights."""
         if not self.are_weighed():

@@ -261,6 +261,7 @@ class CpuScheduler:
                 pcpu.dirty = True
         # A roaming loop looks for idle pCPUs elsewhere, so a change there concerns its own too.
         concerned = [pcpu for pcpu in self.pcpus if pcpu.dirty or pcpu.roamed]
+        within_quotas = [p for p in concerned if p.dirty and p.limited] if self._limiting else []
         dirty, self._dirty = self._dirty, []
         crowd = None if self.stopped else self._crowd
         few = [] if crowd is None else crowd.seated([pcpu for pcpu in concerned if pcpu.dirty])
@@ -271,8 +272,8 @@ class CpuScheduler:
             crowd.apply_law(few)
             even = [pcpu for pcpu in concerned if pcpu.even]
             concerned = [pcpu for pcpu in concerned if not pcpu.even]
-        if self._limiting and not self.stopped:
-            self._share_within_quotas(concerned, now_ns)
+        if within_quotas and not self.stopped:
+            self._share_within_quotas(within_quotas, now_ns)
         for pcpu in concerned:
             pcpu.settle(now_ns)
             if pcpu.dirty:
@@ -310,14 +311,12 @@ class CpuScheduler:
 
     def _share_within_quotas(self, pcpus: Sequence[Pcpu], now_ns: int) -> None:
         """Work out the law where somebody has a quota; nobody there wakes up elsewhere."""
-        limited = [pcpu for pcpu in pcpus if pcpu.limited]
-        dirty = [pcpu for pcpu in limited if pcpu.dirty]
-        for pcpu in dirty:
+        for pcpu in pcpus:
             pcpu.settle(now_ns)
-            pcpu.dirty = False
-        share_within_quotas(dirty)
-        for pcpu in limited:
-            pcpu.roamed = False
+            if pcpu.dirty:
+                pcpu.dirty = False
+                pcpu.apply_law(stopped=False)
+        share_within_quotas(pcpus, self._crowd)
 
     def _share(self, pcpu: Pcpu, chances: dict[tuple[int, ...], list[float]], now_ns: int) -> None:
         shares = self._roaming_shares(pcpu, chances) if pcpu.roamed else pcpu.law
