@@ -124,3 +124,14 @@ def test_two_results_are_compared_and_the_exit_code_says_whether_they_differ(
     assert "The same to the end: cpu-1-all-on-one, " in alike.stdout
     assert (found["version"], found["changes"], found["partings"]) == (1, [], [])
     assert nothing.returncode == 3
+
+
+def test_a_teacher_can_leave_hints_out_of_every_report(virtlab: Run, tmp_path: Path) -> None:
+    (tmp_path / "vcpu_scheduler.py").write_text(NOTHING)
+
+    done = virtlab("grade", "vcpu_scheduler.py", "--no-hints", "--out", "out")
+    page = virtlab("report", "out", "--format", "html").stdout
+
+    assert "  why  " in done.stdout
+    assert "hint" not in done.stdout
+    assert '<span class="hint">' not in page

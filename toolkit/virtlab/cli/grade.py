@@ -113,6 +113,9 @@ def grade(
             show_default=False,
         ),
     ] = None,
+    hints: Annotated[
+        bool, typer.Option("--hints/--no-hints", help="Say where to look next for a lost point.")
+    ] = True,
     as_json: Json = False,
 ) -> None:
     """Grade submissions by a rubric, and explain every point.
@@ -161,6 +164,7 @@ def grade(
                         sanitise=sanitise,
                         runner=runner,
                         on_verdict=_gradescope_writer(gradescope),
+                        hints=hints,
                     )
             except KeyboardInterrupt:
                 interrupted = True

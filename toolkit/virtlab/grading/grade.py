@@ -19,7 +19,7 @@ from typing import Any
 from virtlab import __version__
 from virtlab.errors import SubmissionError
 from virtlab.grading.interrupts import one_interrupt
-from virtlab.grading.marks import BuildOutcome, build_verdict
+from virtlab.grading.marks import BuildOutcome, build_verdict, without_hints
 from virtlab.grading.preparation import copy_place
 from virtlab.grading.results_folder import is_written_by_us
 from virtlab.grading.rubric import Rubric, RubricTest
@@ -86,6 +86,7 @@ def grade_submission(
     runner: Runner = run_program,
     present_only: bool = False,
     on_verdict: Callable[[Verdict], None] = lambda _verdict: None,
+    hints: bool = True,
 ) -> GradedSubmission:
     """Grade one submission and write its result folder.
 
@@ -103,6 +104,7 @@ def grade_submission(
         sanitise: run each test of a C program once more, built with sanitisers.
         runner: where tests run; a real host's takes one job.
         present_only: grade the programs that are there; one that is missing costs nothing.
+        hints: say where to look next; without, reasons and figures have to do.
         on_verdict: given the verdict as it is so far, after each run, and the whole one at the end.
 
     Raises:
@@ -135,6 +137,7 @@ def grade_submission(
             sanitise,
             runner,
             on_verdict,
+            hints,
         )
         interrupted = False
         try:
@@ -168,6 +171,7 @@ class _Grading:
     sanitise: bool
     runner: Runner
     on_verdict: Callable[[Verdict], None]
+    hints: bool
     builds: dict[str, BuildOutcome] = field(default_factory=dict)
     _build_s: dict[str, float] = field(default_factory=dict)
     _done: dict[tuple[int, int], TestDone] = field(default_factory=dict)  # by (seed, test)
@@ -225,6 +229,8 @@ class _Grading:
             seed: [self._done[seed, n].verdict for n in tests if (seed, n) in self._done]
             for seed in self.seeds
         }
+        if not self.hints:
+            ordered = {seed: [without_hints(run) for run in runs] for seed, runs in ordered.items()}
         return {seed: verdicts for seed, verdicts in ordered.items() if verdicts}
 
     def verdict(self, *, interrupted: bool) -> Verdict:

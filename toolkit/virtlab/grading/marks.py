@@ -8,7 +8,7 @@ is lost.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from virtlab.grading.criteria import judge_all
@@ -27,6 +27,7 @@ __all__ = [
     "mark_run",
     "mark_without_run",
     "plain_run",
+    "without_hints",
 ]
 
 VERDICT_VERSION = 1
@@ -71,6 +72,11 @@ def mark_without_run(
     return _verdict(
         test.scenario.id, test.scenario.title, seed, outcome, results, lines, (), program, replay
     )
+
+
+def without_hints(run: RunVerdict) -> RunVerdict:
+    """Return a run's verdict with reasons and figures, but nothing about where to look next."""
+    return replace(run, criteria=tuple(replace(one, hint=None) for one in run.criteria))
 
 
 def build_verdict(
