@@ -145,6 +145,7 @@ over 1 at 16.500
 times 3 at 3.000
 raw 3 at 3.000
 io_uring -1 Function not implemented at 3.000
+rt_sigsuspend -1 Interrupted system call at 5.000
 """,
     "assembly": """\
 nanosleep 0 at 2.000

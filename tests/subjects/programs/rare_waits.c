@@ -598,6 +598,11 @@ static void elapsed(void)
     tell("times", ticks / sysconf(_SC_CLK_TCK));
     tell("raw", (syscall(SYS_times, NULL) - (long)begin) / sysconf(_SC_CLK_TCK));
     tell("io_uring", syscall(SYS_io_uring_setup, 4, NULL));
+    sigset_t none;
+    sigemptyset(&none);
+    handle(SIGALRM);
+    alarm(2);
+    tell("rt_sigsuspend", syscall(SYS_rt_sigsuspend, &none, 8));
 }
 
 int main(int count, char **arguments)

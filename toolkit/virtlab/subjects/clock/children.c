@@ -8,7 +8,6 @@
 
 #include <fcntl.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
@@ -20,6 +19,8 @@ static bool is_ending(pid_t child)
 {
     char path[32], text[512];
     unsigned flags, threads;
+    /* proc_pid_stat(5): state, five numbers, flags (9th), ten numbers, threads (20th) */
+    static const char STAT[] = ") %*c %*d %*d %*d %*d %*d %u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %u";
 
     snprintf(path, sizeof path, "/proc/%d/stat", child);
     int file = (int)kernel(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC);
@@ -29,8 +30,6 @@ static bool is_ending(pid_t child)
     kernel(SYS_close, file);
     text[length > 0 ? length : 0] = 0;
     const char *rest = strrchr(text, ')'); /* the name before it may hold anything */
-    /* proc_pid_stat(5): state, five numbers, flags (9th), ten numbers, threads (20th) */
-    static const char STAT[] = ") %*c %*d %*d %*d %*d %*d %u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %u";
     if (!rest || sscanf(rest, STAT, &flags, &threads) != 2)
         return false;
     return flags & PF_EXITING && threads == 1; /* of several threads the first may end alone */

@@ -133,6 +133,7 @@ static void send_signal_of(struct timer *timer, uint64_t times)
         kernel(SYS_rt_tgsigqueueinfo, getpid(), timer->event._sigev_un._tid, number, &info);
     else
         kernel(SYS_rt_sigqueueinfo, getpid(), number, &info);
+    tell_stir();
 }
 
 bool expire_posix_timer(struct timer *timer, uint64_t times)

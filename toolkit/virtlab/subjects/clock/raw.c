@@ -119,7 +119,13 @@ static bool timed_call(long number, const long given[CALL_ARGUMENTS], long *resu
     case SYS_times:
         *result = times((struct tms *)given[0]);
         return true;
-    case SYS_io_uring_setup: /* its time-outs are the kernel's: programs take other ways where it is missing */
+    case SYS_rt_sigsuspend:
+        *result = sigsuspend(SET(0));
+        return true;
+#ifdef SYS_futex_waitv
+    case SYS_futex_waitv:
+#endif
+    case SYS_io_uring_setup: /* time-outs of the kernel's: programs take other ways where these are missing */
         *result = from_error(ENOSYS);
         return true;
     case SYS_execve:
