@@ -1,7 +1,7 @@
 """Who used a real host's pCPUs, and whether a run counts."""
 
 from virtlab.hosts.real.guest_record import masks_of
-from virtlab.hosts.real.host_record import HostRecord, Outside, disturbed_by_load
+from virtlab.hosts.real.host_record import HostRecord, Outside, disturbed_by_load, outside_words
 from virtlab.hosts.real.recorder import criterion_here
 from virtlab.model.units import NS_PER_S
 
@@ -27,6 +27,14 @@ def test_a_loud_run_does_not_and_says_who_it_was() -> None:
 
 def test_a_run_without_a_measurement_is_not_called_disturbed() -> None:
     assert disturbed_by_load([], 10) is None
+
+
+def test_a_run_says_how_much_others_used_in_any_case() -> None:
+    assert outside_words(run_of(2, 4)) == "Others used 3 % of the pCPUs on average."
+    assert outside_words(run_of(2, 4, stolen=5)) == (
+        "Others used 3 % of the pCPUs on average; 5 % was never given to the machine."
+    )
+    assert outside_words([]) == "Who else used the pCPUs was not measured."
 
 
 def test_what_ran_while_a_vcpu_moved_counts_half_for_each_place() -> None:

@@ -168,6 +168,7 @@ class _RealRun:
                 clock_notes=(
                     f"It ran on {self._host.what}, in real time; such runs are not the same each "
                     "time.",
+                    self._recorder.outside(),
                 ),
                 host_hidden=False,
                 ending_notes=self._ladder.notes(),

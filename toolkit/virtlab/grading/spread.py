@@ -27,7 +27,7 @@ def _of_one(name: str, runs: Sequence[RunVerdict]) -> CriterionSpread:
         judged=len(judged),
         of=len(results),
         lowest=min(figures, default=None),
-        median=statistics.median(figures) if figures else None,
+        median=round(statistics.median(figures), 3) if figures else None,
         highest=max(figures, default=None),
         unit=judged[0].unit if judged else "",
     )

@@ -17,7 +17,7 @@ from virtlab.hosts.real.link import HostLink
 from virtlab.libvirt_rpc.client import Answer
 from virtlab.model.units import NS_PER_S
 
-__all__ = ["HostRecord", "Outside", "disturbed_by_load"]
+__all__ = ["HostRecord", "Outside", "disturbed_by_load", "outside_words"]
 
 _ALL_CPUS: Final = -1  # VIR_NODE_CPU_STATS_ALL_CPUS
 _ALL_CELLS: Final = -1
@@ -127,6 +127,16 @@ def disturbed_by_load(outside: Sequence[Outside], points_max: float) -> str | No
         f"{who} took up to {worst.points:.0f} % of the pCPUs (at {worst.at_ns / NS_PER_S:.0f} s), "
         f"and more than {points_max:g} % in {len(loud)} of {len(outside)} s"
     )
+
+
+def outside_words(outside: Sequence[Outside]) -> str:
+    """Return what was not the run's, over all of it, as a sentence."""
+    if not outside:
+        return "Who else used the pCPUs was not measured."
+    others = sum(one.others for one in outside) / len(outside)
+    stolen = sum(one.stolen for one in outside) / len(outside)
+    text = f"Others used {others:.0f} % of the pCPUs on average"
+    return f"{text}." if stolen < 1 else f"{text}; {stolen:.0f} % was never given to the machine."
 
 
 def _swap_used_kib() -> int:

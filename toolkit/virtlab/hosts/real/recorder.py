@@ -20,7 +20,7 @@ from typing import Any, Final
 from virtlab.hosts.blank_timeline import blank_timeline
 from virtlab.hosts.call_log import CallLog
 from virtlab.hosts.real.guest_record import GuestRecord, masks_of
-from virtlab.hosts.real.host_record import HostRecord, disturbed_by_load
+from virtlab.hosts.real.host_record import HostRecord, disturbed_by_load, outside_words
 from virtlab.hosts.real.link import HostLink
 from virtlab.hosts.real.loads import GuestEnd, Loads, OnLoadEvent
 from virtlab.libvirt_rpc.call import Call
@@ -199,6 +199,10 @@ class RealRecorder:
     def disturbance(self, points_max: float) -> str | None:
         """Return how others disturbed the run, or None."""
         return disturbed_by_load(self._host.outside, points_max)
+
+    def outside(self) -> str:
+        """Return how much others used the host, as a sentence."""
+        return outside_words(self._host.outside)
 
     def timeline(self, outcome: ProgramOutcome) -> Timeline:
         """Return everything that was recorded so far."""
