@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 from typer.testing import CliRunner
 
-from virtlab.cli.main import app as whole
+from virtlab.cli.app import app as whole
 from virtlab.cli.policies import app
 from virtlab.errors import UsageError
 from virtlab.policies.registry import BUILT_IN

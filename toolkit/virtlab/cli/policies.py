@@ -17,7 +17,7 @@ __all__ = ["app"]
 
 app = typer.Typer(
     help="List and explain the policies that come with the lab.\n\n"
-    "Exit codes: 0 done, 2 wrong usage.",
+    "Exit codes: 0 done, 2 wrong usage, 3 a file of your own cannot be used.",
     no_args_is_help=True,
 )
 
@@ -65,16 +65,21 @@ def list_policies(
 
 @app.command("show")
 def show(
-    name: Annotated[str, typer.Argument(help="Name of a policy.", autocompletion=_names)],
+    name: Annotated[
+        str,
+        typer.Argument(
+            help="Name of a policy, or file.py[:Class], or module:Class.", autocompletion=_names
+        ),
+    ],
     as_json: _Json = False,
 ) -> None:
-    """Show a policy's lesson, and the parameters that may be set.
+    """Show a policy's lesson, and the parameters that may be set; one of your own, too.
 
     Example: virtlab policies show even
     """
-    from virtlab.policies.registry import describe
+    from virtlab.agent.plugins import describe_policy
 
-    about = describe(name)
+    about = describe_policy(name)
     if as_json:
         row = _row(about) | {
             "lesson": about.lesson,

@@ -11,7 +11,7 @@ from virtlab.errors import UsageError
 from virtlab.naming import known_or_nearest
 from virtlab.policies.parameters import Parameter, parameters_of
 
-__all__ = ["BUILT_IN", "Description", "Kind", "describe", "find_policy"]
+__all__ = ["BUILT_IN", "Description", "Kind", "describe", "describe_class", "find_policy"]
 
 Kind = Literal["scheduling", "coordination"]
 
@@ -81,6 +81,11 @@ def describe(name: str) -> Description:
             f"no policy is called {name!r}", fix=known_or_nearest(name, BUILT_IN, "policy")
         )
     kind = BUILT_IN[name][0]
-    policy = find_policy(name, kind)
-    title, _, lesson = inspect.cleandoc(inspect.getmodule(policy).__doc__ or "").partition("\n")
-    return Description(name, kind, title, lesson.strip(), parameters_of(policy))
+    return describe_class(name, kind, find_policy(name, kind))
+
+
+def describe_class(name: str, kind: Kind, policy: type) -> Description:
+    """Return what is to be told of a policy, from its class; its module's docstring teaches."""
+    lesson = inspect.cleandoc(inspect.getmodule(policy).__doc__ or policy.__doc__ or "")
+    title, _, rest = lesson.partition("\n")
+    return Description(name, kind, title, rest.strip(), parameters_of(policy))
