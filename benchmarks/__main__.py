@@ -15,6 +15,7 @@ from dataclasses import asdict
 
 from benchmarks import (
     commands,
+    coordination,
     elsewhere,
     fuzz,
     guests,
@@ -39,6 +40,7 @@ MEASURES = {
     "linux": linux.against_the_law,
     "guests": guests.ready,
     "policies": policies.scheduler,
+    "coordination": coordination.figures,
 }
 
 

@@ -92,7 +92,8 @@ def test_idle_guests_are_left_alone_once_settled() -> None:
 
     timeline, _ = run(guests, loads, duration_s=1000, interval_s=5, swap_kib=mib(8192))
 
-    assert max(call.time_ns for call in timeline.memory_calls) < seconds(120)
+    # 3 GiB each in steps of 112 MiB, one in 5 s.
+    assert max(call.time_ns for call in timeline.memory_calls) < seconds(150)
     assert all(guest.actual_kib[-1] < mib(2048 + 192) for guest in timeline.guests)
 
 
@@ -341,10 +342,10 @@ def test_on_any_host_memory_is_kept_floors_hold_and_steps_are_small(
             assert 0 < resize.memory_kib <= guest.max_kib
             assert resize.reason
             assert by_kib >= 0 or resize.memory_kib >= guest.floor_kib
-            assert -by_kib <= max(mib(112), guest.max_kib // 20)
+            assert -by_kib <= mib(112)
             assert -by_kib <= guest.actual_kib // 4
             base_kib = max(guest.actual_kib, guest.asked_kib)
-            assert resize.memory_kib - base_kib <= max(mib(256), guest.max_kib // 8)
+            assert resize.memory_kib - base_kib <= mib(256)
             promised_kib += max(resize.memory_kib - base_kib, 0)
             if by_kib < 0:
                 assert guest.report_age_ns is not None

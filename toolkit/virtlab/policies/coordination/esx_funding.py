@@ -85,17 +85,17 @@ class _Market:
         self._enter(name)
 
     def swap(self) -> bool:
-        """Move a step from the cheapest to the dearest, unless that would turn them round."""
-        giver, taker = self.cheapest(), self.dearest()
-        if giver is None or taker is None or giver == taker:
-            return False
-        if self._price(taker, self._step) < self._price(giver, -self._step):
-            return False
-        if self._price(taker) <= self._price(giver):
-            return False
-        self.move(giver, -self._step)
-        self.move(taker, self._step)
-        return True
+        """Move a step from the cheapest to the dearest whom that does not make the cheaper one."""
+        giver = self.cheapest()
+        while giver is not None and (taker := self.dearest()) is not None:
+            after = self._price(taker, self._step), self._price(giver, -self._step)
+            if taker != giver and after[0] >= after[1]:
+                self.move(giver, -self._step)
+                self.move(taker, self._step)
+                return True
+            # Nor would it later, as givers only get dearer; unless it gives, and so enters anew.
+            heapq.heappop(self._takers)
+        return False
 
     def _price(self, name: str, by: int = 0) -> float:
         return price(self._clients[name], self.sizes[name] + by, self._tax)

@@ -93,8 +93,8 @@ def _when_enough(domains: Sequence[Domain], available: int) -> list[tuple[str, i
 
 
 def _when_low(domains: Sequence[Domain], free: int, sign: Sign) -> list[tuple[str, int]]:
-    donors = [d for d in domains if d.need < 0 or d.actual >= d.most]
-    acceptors = [d for d in domains if d not in donors]
+    donors = [d for d in domains if _gives(d)]
+    acceptors = [d for d in domains if not _gives(d)]
     spare = free
     give = []
     for donor in donors:
@@ -108,6 +108,10 @@ def _when_low(domains: Sequence[Domain], free: int, sign: Sign) -> list[tuple[st
         (one.name, min(int(_CAREFUL * (one.actual + preferred(one) / total * spare)), one.most))
         for one in acceptors
     ]
+
+
+def _gives(domain: Domain) -> bool:
+    return domain.need < 0 or domain.actual >= domain.most
 
 
 def worth_it(domains: Iterable[Domain], targets: Iterable[tuple[str, int]], free: int) -> bool:

@@ -6,10 +6,9 @@ goes to another that is pressed, whatever the host's own target. Memory in use i
 Formula: with u unused memory, g growth a second and a lead of some intervals,
     pressed, where u - g lead < low:  size + low + band - u + g (lead + interval)
     idle, where more than a band:     size - (peak of a window + kept cache + low + band / 2)
-No step up is above an eighth of the maximum or 256 MiB, none down above a twentieth or 112 MiB,
-nor a quarter of the size. What is given never exceeds what the host has free beyond its reserve and
-all promises. Where that is too little it goes by shares, to guests without any unused memory first,
-and what lies idle in others is taken at once.
+No step up is above 256 MiB, none down above 112 MiB or a quarter of the size. What is given never
+exceeds what the host has free beyond its reserve and all promises. Where that is too little it goes
+by shares, to guests without any unused memory first, and what lies idle in others is taken at once.
 What is wrong is left alone: a stale or missing report takes nothing (resident memory still tells of
 growth); nobody counts on a balloon that is stuck; a guest that swaps, or runs short, soon after it
 was shrunk keeps what it has. Each such time doubles, up to 32 times the first.
@@ -56,6 +55,7 @@ class _Tick:
 
     host: MemorySnapshot
     interval_s: float
+    spare_kib: int  # may be negative
     resizes: dict[str, Resize] = field(default_factory=dict)
     rejected: list[Rejected] = field(default_factory=list)
 
@@ -79,7 +79,7 @@ class Steady:
         48, unit="MiB", effect="how much more than wanted is left with a guest", at_least=8
     )
     scarce_mib: int = tunable(
-        48, unit="MiB", effect="unused memory that a guest is left where others have less",
+        24, unit="MiB", effect="unused memory that a guest is left where others have less",
         at_least=8,
     )  # fmt: skip
     lead: float = tunable(
@@ -98,11 +98,12 @@ class Steady:
     window_s: float = tunable(
         10.0, unit="s", effect="for how long memory has to lie idle before it is taken", at_least=0
     )
-    step_up_mib: int = tunable(
-        256, unit="MiB", effect="what a guest gets at once, or an eighth of its maximum", at_least=8
-    )
+    step_up_mib: int = tunable(256, unit="MiB", effect="most that a guest gets at once", at_least=8)
     step_down_mib: int = tunable(
-        112, unit="MiB", effect="what is taken at once, or a twentieth of the maximum", at_least=8
+        112,
+        unit="MiB",
+        effect="most that is taken at once, as is a quarter of the size",
+        at_least=8,
     )
     stale_s: float = tunable(
         10.0, unit="s", effect="age from which on a report says nothing", at_least=1
@@ -120,7 +121,8 @@ class Steady:
 
     def decide(self, host: MemorySnapshot) -> MemoryPlan:
         """Return what to give and to take now."""
-        tick = _Tick(host, (host.interval_ns or _USUAL_INTERVAL_NS) / NS_PER_S)
+        interval_ns = host.interval_ns or _USUAL_INTERVAL_NS
+        tick = _Tick(host, interval_ns / NS_PER_S, host.spare_kib)
         guests = list(self._look(tick))
         short = self._give(tick, guests)
         self._take(tick, guests, short)
@@ -177,7 +179,7 @@ class Steady:
         wanted = {guest.guest: self._lacking_kib(tick, guest) for guest in guests}
         wanted = {name: kib for name, kib in wanted.items() if kib}
         urgent = {name: min(kib, self._urgent_kib(name)) for name, kib in wanted.items()}
-        spare_kib = max(tick.host.spare_kib, 0)
+        spare_kib = max(tick.spare_kib, 0)
         shares = {guest.guest: guest.shares for guest in guests}
         given = divided(spare_kib, urgent, shares)
         left_kib = spare_kib - sum(given.values())
@@ -193,7 +195,7 @@ class Steady:
             what = f"give {names} {short.all_kib // KIB_PER_MIB} MiB more"
             room = f"{spare_kib // KIB_PER_MIB} MiB are free beyond reserve and promises"
             tick.rejected.append(Rejected(what, room))
-        beyond_kib = max(-tick.host.spare_kib, 0)  # of the reserve that is not there
+        beyond_kib = max(-tick.spare_kib, 0)  # of the reserve that is not there
         return _Short(short.urgent_kib + beyond_kib, short.all_kib + beyond_kib)
 
     def _grow(
@@ -228,7 +230,7 @@ class Steady:
         if left_kib >= low_kib:
             return 0
         lacking_kib = low_kib + mib(self.band_mib) - left_kib + round(growth * tick.interval_s)
-        step_kib = max(mib(self.step_up_mib), guest.max_kib // 8)
+        step_kib = mib(self.step_up_mib)
         if need.known and need.unused_kib + need.cache_kib < _STARVED_KIB:
             lacking_kib = step_kib  # nobody knows how much it would take
         return min(lacking_kib, step_kib, room_kib)
@@ -241,19 +243,21 @@ class Steady:
         short_kib = max(short.all_kib - on_its_way_kib, 0)
         keep_mib = self.scarce_mib if short.urgent_kib > on_its_way_kib else self.low_mib
         idle = [
-            (-self._idle_now_kib(tick, guest, keep_mib) / max(guest.shares, 1), guest)
+            guest
             for guest in guests
             if guest.guest not in tick.resizes
             and not self._known[guest.guest].watch.moving(guest)
             and self._may_give(tick, guest)
         ]
-        # Who has the most for its shares gives first.
-        for _, guest in sorted(idle, key=lambda one: (one[0], one[1].guest)):
+        has_kib: dict[str, int] = {}
+        if short_kib:  # who has the most for its shares gives first
+            has_kib = {one.guest: self._idle_now_kib(tick, one, keep_mib) for one in idle}
+            idle.sort(key=lambda one: (-has_kib[one.guest] / max(one.shares, 1), one.guest))
+        for guest in idle:
             kib, why = self._idle_long_kib(tick, guest), "idle"
-            if short_kib and kib < self._step_down_kib(guest):
-                now_kib = self._idle_now_kib(tick, guest, keep_mib)
-                if now_kib > kib:
-                    kib, why = now_kib, "idle, and others are pressed"
+            now_kib = has_kib.get(guest.guest, 0) if short_kib else 0
+            if now_kib > kib:
+                kib, why = now_kib, "idle, and others are pressed"
             if kib:
                 short_kib = max(short_kib - kib, 0)
                 self._ask(tick, guest, guest.actual_kib - kib, f"{_of(guest, kib)} {why}")
@@ -299,7 +303,7 @@ class Steady:
         return min(excess_kib, self._step_down_kib(guest)) if excess_kib >= least_kib else 0
 
     def _step_down_kib(self, guest: GuestMemory) -> int:
-        return min(max(mib(self.step_down_mib), guest.max_kib // 20), guest.actual_kib // 4)
+        return min(mib(self.step_down_mib), guest.actual_kib // 4)
 
     # Telling.
 
@@ -328,7 +332,7 @@ class Steady:
             need = self._known[resize.guest].need
             after_kib = need.unused_kib + by_kib - need.growth_kib_s * tick.interval_s
             expected[f"{resize.guest} unused_mib"] = round(max(after_kib, 0) / KIB_PER_MIB, 1)
-        expected["spare_mib"] = round((tick.host.spare_kib - given_kib) / KIB_PER_MIB, 1)
+        expected["spare_mib"] = round((tick.spare_kib - given_kib) / KIB_PER_MIB, 1)
         state = "nobody lacks memory, and none lies idle"
         if resizes or short_kib:
             state = f"{given_kib // KIB_PER_MIB} MiB are given, {taken_kib // KIB_PER_MIB} taken"
