@@ -194,6 +194,25 @@ def test_ctrl_c_keeps_what_is_done_and_says_that_it_is_partial(jobs: str, tmp_pa
     assert not list(tmp_path.glob("out/.*"))
 
 
+def test_a_class_that_was_cut_short_is_resumed_where_it_was(virtlab: Run, tmp_path: Path) -> None:
+    flawed = SUBMISSIONS / "flawed"
+    first, second = flawed / "all-on-pcpu-0", SUBMISSIONS / "reference-python"
+    options = ("--only", "vcpu_scheduler", "--out", "marks", "--json")
+    begun = virtlab("grade", first, *options)
+    before = (tmp_path / "marks" / first.name / "run.json").read_bytes()
+
+    resumed = virtlab("grade", first, second, *options, "--resume")
+    other = virtlab("grade", first, *options, "--resume", "--seeds", "2")
+
+    assert begun.returncode == resumed.returncode == 1, resumed.stderr
+    points = [verdict["points"] for verdict in json.loads(resumed.stdout)["verdicts"]]
+    assert points == [json.loads(begun.stdout)["verdicts"][0]["points"], 8]
+    assert f"virtlab: {first}: graded before, marks/{first.name}\n" in resumed.stderr
+    assert (tmp_path / "marks" / first.name / "run.json").read_bytes() == before
+    assert other.returncode == 2
+    assert "holds results already" in other.stderr
+
+
 def test_sanitisers_are_told_of_and_cost_nothing(virtlab: Run, tmp_path: Path) -> None:
     submission = tmp_path / "careless"
     shutil.copytree(REFERENCE / "cpu", submission)

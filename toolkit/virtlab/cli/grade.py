@@ -101,6 +101,14 @@ def grade(
         ),
     ] = None,
     overwrite: Overwrite = False,
+    resume: Annotated[
+        bool,
+        typer.Option(
+            "--resume",
+            help="Take over what --out holds of this rubric and these seeds, by the submissions' "
+            "names, and grade the others.",
+        ),
+    ] = False,
     pace: Pace = 1.0,
     sanitise: Sanitise = False,
     host: Host = SIMULATED,
@@ -125,6 +133,7 @@ def grade(
     from dataclasses import asdict
 
     from virtlab.grading.grade import grade_submission
+    from virtlab.grading.resume import graded_before
     from virtlab.grading.rubric import find_rubric
     from virtlab.grading.timing import Pacing
     from virtlab.reports.monitor import monitor_text
@@ -135,6 +144,8 @@ def grade(
             f"--gradescope is for one submission, and {len(programs)} are named.",
             fix="grade them one by one, as Gradescope does.",
         )
+    if resume and overwrite:
+        raise UsageError("--resume keeps results and --overwrite does not.", fix="name one.")
     marks = find_rubric(rubric)
     chosen = list(marks.seeds) if seed is None and seeds is None else _seeds(seed, seeds, marks)
     root = out or Path("virtlab-results")
@@ -145,8 +156,14 @@ def grade(
     shown = PaceLine("on a real host") if real else PaceLine()
     # What a real host cannot offer is refused before anything is unpacked or built.
     tests = [test for test in marks.tests if only in (None, test.scenario.program)]
+    ids = [test.scenario.id for test in tests]
     with runner_of(host, outside_max, shown.show, [test.scenario for test in tests]) as runner:
         for path, name in zip(programs, _folder_names(programs), strict=True):
+            kept = graded_before(root / name, marks, chosen, ids) if resume else None
+            if kept is not None and not kept.interrupted:
+                graded.append(kept)
+                print(f"virtlab: {path}: graded before, {root / name}", file=sys.stderr)
+                continue
             try:
                 with progress_line(path.name) as on_step:
                     one = grade_submission(
@@ -157,7 +174,7 @@ def grade(
                         jobs=1 if real else jobs or os.cpu_count() or 1,
                         only=None if only is None else only.value,
                         # The default folder is the lab's own; one that the user named is not.
-                        overwrite=overwrite or out is None,
+                        overwrite=overwrite or out is None or kept is not None,
                         monitor_text=monitor_text,
                         on_step=on_step,
                         pacing=Pacing(pace, shown),

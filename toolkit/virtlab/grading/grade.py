@@ -151,7 +151,8 @@ def grade_submission(
         verdict = grading.verdict(interrupted=interrupted)
         on_verdict(verdict)
         writer.verdict(verdict)
-        writer.run_info(grading.info(jobs, time.monotonic() - began_s))
+        info = grading.info(jobs, time.monotonic() - began_s)
+        writer.run_info({**info, "interrupted": interrupted})
     return GradedSubmission(verdict, out, interrupted, grading.layers, submission.notes)
 
 

@@ -38,6 +38,7 @@ __all__ = [
     "ResultWriter",
     "StoredResults",
     "StoredRun",
+    "read_info",
     "read_results",
     "read_timeline",
     "read_verdict",
@@ -203,12 +204,17 @@ def _read_results(folder: Path) -> StoredResults:
     return StoredResults(
         folder=folder,
         verdict=read_verdict(folder / "verdict.json"),
-        info=_read_info(folder / "run.json"),
+        info=read_info(folder / "run.json"),
         runs=tuple(StoredRun(file.parent, read_timeline(file)) for file in files),
     )
 
 
-def _read_info(path: Path) -> Mapping[str, Any]:
+def read_info(path: Path) -> Mapping[str, Any]:
+    """Return what a run.json says.
+
+    Raises:
+        InputError: it cannot be read.
+    """
     try:
         info: Mapping[str, Any] = json.loads(path.read_bytes())
     except (OSError, ValueError) as err:
