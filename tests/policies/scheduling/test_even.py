@@ -271,8 +271,8 @@ def test_it_says_that_nothing_better_was_to_be_had() -> None:
     because = Even().decide(host(three_on_four)).because
 
     assert because == (
-        "nothing better was to be had: the busiest pCPU is at 0.50, and no placement at all is "
-        "below 0.50"
+        "nothing better was to be had: the busiest pCPU is at 0.50, and wherever those go that may "
+        "be moved, it is not below 0.50"
     )
 
 
@@ -334,6 +334,12 @@ def test_any_host_gets_a_plan_that_can_be_carried_out(
             assert pin.pcpus <= frozenset(range(6))
             allowed = by_key[pin.vcpu].allowed
             assert allowed is None or not allowed & frozenset(range(6)) or pin.pcpus <= allowed
+
+
+def test_masks_of_pcpus_that_are_not_there_are_no_trouble() -> None:
+    gone = vcpu("vm", 7, 0.5, allowed=frozenset({7}))
+
+    assert places(Even().decide(host([gone])))["vm:0"] <= set(EVERYWHERE)
 
 
 def test_no_vcpu_and_no_pcpu_are_no_trouble() -> None:

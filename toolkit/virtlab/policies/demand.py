@@ -45,7 +45,7 @@ class Demand:
     mean: float
     square: float  # mean square of deviations
     samples: int = 1
-    jump: float = 0.0  # how far the last sample jumped; 0: it did not
+    jump: float = 0.0  # how far the last jump went, after which the mean began anew
     restless: int = 0  # jumps that were not forgiven
     calm: int = 0  # samples since the last jump or swing
 

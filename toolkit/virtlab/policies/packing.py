@@ -159,11 +159,9 @@ class Packing:
             self._sit(number, min(choice, key=lambda pcpu: (self._seat_cost(number, pcpu), pcpu)))
 
     def _seat_cost(self, number: int, pcpu: int) -> float:
-        load = self.load_at(number, pcpu)
-        more = load * (
-            2.0 * self.ground.pressure(self.loads, pcpu) + load / self.ground.speeds[pcpu]
-        )
-        return more + self.price_at(number, pcpu)
+        load, ground = self.load_at(number, pcpu), self.ground
+        slope = 2.0 * ground.pressure(self.loads, pcpu)
+        return load * (slope + load / ground.speeds[pcpu]) + self.price_at(number, pcpu)
 
     def _plain(self, numbers: Sequence[int]) -> bool:
         """Tell whether any pCPU is as good as another for these items, but for its load."""
@@ -287,10 +285,9 @@ class Packing:
         gone = self.load_at(one, full) - (0.0 if other is None else self.load_at(other, full))
         come = self.load_at(one, partner)
         come -= 0.0 if other is None else self.load_at(other, partner)
-        ground = self.ground
-        added = -2.0 * gone * self.ground.pressure(
-            self.loads, full
-        ) + 2.0 * come * self.ground.pressure(self.loads, partner)
+        ground, loads = self.ground, self.loads
+        added = come * ground.pressure(loads, partner) - gone * ground.pressure(loads, full)
+        added *= 2.0
         added += gone * gone / ground.speeds[full] + come * come / ground.speeds[partner]
         if partner in ground.siblings.get(full, ()):
             added -= 2.0 * ground.sibling_cost * gone * come / ground.speeds[full]
@@ -302,9 +299,8 @@ class Packing:
             home, seat = item.home, self.seats[number]
             if home is None or seat == home or not _may(item, home):
                 continue
-            slope = 2.0 * (
-                self.ground.pressure(self.loads, home) - self.ground.pressure(self.loads, seat)
-            )
+            ground, loads = self.ground, self.loads
+            slope = 2.0 * (ground.pressure(loads, home) - ground.pressure(loads, seat))
             added = self._gain(number, None, seat, home, slope, self._curve(seat, home))
             if added - self.price_at(number, seat) < -_STEP:
                 self.move(number, home)

@@ -27,12 +27,12 @@ def demand_of(vcpu: VcpuView) -> float | None:
 def permitted(vcpu: VcpuView, host: CpuSnapshot) -> frozenset[int]:
     """Return the pCPUs of the host on which the administrator lets a vCPU run.
 
-    Where there is none, which libvirt would refuse, it is where it may run now.
+    Where there is none, which libvirt would refuse, it is where it may run now, or anywhere.
     """
     everywhere = frozenset(host.pcpus)
     if vcpu.allowed is None:
         return everywhere
-    return vcpu.allowed & everywhere or vcpu.pcpus & everywhere
+    return vcpu.allowed & everywhere or vcpu.pcpus & everywhere or everywhere
 
 
 def seat_of(vcpu: VcpuView) -> int | None:

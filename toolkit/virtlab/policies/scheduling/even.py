@@ -266,8 +266,8 @@ def _nothing_better(packing: Packing, fills: Sequence[float], tolerance: float) 
     floor = least_busiest([item.load for item in packing.items], ground.fixed, ground.speeds)
     if busiest <= floor + tolerance:
         because = (
-            f"nothing better was to be had: the busiest pCPU is at {busiest:.2f}, and no placement "
-            f"at all is below {floor:.2f}"
+            f"nothing better was to be had: the busiest pCPU is at {busiest:.2f}, and wherever "
+            f"those go that may be moved, it is not below {floor:.2f}"
         )
     else:
         because = (
