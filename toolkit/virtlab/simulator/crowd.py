@@ -1,8 +1,9 @@
 """What the scheduler of a large host does for many pCPUs at once, in the columns of its vCPUs.
 
 Laws and their order are those of one pCPU after the other: `crowd_law` and `roaming` have them as
-tables. A pCPU is even where that is all there is to do: nobody on it has to be told of a new rate,
-and no mask is one of too many.
+tables. A pCPU is even where that is all there is to do: nobody on it has to be told of a new rate
+or has a quota, and no mask is one of too many. pCPUs with too many vCPUs for the tables, or with
+several loads of one guest that are weighed together, stay `altered` and out of them.
 """
 
 from __future__ import annotations

@@ -8,8 +8,7 @@ long,
     speed   = 1 / (1 + memory_bound (latency - 1))
 
 so that a distance of 10 is the own cell, and one of 20 costs `remote_latency`. The firmware's
-distances order cells and say little of latencies (Linux, driver-api/cxl/platform/acpi/slit.rst): a
-machine that announces 21, more than twice the own cell's, was measured at 1.5 times it.
+distances order cells and say little of latencies (Linux, driver-api/cxl/platform/acpi/slit.rst).
 
 Memory that lies in several cells evenly (interleaved) waits for their mean.
 
@@ -19,7 +18,9 @@ cell's own memory is taken to serve all who are near it. Pages stay where they a
 Memory that outgrows its cell is counted in the next ones (`cell_memory`), and costs nothing here.
 
 Source of the default latency: Intel's Memory Latency Checker, 81.3 ns in the own cell and 131.1 ns
-in the other (test beds of the FD.io CSIT reports).
+in the other (test beds of the FD.io CSIT reports), so 1.6 times. Another machine of two sockets
+(Cascade Lake) had 80.8 and 140.4 ns by the same tool, 1.7 times (`cascadelake_mlc.txt` in
+gjbex/Code-optimization).
 """
 
 from __future__ import annotations
