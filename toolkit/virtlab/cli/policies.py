@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from virtlab.cli.show import print_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -56,7 +57,7 @@ def list_policies(
     found = [one for one in found if kind in (None, one.kind)]
     found.sort(key=lambda one: one.kind, reverse=True)  # stable: as registered within a kind
     if as_json:
-        _print_json({"version": 1, "policies": [_row(one) for one in found]})
+        print_json({"version": 1, "policies": [_row(one) for one in found]})
         return
     width = max(len(one.name) for one in found)
     for one in found:
@@ -85,7 +86,7 @@ def show(
             "lesson": about.lesson,
             "parameters": [_parameter_row(one) for one in about.parameters],
         }
-        _print_json({"version": 1, "policy": row})
+        print_json({"version": 1, "policy": row})
     else:
         typer.echo("\n".join(_lines(about)))
 
@@ -118,7 +119,3 @@ def _lines(about: Description) -> Iterator[str]:
         default = str(one.default).lower() if isinstance(one.default, bool) else one.default
         yield f"  {one.name}={default}  ({one.unit}; {one.range})"
         yield f"      {one.effect}"
-
-
-def _print_json(value: object) -> None:
-    typer.echo(json.dumps(value, indent=2, ensure_ascii=False))
