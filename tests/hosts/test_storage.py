@@ -96,6 +96,20 @@ def test_notes_under_ever_new_names_fill_the_room_and_free_it_again(lab: Any, as
     assert used(lab) == 0
 
 
+def test_notes_that_bring_namespaces_of_their_own_fill_it_too(lab: Any, ask: Ask) -> None:
+    (dom,) = ask("DOMAIN_LOOKUP_BY_NAME", "aos_vm1")
+    with pytest.raises(LibvirtError, match="No space left on device"):
+        for number in range(1000):
+            own = f"<x xmlns='urn:{number}'/>" if number % 2 else f"<p:x xmlns:p='urn:{number}'/>"
+            ask("DOMAIN_SET_METADATA", dom, 2, own, "k", "urn:x", 2)
+
+    for gone in range(number):
+        ask("DOMAIN_SET_METADATA", dom, 2, None, "k", f"urn:{gone}", 2)
+
+    assert used(lab) == 0
+    assert "urn:" not in ask("DOMAIN_GET_XML_DESC", dom, 2)[0]
+
+
 def test_all_that_a_domain_took_is_free_once_it_is_gone(lab: Any, ask: Ask) -> None:
     (dom,) = ask("DOMAIN_DEFINE_XML", _DOMAIN.format("web", "first"))
     ask("DOMAIN_CREATE", dom)

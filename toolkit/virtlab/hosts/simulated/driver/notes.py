@@ -78,12 +78,14 @@ class NoteHandlers:
         live, stored = self._state.impact(guest, flags)
         config = self._state.config(guest)
         note = _read(kind, metadata, key or "")
-        size = 0 if note is None else size_of_note(note, key or "", uri or "")
-        part = f"{STORED_NOTES} {kind} {uri or ''}"
-        sizes = {part: size} if stored else {}
+        sizes = {f"{STORED_NOTES} {kind} {uri or ''}": 0}  # what was there goes in any case
+        if note is not None:
+            place = _place(note, key or "", uri or "")
+            sizes[f"{STORED_NOTES} {kind} {place}"] = size_of_note(note, key or "", place)
+        parts = dict(sizes) if stored else {}
         if live:
-            sizes[f"{RUN} {part}"] = size
-        self._state.storage.keep(guest.uuid, guest.name, sizes)
+            parts |= {f"{RUN} {part}": size for part, size in sizes.items()}
+        self._state.storage.keep(guest.uuid, guest.name, parts)
         if isinstance(note, ET.Element):
             _qualify(note, key or "")
             note.set(f"xmlns:{key}", uri or "")
@@ -120,6 +122,14 @@ def _write(settings: Settings, kind: int, note: str | ET.Element | None, uri: st
         settings.note = note or ""
     elif kind == _TITLE:
         settings.title = note or ""
+
+
+def _place(note: str | ET.Element, key: str, uri: str) -> str:
+    """Return the namespace under which a note will be found; an element may bring its own."""
+    if isinstance(note, str):
+        return uri
+    prefix, colon, _ = note.tag.rpartition(":")
+    return uri if prefix == key else note.get(f"xmlns{colon}{prefix}", "" if colon else uri)
 
 
 def _namespace(element: ET.Element) -> str:
