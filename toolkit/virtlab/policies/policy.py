@@ -5,8 +5,8 @@ class know nothing of each other. It never sleeps, prints, connects or reads a c
 needs chance it draws from a generator of its own, seeded by a parameter. So the same snapshots
 give the same plans, in the simulator, in a replay and on a host.
 
-A vCPU or guest of which a figure of the last interval is None has just come: whatever was known of
-one of the same name is about another.
+A vCPU of which a figure of the last interval is None, and a guest that is `fresh`, has just come:
+whatever was known of one of the same name is about another.
 """
 
 from __future__ import annotations

@@ -14,8 +14,8 @@ growth); nobody counts on a balloon that is stuck; a guest that swaps, or runs s
 was shrunk keeps what it has. Each such time doubles, up to 32 times the first.
 Cost: one pass over the guests, and a sort of those that are pressed.
 Weak spot: growth of more than a step an interval outruns it. A guest that uses much keeps it,
-whatever its shares. Idle guests keep `low` and some cache, so on a crowded host somebody may lack
-what idle ones hold together.
+whatever its shares. Idle guests keep a little unused and some cache, so on a crowded host somebody
+may lack what idle ones hold together.
 Source: ours. Quick up and slow down is as ESX's estimates are (OSDI '02, section 5.3); stuck
 balloons as in XAPI's squeezed; steps and margins are the course's (CS6210: about 100 MB, at least
 100 MB unused, a third at most).
