@@ -42,7 +42,7 @@ def by_shell(line: str, folder: Path, **environment: str) -> subprocess.Complete
         {"PYTHONIOENCODING": "latin-1"},
         {"COLUMNS": "20", "TERM": "dumb", "NO_COLOR": "1"},
         {"COLUMNS": "-5", "TERM": "", "FORCE_COLOR": "1"},
-        {"TZ": "nonsense", "HOME": "/nonexistent", "TMPDIR": "/nonexistent"},
+        {"TZ": "nonsense", "HOME": "/dev/null", "TMPDIR": "/dev/null"},
     ],
     ids=["ASCII", "Latin-1", "narrow", "odd terminal", "odd places"],
 )
