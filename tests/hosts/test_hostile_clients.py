@@ -233,8 +233,9 @@ def test_well_behaved_clients_are_served_beside_hostile_and_dying_ones(
         for attacker in attackers:
             attacker.join()
 
+    # What a packet that never ends took is given back with it; its successor may be there already.
     kept = lab.within(lambda: sum(one.unfinished_bytes for one in lab.server._clients.values()))
-    assert kept < 5 << 20
+    assert kept <= 2 * (4 + 64 * (1 << 17))
 
 
 def test_a_client_may_not_have_any_number_of_calls_wait_for_a_lock(lab: Any, connect: Any) -> None:
