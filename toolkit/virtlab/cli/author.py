@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["attempt", "new", "pack"]
 
-_LOOK_EVERY_S = 0.1
+_LOOK_EVERY_S = 0.02
 _RESULTS = "virtlab-results"
 
 
