@@ -99,9 +99,7 @@ def attempt(
         except VirtlabError as error:
             print(f"virtlab: {error}", file=sys.stderr)
         print(f"-- {time.strftime('%H:%M:%S')}: waiting for a save; Ctrl-C ends", flush=True)
-        while (now := _state(program)) == seen:
-            time.sleep(_LOOK_EVERY_S)
-        seen = now
+        seen = _changed(program, seen)
         if sys.stdout.isatty():
             print("\x1b[2J\x1b[H", end="")
 
@@ -168,6 +166,17 @@ def _tried(program: Path, tests: list[str], rubric: str) -> int:
     print(verdict_text(done.verdict, **page_options()), end="")
     full = done.verdict.points >= done.verdict.points_max
     return ExitCode.FULL_MARKS if full else ExitCode.POINTS_LOST
+
+
+def _changed(path: Path, before: list[tuple[str, int, int]]) -> list[tuple[str, int, int]]:
+    """Wait for a save, and for its end: an editor may empty a file before it writes."""
+    last = before
+    while True:
+        time.sleep(_LOOK_EVERY_S)
+        now = _state(path)
+        if now != before and now == last:
+            return now
+        last = now
 
 
 def _state(path: Path) -> list[tuple[str, int, int]]:
