@@ -97,7 +97,7 @@ class OwnLoads:
         self._on_event("load_start", guest, "a load")
 
     def stop(self, guest: str, kind: Literal["cpu", "memory", "all"]) -> None:
-        raise NotImplementedError("no scenario here stops a load")
+        raise AssertionError("no scenario here stops a load")
 
     def look(self) -> None:
         """Do nothing."""

@@ -50,7 +50,7 @@ def cpu_charts(timeline: Timeline, run: RunVerdict) -> Iterator[Chart]:
     if used.times_s:
         over_s = max(window_s, timeline.interval_ns / NS_PER_S)
         many = len(used.lines) > LINES_MAX
-        yield _use_map(timeline, run, used, over_s) if many else _use(timeline, run, used, over_s)
+        yield _use_map(timeline, used, over_s) if many else _use(timeline, run, used, over_s)
         yield _spread(timeline, run, used)
     if len(vcpu_names(timeline)) <= _ROWS_MAX:
         yield _placement(timeline, run)
@@ -72,7 +72,7 @@ def _use(timeline: Timeline, run: RunVerdict, used: Lines, over_s: float) -> Cha
         title="Use of each pCPU",
         note=f"Per cent of each pCPU in the {over_s:g} s from each moment on. Dashed: what each "
         "would have if all had the same. Shaded: balanced was not met.",
-        spec=specification(timeline, [shading(), layer, ghost], height=170, choices=names),
+        spec=specification([shading(), layer, ghost], height=170, choices=names),
         data={
             "lines": folded(used),
             "even": folded(even),
@@ -83,7 +83,7 @@ def _use(timeline: Timeline, run: RunVerdict, used: Lines, over_s: float) -> Cha
     )
 
 
-def _use_map(timeline: Timeline, run: RunVerdict, used: Lines, over_s: float) -> Chart:
+def _use_map(timeline: Timeline, used: Lines, over_s: float) -> Chart:
     """Return a map of colours, as so many lines would be a tangle."""
     names = [line.name for line in used.lines]
     layer: Spec = {
@@ -105,8 +105,8 @@ def _use_map(timeline: Timeline, run: RunVerdict, used: Lines, over_s: float) ->
     return Chart(
         title="Use of each pCPU",
         note=f"Per cent of each pCPU in the {over_s:g} s from each moment on, by colour.",
-        spec=specification(timeline, [layer], height=min(12 * len(names), 700)),
-        data={"lines": folded(used, over_s=over_s), "spans": spans_of(_about_balance(run))},
+        spec=specification([layer], height=min(12 * len(names), 700)),
+        data={"lines": folded(used, over_s=over_s)},
         lines=used,
     )
 
@@ -133,7 +133,7 @@ def _spread(timeline: Timeline, run: RunVerdict, used: Lines) -> Chart:
         title="Spread",
         note=f"How unevenly pCPUs are used: the standard deviation of the figures above.{told} "
         "Shaded: not met.",
-        spec=specification(timeline, [shading(), layer, *limits], height=90),
+        spec=specification([shading(), layer, *limits], height=90),
         data={"lines": folded(line), "spans": spans_of(_about_balance(run))},
         lines=line,
     )
@@ -179,7 +179,6 @@ def _placement(timeline: Timeline, run: RunVerdict) -> Chart:
         note="On which pCPU each vCPU sat, and every affinity that was set. Shaded: an affinity "
         "was changed when the host was settled.",
         spec=specification(
-            timeline,
             [shading(), places, *([marks] if set_here else [])],
             height=18 * len(names) + 10,
         ),

@@ -66,7 +66,6 @@ def _guest(timeline: Timeline, run: RunVerdict, guest: GuestTrack) -> Chart:
         f"is a size that was asked for. Dotted: the guest's maximum{told}. Shaded: a criterion was "
         "not met.",
         spec=specification(
-            timeline,
             [shading(), layer, *([marks] if asked else []), *limits],
             height=140,
             choices=names,
@@ -93,7 +92,7 @@ def _host(timeline: Timeline, run: RunVerdict) -> Chart:
     return Chart(
         title="Host",
         note=f"What the host has free, and how much it swapped out.{told}{left_out}",
-        spec=specification(timeline, [shading(), layer, *limits], height=110, choices=names),
+        spec=specification([shading(), layer, *limits], height=110, choices=names),
         data={"lines": folded(lines), "spans": spans_of(run.criteria, "host")},
         lines=lines,
         choices=tuple(names),

@@ -67,9 +67,7 @@ class Chart:
     choices: tuple[str, ...] = ()  # lines that can be hidden
 
 
-def specification(
-    timeline: Timeline, layers: Sequence[Spec], *, height: int, choices: Sequence[str] = ()
-) -> Spec:
+def specification(layers: Sequence[Spec], *, height: int, choices: Sequence[str] = ()) -> Spec:
     """Return a whole specification; the first layer with data of its own takes the zoom."""
     first = next(layer for layer in layers if layer["data"].get("name", "spans") != "spans")
     first["params"] = [
