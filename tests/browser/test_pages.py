@@ -40,6 +40,19 @@ const figures = [...document.querySelectorAll('figure[data-chart]')];
 })();
 """
 
+# Gives an element's place in the window once it has stayed there for 30 frames.
+AT_REST = """
+const [selector, done] = arguments;
+const top = () => document.querySelector(selector).getBoundingClientRect().top;
+let last = top(), frames = 0;
+const look = () => {
+  frames = top() === last ? frames + 1 : 0;
+  last = top();
+  frames === 30 ? done(last) : requestAnimationFrame(look);
+};
+look();
+"""
+
 
 def graded() -> tuple[Verdict, dict[str, Timeline]]:
     """Return a submission with tests won and lost, and its records."""
@@ -167,6 +180,19 @@ def test_a_narrow_screen_scrolls_down_only(browser: webdriver.Chrome, tmp_path: 
     finally:
         browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
     assert width <= 360
+
+
+def test_a_link_leads_to_its_test_though_charts_before_it_are_drawn_later(
+    browser: webdriver.Chrome, tmp_path: Path
+) -> None:
+    shown(browser, tmp_path, submission_page(*graded()))
+    browser.find_element("link text", "memory-2-all-consume").click()
+    last = "document.querySelector('#run-memory-2-all-consume')"
+    wait(browser, f"{last}.querySelector('figure').dataset.drawn")
+
+    top = browser.execute_async_script(AT_REST, "#run-memory-2-all-consume")
+
+    assert abs(top) < 150  # its title is at the top of the window, or nearly
 
 
 def test_everything_that_is_drawn_is_told_in_words_too(page: webdriver.Chrome) -> None:

@@ -36,6 +36,7 @@ _WORDS = {
     "outside": "– not run",
 }
 _TICKS_MAX = 1000
+_AROUND_PX, _SECOND_LEGEND_PX = 80, 33  # of a chart: its time and legend; one more below
 
 
 def submission_page(verdict: Verdict, timelines: Mapping[str, Timeline]) -> str:
@@ -175,9 +176,17 @@ def _chart(name: str, chart: Chart) -> dict[str, Any]:
         "title": chart.title,
         "note": chart.note,
         "choices": chart.choices,
+        # Its place is kept before it is drawn, so that a link to a later test leads there.
+        "height_px": _height_px(chart.spec),
         "table": table,
         "unit": "" if chart.lines is None else chart.lines.unit,
     }
+
+
+def _height_px(spec: Mapping[str, Any]) -> int:
+    """Return how high a chart will be about, with what stands around it."""
+    shapes = any("shape" in layer["encoding"] for layer in spec["layer"])
+    return int(spec["height"]) + _AROUND_PX + (_SECOND_LEGEND_PX if shapes else 0)
 
 
 def _ticks(timeline: Timeline) -> Iterator[dict[str, str]]:
