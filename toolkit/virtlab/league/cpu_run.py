@@ -34,6 +34,7 @@ def run_scheduler(
     *,
     seed: int | None = None,
     on_tick: Callable[[CpuSnapshot, CpuPlan], None] | None = None,
+    on_look: Callable[[SimulatedHost], None] | None = None,
 ) -> Timeline:
     """Run a policy on a scenario from its first to its last interval.
 
@@ -42,6 +43,7 @@ def run_scheduler(
         policy: a fresh one; it keeps what it learns.
         seed: of the run; the scenario's own where None.
         on_tick: is shown each snapshot and the plan that came of it.
+        on_look: is shown the host itself at each look, before the policy decides, and at the end.
     """
     host = SimulatedHost(scenario, seed=seed)
     recorder = Recorder(host, scenario, seed=seed)
@@ -50,6 +52,8 @@ def run_scheduler(
     time_ns = 0
     while time_ns < scenario.duration_ns:
         recorder.advance(time_ns)
+        if on_look is not None:
+            on_look(host)
         snapshot = sensor.look(host.now_ns, _readings(host))
         plan = policy.decide(snapshot)
         if on_tick is not None:
@@ -57,6 +61,8 @@ def run_scheduler(
         _act(host, recorder, plan)
         time_ns = (host.now_ns // interval_ns + 1) * interval_ns
     recorder.advance(scenario.duration_ns)
+    if on_look is not None:
+        on_look(host)
     return recorder.timeline(ProgramOutcome("ok", "completed", "", scenario.duration_ns))
 
 

@@ -27,6 +27,7 @@ class Needs:
     """What each guest needs at each sample, in KiB, and the least shortage that there has to be."""
 
     by_guest: dict[str, tuple[int, ...]]
+    running: dict[str, tuple[bool, ...]]
     least_mib_s: float
 
 
@@ -67,7 +68,8 @@ def needs_of(scenario: Scenario, *, reserve_kib: int) -> Needs:
         )
     room_kib = scenario.host.memory_kib - scenario.host.used_kib - reserve_kib
     lacking_kib = [max(sum(needs) - room_kib, 0) for needs in zip(*by_guest.values(), strict=True)]
-    return Needs(by_guest, sum(lacking_kib) / KIB_PER_MIB)
+    running = {track.name: track.running for track in ideal.guests}
+    return Needs(by_guest, running, sum(lacking_kib) / KIB_PER_MIB)
 
 
 def measured(timeline: Timeline, needs: Needs) -> Measures:
@@ -82,7 +84,7 @@ def measured(timeline: Timeline, needs: Needs) -> Measures:
         shortage_mib_s=short_kib / KIB_PER_MIB,
         idle_mib=idle_kib / KIB_PER_MIB / len(timeline.times_ns),
         kills=kinds.count("oom_kill"),
-        calls=len(timeline.memory_calls),
+        calls=sum(call.by == "program" for call in timeline.memory_calls),
         host_swap_mib=max(timeline.host_swap_kib) / KIB_PER_MIB,
         frozen="host_frozen" in kinds,
     )

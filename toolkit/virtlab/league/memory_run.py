@@ -36,6 +36,7 @@ def run_coordinator(
     limits: MemoryLimits = COURSE_LIMITS,
     period_s: int = 1,
     on_tick: Callable[[MemorySnapshot, MemoryPlan], None] | None = None,
+    on_look: Callable[[SimulatedHost], None] | None = None,
 ) -> Timeline:
     """Run a policy on a scenario from its first to its last interval.
 
@@ -46,6 +47,7 @@ def run_coordinator(
         limits: what the policy has to keep.
         period_s: the statistics period of the guests.
         on_tick: is shown each snapshot and the plan that came of it.
+        on_look: is shown the host itself at each look, before the policy decides, and at the end.
     """
     host = SimulatedHost(scenario, seed=seed)
     recorder = Recorder(host, scenario, seed=seed)
@@ -54,6 +56,8 @@ def run_coordinator(
     time_ns = 0
     while time_ns < scenario.duration_ns:
         recorder.advance(time_ns)
+        if on_look is not None:
+            on_look(host)
         snapshot = sensor.look()
         plan = policy.decide(snapshot)
         if on_tick is not None:
@@ -61,6 +65,8 @@ def run_coordinator(
         _act(host, sensor, recorder, plan)
         time_ns = (host.now_ns // interval_ns + 1) * interval_ns
     recorder.advance(scenario.duration_ns)
+    if on_look is not None:
+        on_look(host)
     return recorder.timeline(ProgramOutcome("ok", "completed", "", scenario.duration_ns))
 
 
