@@ -17,6 +17,7 @@ from virtlab.cli import (
     grade,
     host,
     judge,
+    league,
     policies,
     report,
     scenarios,
@@ -42,6 +43,7 @@ app.command("run", epilog=EPILOG)(grade.run)
 app.command("judge", epilog=EPILOG)(judge.judge)
 app.command("diff", epilog=EPILOG)(diff.diff)
 app.command("explain", epilog=EPILOG)(explain.explain)
+app.command("league", epilog=EPILOG)(league.league)
 app.command("report", epilog=EPILOG)(report.report)
 app.command("serve", epilog=EPILOG)(serve.serve)
 app.command("shell", epilog=EPILOG)(serve.shell)

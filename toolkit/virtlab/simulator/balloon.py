@@ -17,7 +17,7 @@ from typing import Final, Literal
 
 from virtlab.model.units import NS_PER_MS, NS_PER_S
 
-__all__ = ["Balloon"]
+__all__ = ["RATES", "Balloon", "Rates"]
 
 _KIB_PER_GIB: Final = 1024 * 1024
 _BATCH_KIB: Final = 256 * 4
@@ -25,7 +25,7 @@ _OUT_OF_PUFF_NS: Final = 200 * NS_PER_MS
 
 
 @dataclass(frozen=True, slots=True)
-class _Rates:
+class Rates:
     """How fast a balloon moves, in KiB/ns."""
 
     inflate: float  # the guest gets smaller
@@ -37,9 +37,9 @@ def _gib_s(rate: float) -> float:
     return rate * _KIB_PER_GIB / NS_PER_S
 
 
-_RATES: Final = {
-    "kvm": _Rates(_gib_s(0.88), _gib_s(0.88), _gib_s(2.11)),
-    "emulation": _Rates(_gib_s(0.55), _gib_s(0.25), _gib_s(1.8)),
+RATES: Final = {
+    "kvm": Rates(_gib_s(0.88), _gib_s(0.88), _gib_s(2.11)),
+    "emulation": Rates(_gib_s(0.55), _gib_s(0.25), _gib_s(1.8)),
 }
 
 
@@ -53,7 +53,7 @@ class Balloon:
         self.stuck = False  # a fault: it stands still whatever is asked of it
         self.giving = False  # it deflates as the guest is out of memory
         self.stalled_ns: int | None = None  # since when it finds no page
-        self._rates = _RATES[kind]
+        self._rates = RATES[kind]
         self._batches = batches
         self._from_kib = 0.0  # where its present move began
         self._retry_ns = 0

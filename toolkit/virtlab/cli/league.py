@@ -1,0 +1,163 @@
+"""`virtlab league`: every policy on every scenario and many seeds, side by side."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from virtlab.cli.exit_codes import ExitCode
+from virtlab.cli.show import print_json
+from virtlab.errors import UsageError
+
+if TYPE_CHECKING:
+    from virtlab.league.season import Step
+
+__all__ = ["league"]
+
+
+def _policy_names(typed: str) -> list[str]:
+    from virtlab.policies.registry import BUILT_IN
+
+    return [name for name in BUILT_IN if name.startswith(typed)]
+
+
+def _family_names(typed: str) -> list[tuple[str, str]]:
+    from virtlab.league.corpus import known_families
+
+    return [(n, one.title) for n, one in known_families().items() if n.startswith(typed)]
+
+
+def league(
+    policies: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--policy",
+            help='A policy: its name, file.py[:Class] or module:Class; "NAME parameter=value" '
+            "sets parameters. May be given several times; all that come with the lab, if left out.",
+            autocompletion=_policy_names,
+            show_default=False,
+        ),
+    ] = None,
+    scenarios: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--scenario",
+            help="A family, a shipped scenario or a file. May be given several times; all that "
+            "come with the lab, if left out.",
+            autocompletion=_family_names,
+            show_default=False,
+        ),
+    ] = None,
+    kind: Annotated[
+        Literal["scheduling", "coordination"] | None,
+        typer.Option("--kind", help="Policies of one kind alone.", show_default=False),
+    ] = None,
+    seeds: Annotated[
+        int, typer.Option("--seeds", min=1, max=1000, help="How many seeds; intervals need 20.")
+    ] = 5,
+    seed: Annotated[
+        int,
+        typer.Option(
+            "--seed",
+            min=0,
+            max=2**31 - 1001,
+            help="The first one; those below 1001 are for tuning.",
+        ),
+    ] = 1001,
+    jobs: Annotated[
+        int | None, typer.Option("--jobs", min=1, max=256, help="Processes; one a core.")
+    ] = None,
+    out: Annotated[
+        Path, typer.Option("--out", help="Folder for the table, the runs as CSV and JSON.")
+    ] = Path("virtlab-league"),
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with a league in --out that was cut short.")
+    ] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace an older league in --out.")
+    ] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object and nothing else.")
+    ] = False,
+) -> None:
+    """Let every policy play every scenario, and show how each fared beside what could be had.
+
+    A run whose policy fails is named in the table, and the others go on; the exit code is 1 then.
+
+    Example: virtlab league --kind coordination --scenario sawtooth --seeds 20
+    """
+    from virtlab.grading.interrupts import one_interrupt
+    from virtlab.league.corpus import chosen_families
+    from virtlab.league.entrants import chosen_entrants
+    from virtlab.league.optimum import NO_SOLVER
+    from virtlab.league.placement_optimum import has_solver
+    from virtlab.league.results import LeagueFolder, league_document
+    from virtlab.league.season import held
+    from virtlab.league.standings import table_of
+    from virtlab.model.league import League
+    from virtlab.reports.league_table import league_text
+
+    entrants = chosen_entrants(policies or [], kind)
+    families = chosen_families(scenarios or [], kind)
+    plan = League(
+        entrants,
+        tuple(one for one in families if any(who.kind == one.kind for who in entrants)),
+        tuple(range(seed, seed + seeds)),
+        bouts=(),
+        notes=() if has_solver() else (NO_SOLVER,),
+    )
+    if not plan.families:
+        raise UsageError(
+            "none of these policies decides anything on any of these scenarios",
+            fix="name policies and scenarios of one kind, or leave one of them out.",
+        )
+    folder = LeagueFolder(out, plan)
+    known = folder.open(resume=resume, overwrite=overwrite)
+    with _progress() as on_step, one_interrupt():
+        try:
+            played = held(
+                plan,
+                jobs=jobs or len(os.sched_getaffinity(0)),
+                journal=folder.journal,
+                known=known,
+                on_step=on_step,
+            )
+        except KeyboardInterrupt:
+            print(
+                f"virtlab: what was played is in {out}; the same command with --resume goes on.",
+                file=sys.stderr,
+            )
+            raise
+    table = table_of(played)
+    folder.write(table)
+    if as_json:
+        print_json(league_document(table))
+    else:
+        print(league_text(table), end="")
+    if any(bout.failure is not None for bout in played.bouts):
+        raise typer.Exit(ExitCode.POINTS_LOST)
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[Step], None]]:
+    """Give a function that shows progress on stderr: one line that moves, on a terminal only."""
+    shown = sys.stderr.isatty()
+
+    def show(step: Step) -> None:
+        if shown:
+            width = shutil.get_terminal_size((80, 24)).columns - 1
+            line = f"league: {step.done} of {step.total}, {step.what}"[:width]
+            print(f"\r\x1b[K{line}", end="", file=sys.stderr, flush=True)
+
+    try:
+        yield show
+    finally:
+        if shown:
+            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
