@@ -66,9 +66,9 @@ def least_peak(loads: Sequence[float], capacity: Sequence[int]) -> Bound:
         for number, row in enumerate(seats):
             for seat in row[number + 1 :]:
                 model.add(seat == 0)
-    for row, seat in zip(seats, _largest_first(units, capacity), strict=True):
+    for row, best in zip(seats, _largest_first(units, capacity), strict=True):
         for pcpu, here in enumerate(row):
-            model.add_hint(here, pcpu == seat)
+            model.add_hint(here, pcpu == best)
     model.minimize(peak)
     solver = _solver()
     status = solver.solve(model)
