@@ -11,9 +11,11 @@ import pytest
 
 from virtlab.hosts.real.link import HostLink
 from virtlab.libvirt_rpc import packet
-from virtlab.libvirt_rpc.client import Answer
+from virtlab.libvirt_rpc.client import Answer, Event
+from virtlab.libvirt_rpc.errors import LibvirtError, operation_denied
 from virtlab.libvirt_rpc.packet import PacketReader, encode_packet
-from virtlab.libvirt_rpc.procedures import BY_NAME, BY_NUMBER
+from virtlab.libvirt_rpc.procedures import BY_NAME, BY_NUMBER, MESSAGES_BY_NAME
+from virtlab.libvirt_rpc.values import DomainHandle
 
 
 class HandServed:
@@ -39,9 +41,26 @@ class HandServed:
         )
         self.turn()
 
-    def hang_up(self) -> None:
-        self._connection.close()
+    def refuse(self, error: LibvirtError) -> None:
+        number = BY_NAME["CONNECT_OPEN"].number
+        data = encode_packet(
+            number, packet.REPLY, self._serial, error.to_wire(), status=packet.STATUS_ERROR
+        )
+        self._connection.sendall(data)
         self.turn()
+
+    def tell(self, name: str, *values: object) -> None:
+        message = MESSAGES_BY_NAME[name]
+        data = encode_packet(message.number, packet.MESSAGE, 0, message.encode(values))
+        self._connection.sendall(data)
+        self.turn()
+
+    def hang_up(self) -> None:
+        self.close()
+        self.turn()
+
+    def close(self) -> None:
+        self._connection.close()
 
     def turn(self) -> None:
         for key, mask in self._selector.select(10):
@@ -94,3 +113,38 @@ def test_a_host_that_nobody_serves_is_refused_at_once(
     with pytest.raises(OSError):
         HostLink(selector, tmp_path / "none", lambda: None)
     assert len(selector.get_map()) == 0
+
+
+def test_events_reach_who_asked_for_them(
+    tmp_path: Path, selector: selectors.BaseSelector, listener: socket.socket
+) -> None:
+    events: list[Event] = []
+    link = HostLink(selector, tmp_path / "sock", lambda: None, events.append)
+    served = HandServed(listener, selector)
+    served.next_calls()
+    dom = DomainHandle("web", bytes(16), 3)
+
+    served.tell("DOMAIN_EVENT_CALLBACK_REBOOT", 1, dom)
+
+    assert [(event.name, event.values.dom) for event in events] == [
+        ("DOMAIN_EVENT_CALLBACK_REBOOT", dom)
+    ]
+    link.close()
+    served.close()
+
+
+def test_a_host_that_lets_nobody_in_says_why(
+    tmp_path: Path, selector: selectors.BaseSelector, listener: socket.socket
+) -> None:
+    lost: list[bool] = []
+    link = HostLink(selector, tmp_path / "sock", lambda: lost.append(True))
+    served = HandServed(listener, selector)
+    served.next_calls()
+    served.answer("AUTH_LIST", [2])
+    served.next_calls()
+
+    served.refuse(operation_denied("authentication required"))
+
+    assert (link.open, lost) == (False, [True])
+    assert link.refusal == "operation forbidden: authentication required"
+    served.close()

@@ -14,24 +14,29 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
-from virtlab.libvirt_rpc.client import Answer, ClientConnection
+from virtlab.libvirt_rpc.client import Answer, ClientConnection, Event
 from virtlab.libvirt_rpc.errors import ProtocolError
 from virtlab.libvirt_rpc.procedures import BY_NAME
 from virtlab.libvirt_rpc.procedures.declaration import Procedure
 
-__all__ = ["HostLink", "OnAnswer"]
+__all__ = ["HostLink", "OnAnswer", "OnEvent"]
 
 _READ_BYTES: Final = 262_144
 _URI: Final = "qemu:///system"
 
 OnAnswer = Callable[[Answer], None]
+OnEvent = Callable[[Event], None]
 
 
 class HostLink:
     """One open connection, served by a shared selector whose keys carry the callback as data."""
 
     def __init__(
-        self, selector: selectors.BaseSelector, path: Path, on_lost: Callable[[], None]
+        self,
+        selector: selectors.BaseSelector,
+        path: Path,
+        on_lost: Callable[[], None],
+        on_event: OnEvent = lambda _event: None,
     ) -> None:
         """Open it.
 
@@ -39,12 +44,15 @@ class HostLink:
             selector: its keys carry the callback as data.
             path: of libvirtd's socket.
             on_lost: told once where libvirtd hangs up; what waits for an answer gets none.
+            on_event: takes what comes unasked, once it was registered for.
 
         Raises:
             OSError: nobody listens there.
         """
         self._selector = selector
         self._on_lost = on_lost
+        self._on_event = on_event
+        self.refusal: str | None = None  # why libvirtd did not let us in, where it did not
         self._protocol = ClientConnection()
         self._waiting: dict[int, OnAnswer] = {}
         self._unsent = bytearray()
@@ -96,6 +104,7 @@ class HostLink:
 
     def _opened(self, answer: Answer) -> None:
         if answer.error is not None or self._held is None:
+            self.refusal = None if answer.error is None else answer.error.message
             self._lost()
             return
         self._unsent += self._held
@@ -123,7 +132,9 @@ class HostLink:
         for item in self._protocol.receive(data):
             if not self.open:  # by what took an answer before this one
                 return
-            if isinstance(item, Answer) and (then := self._waiting.pop(item.serial, None)):
+            if isinstance(item, Event):
+                self._on_event(item)
+            elif then := self._waiting.pop(item.serial, None):
                 then(item)
 
     def _send(self) -> None:
