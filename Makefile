@@ -4,7 +4,7 @@
 PYTHON := .venv/bin/python
 PROGRAM ?= examples/submissions/reference-c
 
-.PHONY: help setup demo test lint format bench floor mutants molecule undone clean
+.PHONY: help setup demo test lint format bench floor mutants daemons molecule undone clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile
@@ -37,6 +37,12 @@ floor: setup ## compute anew what weak programs get under each rubric
 
 mutants: setup ## hold the grader against small mistakes in the reference programs (half an hour)
 	@$(PYTHON) scripts/mutants
+
+daemons: setup ## grade our own daemons as a submission, by every course rubric with 100 seeds
+	@rm -rf build/daemons && mkdir -p build && $(PYTHON) scripts/daemons-submission build/daemons
+	@for rubric in fall-2026 rubric-2023 generality; do \
+		.venv/bin/virtlab grade build/daemons --rubric $$rubric --seeds 100 --out build/daemons-$$rubric || exit; \
+	done
 
 molecule: setup ## converge, run again and verify the guests' role on a simulated host
 	@cd playbooks/collections/ansible_collections/virtlab/lab && PATH="$(CURDIR)/.venv/bin:$$PATH" LC_ALL=C.UTF-8 molecule test --scenario-name guests

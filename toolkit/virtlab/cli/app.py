@@ -11,6 +11,7 @@ import typer
 from virtlab import __version__
 from virtlab.cli import (
     author,
+    daemons,
     diff,
     doctor,
     explain,
@@ -47,6 +48,9 @@ app.command("league", epilog=EPILOG)(league.league)
 app.command("report", epilog=EPILOG)(report.report)
 app.command("serve", epilog=EPILOG)(serve.serve)
 app.command("shell", epilog=EPILOG)(serve.shell)
+app.command("schedule", epilog=EPILOG)(daemons.schedule)
+app.command("coordinate", epilog=EPILOG)(daemons.coordinate)
+app.command("undo", epilog=EPILOG)(daemons.undo)
 app.command("doctor", epilog=EPILOG)(doctor.doctor)
 app.add_typer(host.app, name="host")
 app.add_typer(policies.app, name="policies")

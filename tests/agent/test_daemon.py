@@ -1,0 +1,306 @@
+"""The daemons on a served host: what they do, and what they leave alone when things go wrong."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from virtlab.agent.change_log import ChangeLog
+from virtlab.grading.criteria import judge_all
+from virtlab.model.faults import GuestFault, HostFault
+from virtlab.model.plan import CpuPlan, MemoryPlan, Pin, Resize
+from virtlab.model.scenario import Event, LoseGuest, PinVcpu, Scenario, StartGuest, StopGuest
+from virtlab.model.snapshot import CpuSnapshot, MemorySnapshot, VcpuKey
+from virtlab.model.units import mib, seconds
+from virtlab.policies.scheduling.back_and_forth import BackAndForth
+from virtlab.scenario import find_scenario
+
+MakeRig = Callable[..., Any]
+
+
+def with_events(name: str, *events: Event) -> Scenario:
+    """Return a shipped scenario in which more happens."""
+    found = find_scenario(name)
+    every = sorted([*found.events, *events], key=lambda event: event.time_ns)
+    return dataclasses.replace(found, events=tuple(every))
+
+
+def masks(rig: Any) -> dict[str, set[int]]:
+    return {name: set(guest.vcpus[0].mask) for name, guest in rig.host.guests.items()}
+
+
+def pinned(rig: Any) -> set[str]:
+    return {change.guest for change in rig.changes() if change.what == "pin"}
+
+
+@pytest.mark.parametrize("name", ["cpu-1-all-on-one", "cpu-7-load-changes", "memory-3-two-stop"])
+def test_a_daemon_meets_the_criteria_of_the_course(rig: MakeRig, name: str) -> None:
+    one = rig(name)
+
+    one.run(one.scenario.duration_s)
+
+    results = judge_all(one.timeline())
+    assert [(r.name, r.reason) for r in results if r.status != "passed"] == []
+
+
+def test_once_settled_a_tick_is_one_call(rig: MakeRig) -> None:
+    one = rig("cpu-1-all-on-one")
+    one.run(15)
+    one.calls.clear()
+
+    one.run(20.5)
+
+    assert one.calls == ["CONNECT_GET_ALL_DOMAIN_STATS"] * 5
+
+
+def test_a_plan_is_what_the_policy_alone_makes_of_the_journalled_snapshots(rig: MakeRig) -> None:
+    from virtlab.agent.recorded import snapshot_of
+    from virtlab.policies.scheduling.even import Even
+
+    one = rig("cpu-5-heavy-and-light")
+    one.run(20)
+
+    policy, ticks = Even(), one.ticks()
+    again = [policy.decide(snapshot_of(tick)).because for tick in ticks]
+    assert again == [tick.parts["plan"]["because"] for tick in ticks]
+    assert any(tick.parts["plan"]["actions"] for tick in ticks)
+
+
+def test_a_dry_run_changes_nothing_and_journals_what_it_would_do(rig: MakeRig) -> None:
+    one = rig("cpu-1-all-on-one", dry_run=True)
+    before = masks(one)
+
+    one.run(5)
+
+    assert masks(one) == before
+    assert any("dry run" in tick.parts["held"].values() for tick in one.ticks())
+    assert not one.log.exists()
+
+
+def test_no_more_is_changed_in_an_hour_than_was_allowed(rig: MakeRig) -> None:
+    one = rig("cpu-1-all-on-one", changes_per_hour=2)
+
+    one.run(30)
+
+    assert len(one.changes()) == 2
+    held = {why for tick in one.ticks() for why in tick.parts["held"].values()}
+    assert held == {"2 changes were made in the last hour"}
+
+
+def test_the_affinity_of_a_description_is_kept_unless_it_may_be_changed(rig: MakeRig) -> None:
+    one = rig("cpu-1-all-on-one", override_pins=False)
+
+    one.run(20)
+
+    assert one.changes() == []
+
+
+def test_what_is_changed_is_on_the_disk_before_it_is_changed(rig: MakeRig) -> None:
+    one = rig("cpu-1-all-on-one")
+    seen: list[bool] = []
+    pin = one.recorder.pinned
+
+    def noting(guest: str, vcpu: int, pcpus: frozenset[int], effective: bool) -> None:
+        seen.append(any(c.guest == guest and set(c.after) == pcpus for c in one.changes()))
+        pin(guest, vcpu, pcpus, effective)
+
+    one.recorder.pinned = noting
+    one.run(10)
+
+    assert seen and all(seen)
+
+
+def test_nothing_is_changed_while_that_cannot_be_written_down(
+    rig: MakeRig, caplog: pytest.LogCaptureFixture
+) -> None:
+    one = rig("cpu-1-all-on-one")
+    one.daemon.changes.close()
+    (one.folder / "full").symlink_to("/dev/full")
+    one.daemon.changes = ChangeLog(one.folder / "full")
+    before = masks(one)
+
+    with caplog.at_level(logging.WARNING, "virtlab.agent"):
+        one.run(6)
+
+    assert masks(one) == before
+    said = [record.getMessage() for record in caplog.records]
+    assert said == [
+        "nothing is changed, since how it was could not be written down: "
+        "No space left on device"
+    ]  # fmt: skip
+
+
+def test_a_guest_whose_lock_is_held_keeps_no_other_waiting(rig: MakeRig) -> None:
+    fault = GuestFault(0, "aos_vm3", "blocked", seconds(20))
+    one = rig(with_events("cpu-1-all-on-one", fault))
+
+    one.run(6)
+
+    moved = {name for name, mask in masks(one).items() if mask != {0}}
+    assert len(moved) >= 5 and "aos_vm3" not in moved
+
+
+def test_a_daemon_outlives_a_restart_of_libvirtd(rig: MakeRig) -> None:
+    fault = HostFault(seconds(1.5), "libvirtd-restart", seconds(4))
+    one = rig(with_events("cpu-1-all-on-one", fault))
+
+    one.run(20)
+
+    assert one.daemon.watch.outages == 1 and one.daemon.missed >= 3
+    assert len({min(mask) for mask in masks(one).values()}) == 4
+
+
+def test_guests_come_and_go_in_mid_tick(rig: MakeRig) -> None:
+    events = (
+        LoseGuest(seconds(1.0), "aos_vm3"),
+        StopGuest(seconds(3.0), "aos_vm4"),
+        StartGuest(seconds(10.0), "aos_vm3"),
+    )
+    one = rig(with_events("cpu-1-all-on-one", *events))
+
+    one.run(20)
+
+    assert one.daemon.fatal is None
+    assert one.daemon.ticks >= 20
+    last = {vcpu["key"] for vcpu in one.ticks()[-1].parts["snapshot"]["vcpus"]}
+    assert "aos_vm3:0" in last and "aos_vm4:0" not in last
+
+
+def test_a_jump_of_the_calendar_changes_nothing(rig: MakeRig) -> None:
+    name = "memory-1-one-consumes"
+    steady = rig(name)
+    jumping = rig(with_events(name, HostFault(seconds(41), "clock-step", 0, -seconds(7200))))
+
+    steady.run(120)
+    jumping.run(120)
+
+    def sizes(one: Any) -> list[tuple[str, tuple[int, ...]]]:
+        return [(change.guest, change.after) for change in one.changes()]
+
+    assert sizes(jumping) == sizes(steady)
+
+
+def test_whose_pins_somebody_else_changes_is_left_alone(
+    rig: MakeRig, caplog: pytest.LogCaptureFixture
+) -> None:
+    one = rig(with_events("cpu-3-balanced"), policy=BackAndForth)
+    one.run(4)
+
+    one.host.guests["aos_vm1"].pin(0, frozenset({3}))
+    known = next(g for g in one.daemon.watch.guests.values() if g.name == "aos_vm1")
+    known.stale = True  # as the event of a change would make it
+    before = len([c for c in one.changes() if c.guest == "aos_vm1"])
+    with caplog.at_level(logging.WARNING, "virtlab.agent"):
+        one.run(12)
+
+    assert masks(one)["aos_vm1"] == {3}
+    assert len([c for c in one.changes() if c.guest == "aos_vm1"]) == before
+    assert "aos_vm1 is left alone from now on: somebody else bound its vCPU 0" in [
+        record.getMessage() for record in caplog.records
+    ]
+
+
+class Down:
+    """Take each guest down to next to nothing."""
+
+    def decide(self, host: MemorySnapshot) -> MemoryPlan:
+        return MemoryPlan(tuple(Resize(guest.guest, mib(10)) for guest in host.guests))
+
+
+def test_no_guest_is_taken_below_its_floor(rig: MakeRig) -> None:
+    one = rig("memory-1-one-consumes", policy=Down)
+
+    one.run(20)
+
+    asked = {change.after[0] for change in one.changes() if change.what == "size"}
+    assert asked == {mib(200)}
+
+
+class Odd:
+    """Do what the test says, and count how often it was made."""
+
+    made = 0
+    does: Callable[[CpuSnapshot], Any] = staticmethod(lambda _host: CpuPlan())
+
+    def __init__(self) -> None:
+        type(self).made += 1
+
+    def decide(self, host: CpuSnapshot) -> CpuPlan:
+        plan: CpuPlan = type(self).does(host)
+        return plan
+
+
+def raising(_host: CpuSnapshot) -> CpuPlan:
+    raise ZeroDivisionError("no load at all")
+
+
+@pytest.mark.parametrize(
+    ("does", "words"),
+    [
+        (raising, "raised ZeroDivisionError: no load at all"),
+        (lambda _host: None, "answered NoneType, and not a CpuPlan"),
+        (
+            lambda _host: CpuPlan((Pin(VcpuKey("ghost", 0), frozenset({0})),)),
+            "planned for vCPU ghost:0, which is not there",
+        ),
+        (
+            lambda host: CpuPlan((Pin(host.vcpus[0].key, frozenset({9})),)),
+            "planned pCPUs ['9'] for vCPU aos_vm1:0; the host has 0-3",
+        ),
+    ],
+)
+def test_a_policy_that_fails_is_named_and_holds_the_tick(
+    rig: MakeRig, monkeypatch: pytest.MonkeyPatch, does: Any, words: str
+) -> None:
+    policy = type("Policy", (Odd,), {"does": staticmethod(does), "made": 0})
+    one = rig("cpu-1-all-on-one", policy=policy)
+
+    one.run(5.5)
+
+    assert one.changes() == []
+    assert all(tick.parts["failure"].startswith(words) for tick in one.ticks())
+    assert policy.made == 1 + len(one.ticks())  # a fresh one after each failure
+
+
+def test_a_policy_that_always_fails_ends_the_daemon(rig: MakeRig) -> None:
+    policy = type("Policy", (Odd,), {"does": staticmethod(raising)})
+    one = rig("cpu-1-all-on-one", policy=policy)
+
+    one.run(30)
+
+    assert one.daemon.fatal is not None and one.daemon.fatal.exit_code == 3
+    assert "failed 10 times in a row" in str(one.daemon.fatal)
+
+
+def test_a_policy_that_never_ends_is_interrupted(rig: MakeRig) -> None:
+    def forever(_host: CpuSnapshot) -> CpuPlan:
+        while True:
+            pass
+
+    one = rig("cpu-1-all-on-one", policy=type("Policy", (Odd,), {"does": staticmethod(forever)}))
+    one.daemon.decider._limit_s = 0.01
+
+    one.run(0.5)
+
+    assert one.ticks()[0].parts["failure"] == "took longer than 0.01 s to decide"
+
+
+def test_a_socket_that_only_reads_ends_the_daemon_in_words(rig: MakeRig) -> None:
+    one = rig("cpu-1-all-on-one", socket_name="libvirt-sock-ro")
+
+    one.run(10)
+
+    assert one.daemon.fatal is not None and one.daemon.fatal.exit_code == 4
+    assert "is for reading only" in str(one.daemon.fatal)
+
+
+def test_an_administrator_who_moves_a_guest_meanwhile_is_seen_by_the_event(rig: MakeRig) -> None:
+    one = rig(with_events("cpu-3-balanced", PinVcpu(seconds(3.5), "aos_vm2", 0, (0,))))
+
+    one.run(10)
+
+    assert pinned(one) == set()
