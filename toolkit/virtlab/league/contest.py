@@ -78,9 +78,9 @@ def _bout(contest: Contest, entrant: Entrant, scenario: Scenario, needs: Needs |
         with memory_limit():
             policy = Guarded(new_policy(entrant), decision_s=contest.decision_s)
             if needs is None:
-                figures = _scheduled(scenario, policy)
+                figures = _scheduled(scenario, policy, wire=contest.wire)
             else:
-                figures = _coordinated(scenario, policy, needs)
+                figures = _coordinated(scenario, policy, needs, wire=contest.wire)
     except PolicyError as fault:
         return Bout(*where, failure=str(fault))
     except VirtlabError as error:
@@ -93,13 +93,15 @@ def _bout(contest: Contest, entrant: Entrant, scenario: Scenario, needs: Needs |
     return Bout(*where, figures=figures)
 
 
-def _scheduled(scenario: Scenario, policy: Guarded) -> dict[str, float]:
+def _scheduled(scenario: Scenario, policy: Guarded, *, wire: bool) -> dict[str, float]:
     meter = CpuMeter()
-    timeline = run_scheduler(scenario, policy, on_look=meter.look)
+    timeline = run_scheduler(scenario, policy, on_look=meter.look, wire=wire)
     return cpu_figures(scenario, timeline, meter)
 
 
-def _coordinated(scenario: Scenario, policy: Guarded, needs: Needs) -> dict[str, float]:
+def _coordinated(
+    scenario: Scenario, policy: Guarded, needs: Needs, *, wire: bool
+) -> dict[str, float]:
     meter = SwapMeter()
-    timeline = run_coordinator(scenario, policy, on_look=meter.look)
+    timeline = run_coordinator(scenario, policy, on_look=meter.look, wire=wire)
     return memory_figures(scenario, timeline, needs, meter)

@@ -15,6 +15,7 @@ from virtlab.agent.cpu_sensing import CpuSensor, VcpuReading
 from virtlab.hosts.clock import DEFAULT_CALL_COST_NS
 from virtlab.hosts.simulated.driver.values import in_ticks
 from virtlab.hosts.simulated.recorder import Recorder
+from virtlab.league.wire import WireClient
 from virtlab.model.plan import CpuPlan
 from virtlab.model.scenario import Scenario
 from virtlab.model.snapshot import CpuSnapshot, VcpuKey
@@ -35,6 +36,7 @@ def run_scheduler(
     seed: int | None = None,
     on_tick: Callable[[CpuSnapshot, CpuPlan], None] | None = None,
     on_look: Callable[[SimulatedHost], None] | None = None,
+    wire: bool = False,
 ) -> Timeline:
     """Run a policy on a scenario from its first to its last interval.
 
@@ -44,9 +46,11 @@ def run_scheduler(
         seed: of the run; the scenario's own where None.
         on_tick: is shown each snapshot and the plan that came of it.
         on_look: is shown the host itself at each look, before the policy decides, and at the end.
+        wire: through libvirt's protocol (`wire`).
     """
     host = SimulatedHost(scenario, seed=seed)
     recorder = Recorder(host, scenario, seed=seed)
+    client = WireClient(host, recorder) if wire else None
     sensor = CpuSensor(scenario.host.layout)
     interval_ns = scenario.interval_s * NS_PER_S
     time_ns = 0
@@ -54,11 +58,16 @@ def run_scheduler(
         recorder.advance(time_ns)
         if on_look is not None:
             on_look(host)
-        snapshot = sensor.look(host.now_ns, _readings(host))
+        readings = _readings(host) if client is None else client.vcpus()
+        snapshot = sensor.look(host.now_ns, readings)
         plan = policy.decide(snapshot)
         if on_tick is not None:
             on_tick(snapshot, plan)
-        _act(host, recorder, plan)
+        if client is None:
+            _act(host, recorder, plan)
+        else:
+            for pin in plan.actions:
+                client.pin(pin)
         time_ns = (host.now_ns // interval_ns + 1) * interval_ns
     recorder.advance(scenario.duration_ns)
     if on_look is not None:

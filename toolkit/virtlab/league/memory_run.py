@@ -13,6 +13,7 @@ from collections.abc import Callable
 from virtlab.hosts.clock import DEFAULT_CALL_COST_NS, call_cost_ns
 from virtlab.hosts.simulated.recorder import Recorder
 from virtlab.league.memory_sensor import MemoryLimits, MemorySensor
+from virtlab.league.wire import WireClient
 from virtlab.model.plan import MemoryPlan
 from virtlab.model.scenario import Scenario
 from virtlab.model.snapshot import MemorySnapshot
@@ -37,6 +38,7 @@ def run_coordinator(
     period_s: int = 1,
     on_tick: Callable[[MemorySnapshot, MemoryPlan], None] | None = None,
     on_look: Callable[[SimulatedHost], None] | None = None,
+    wire: bool = False,
 ) -> Timeline:
     """Run a policy on a scenario from its first to its last interval.
 
@@ -48,10 +50,13 @@ def run_coordinator(
         period_s: the statistics period of the guests.
         on_tick: is shown each snapshot and the plan that came of it.
         on_look: is shown the host itself at each look, before the policy decides, and at the end.
+        wire: through libvirt's protocol (`wire`).
     """
     host = SimulatedHost(scenario, seed=seed)
     recorder = Recorder(host, scenario, seed=seed)
-    sensor = MemorySensor(host, limits, period_s=period_s)
+    client = WireClient(host, recorder) if wire else None
+    source = None if client is None else client.memory
+    sensor = MemorySensor(host, limits, period_s=period_s, source=source)
     interval_ns = scenario.interval_s * NS_PER_S
     time_ns = 0
     while time_ns < scenario.duration_ns:
@@ -62,7 +67,10 @@ def run_coordinator(
         plan = policy.decide(snapshot)
         if on_tick is not None:
             on_tick(snapshot, plan)
-        _act(host, sensor, recorder, plan)
+        if client is None:
+            _act(host, sensor, recorder, plan)
+        else:
+            _act_by_wire(client, sensor, plan)
         time_ns = (host.now_ns // interval_ns + 1) * interval_ns
     recorder.advance(scenario.duration_ns)
     if on_look is not None:
@@ -83,3 +91,10 @@ def _act(host: SimulatedHost, sensor: MemorySensor, recorder: Recorder, plan: Me
         guest.set_memory(resize.memory_kib)
         sensor.asked(guest, resize.memory_kib)
         recorder.memory_set(guest.name, resize.memory_kib)
+
+
+def _act_by_wire(client: WireClient, sensor: MemorySensor, plan: MemoryPlan) -> None:
+    for resize in plan.actions:
+        life = client.resize(resize)
+        if life is not None:
+            sensor.asked_of(life, resize.memory_kib)
