@@ -77,6 +77,27 @@ def league(
     out: Annotated[
         Path, typer.Option("--out", help="Folder for the table, the runs as CSV and JSON.")
     ] = Path("virtlab-league"),
+    wire: Annotated[
+        bool,
+        typer.Option("--wire", help="Through libvirt's protocol, not in process: the same table."),
+    ] = False,
+    bundle: Annotated[
+        Path | None,
+        typer.Option(
+            "--bundle",
+            help="Write a zip file with the table and everything that it takes to get it again, "
+            "byte for byte.",
+            show_default=False,
+        ),
+    ] = None,
+    reproduce: Annotated[
+        Path | None,
+        typer.Option(
+            "--reproduce",
+            help="Play a bundle's league again and compare; takes no other option than --jobs.",
+            show_default=False,
+        ),
+    ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with a league in --out that was cut short.")
     ] = False,
@@ -94,6 +115,7 @@ def league(
     Example: virtlab league --kind coordination --scenario sawtooth --seeds 20
     """
     from virtlab.grading.interrupts import one_interrupt
+    from virtlab.league.bundle import files_of_users, write_bundle
     from virtlab.league.corpus import chosen_families
     from virtlab.league.entrants import chosen_entrants
     from virtlab.league.optimum import NO_SOLVER
@@ -104,6 +126,10 @@ def league(
     from virtlab.model.league import League
     from virtlab.reports.league_table import league_text
 
+    jobs = jobs or len(os.sched_getaffinity(0))
+    if reproduce is not None:
+        _play_again(reproduce, jobs)
+        return
     entrants = chosen_entrants(policies or [], kind)
     families = chosen_families(scenarios or [], kind)
     plan = League(
@@ -111,6 +137,7 @@ def league(
         tuple(one for one in families if any(who.kind == one.kind for who in entrants)),
         tuple(range(seed, seed + seeds)),
         bouts=(),
+        wire=wire,
         notes=() if has_solver() else (NO_SOLVER,),
     )
     if not plan.families:
@@ -118,13 +145,14 @@ def league(
             "none of these policies decides anything on any of these scenarios",
             fix="name policies and scenarios of one kind, or leave one of them out.",
         )
+    inputs = {} if bundle is None else files_of_users(plan)  # refused before hours of play
     folder = LeagueFolder(out, plan)
     known = folder.open(resume=resume, overwrite=overwrite)
     with _progress() as on_step, one_interrupt():
         try:
             played = held(
                 plan,
-                jobs=jobs or len(os.sched_getaffinity(0)),
+                jobs=jobs,
                 journal=folder.journal,
                 known=known,
                 on_step=on_step,
@@ -137,11 +165,28 @@ def league(
             raise
     table = table_of(played)
     folder.write(table)
+    if bundle is not None:
+        write_bundle(bundle, table, inputs)
     if as_json:
         print_json(league_document(table))
     else:
         print(league_text(table), end="")
     if any(bout.failure is not None for bout in played.bouts):
+        raise typer.Exit(ExitCode.POINTS_LOST)
+
+
+def _play_again(bundle: Path, jobs: int) -> None:
+    """Play a bundle's league, and tell whether every byte came out the same."""
+    from virtlab.grading.interrupts import one_interrupt
+    from virtlab.league.bundle import reproduced
+
+    with _progress() as on_step, one_interrupt():
+        found = reproduced(bundle, jobs=jobs, on_step=on_step)
+    for line in found.notes:
+        print(f"virtlab: {line}", file=sys.stderr)
+    for name, difference in found.files.items():
+        print(f"{name}: {difference or 'the same bytes'}")
+    if any(found.files.values()):
         raise typer.Exit(ExitCode.POINTS_LOST)
 
 
