@@ -12,10 +12,11 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
+from xml.etree import ElementTree
 
 import pytest
 
@@ -34,7 +35,7 @@ from virtlab.hosts.real.loads import OnLoadEvent
 from virtlab.hosts.real.recorder import Patience
 from virtlab.hosts.real.run_guests import RunGuests
 from virtlab.model.faults import GuestFault, GuestFaultKind, HostFault
-from virtlab.model.scenario import Scenario
+from virtlab.model.scenario import GuestSpec, Scenario
 from virtlab.model.timeline import Timeline
 from virtlab.model.units import NS_PER_S
 from virtlab.model.verdict import RunVerdict
@@ -112,6 +113,24 @@ class OwnLoads:
         return []
 
 
+class TheyRun:
+    """Binds and sizes the host's guests, which run already, as the playbook does."""
+
+    def __init__(self, virsh: Callable[..., str]) -> None:
+        self._virsh = virsh
+
+    def fits(self, description: ElementTree.Element, spec: GuestSpec) -> bool:
+        return int(description.findtext("memory", "0")) == spec.max_memory_kib
+
+    def up(self, scenario: Scenario, kept: Collection[str]) -> None:
+        for guest in scenario.guests:
+            assert guest.name in kept
+            (pcpus,) = guest.affinity
+            assert pcpus is not None
+            self._virsh("vcpupin", guest.name, "0", ",".join(map(str, pcpus)), "--live")
+            self._virsh("setmem", guest.name, str(guest.memory_kib), "--live")
+
+
 class Served:
     """A host that is served, and runs on it."""
 
@@ -144,8 +163,8 @@ class Served:
         return open_real_host(
             self.uri,
             outside_points_max=100.0,  # the machine of the tests may have other work
-            launch=lambda _scenario: None,
-            prepare=lambda _connection, _guests: OwnLoads,
+            launch=TheyRun(self.virsh),
+            prepare=lambda _guests: OwnLoads,
             patience=patience,
         )
 
@@ -228,11 +247,16 @@ def test_a_program_is_run_recorded_and_judged_as_on_the_simulated_host(served: S
     assert abs(busy_ns - ran_ns) <= len(timeline.pcpu_busy_ns)
 
 
-def test_affinities_and_sizes_are_put_back(served: Served) -> None:
+def test_what_a_guest_had_is_put_back(served: Served) -> None:
+    served.virsh("vcpupin", "web", "0", "1", "--live")
+    served.virsh("setmem", "web", "600M", "--live")
+    served.virsh("dommemstat", "web", "--period", "7", "--live")
+    served.lab.move(5)
     before = served.virsh("dumpxml", "web", "--inactive")
 
     assert served.run(duration_s=2).status == "ok"
-    assert served.places() == ["0", "0"]
+    assert served.places() == ["1", "0"]
+    served.lab.move(5)
     assert served.run(GIVER, kind="memory_coordinator", duration_s=2).status == "ok"
 
     assert served.virsh("dumpxml", "web", "--inactive") == before
@@ -240,7 +264,8 @@ def test_affinities_and_sizes_are_put_back(served: Served) -> None:
     assert served.timeline.guest("web").target_kib[-1] == 900 * 1024
     served.lab.move(5)
     stats = dict(line.split() for line in served.virsh("dommemstat", "web").splitlines())
-    assert stats["actual"] == str(512 * 1024)
+    assert stats["actual"] == str(600 * 1024)
+    assert "<stats period='7'/>" in served.virsh("dumpxml", "web")
     assert served.left_behind() is None
 
 

@@ -22,10 +22,8 @@ def run(workload: Path, *words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([workload, *words], capture_output=True, text=True, timeout=60)
 
 
-def test_a_calibration_gives_the_rate_that_a_batch_then_works_off(workload: Path) -> None:
-    rate = json.loads(run(workload, "calibrate", "--seconds", "0.2").stdout)["iterations_per_s"]
-    assert rate > 1_000_000
-    done = json.loads(run(workload, "batch", "--work-s", "0.01", "--rate", str(rate)).stdout)
+def test_a_batch_ends_when_its_work_is_done(workload: Path) -> None:
+    done = json.loads(run(workload, "batch", "--work-s", "0.01", "--rate", "1e9").stdout)
     assert (done["load"], done["state"], done["work_s"]) == ("batch", "done", 0.01)
 
 

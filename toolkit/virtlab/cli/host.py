@@ -111,8 +111,8 @@ def clean(
     socket = socket_of(uri)
     with HostConnection(socket) as connection, Journal(socket) as journal:
         left = journal.left_behind() or Changes()
-        adopted = [one.name for one in left.adopted]
-        guests = [guest.name for guest in own_guests(connection) if guest.name not in adopted]
+        earlier = [one.name for one in (*left.adopted, *left.replaced)]
+        guests = [guest.name for guest in own_guests(connection) if guest.name not in earlier]
         if not check:
             put_back(socket, left)
             for name in guests:
@@ -121,9 +121,9 @@ def clean(
             journal.clear()
     for name in guests:
         typer.echo(f"{'would remove' if check else 'removed'} {name}")
-    for name in adopted:
+    for name in earlier:
         typer.echo(f"{'would put back' if check else 'put back'} {name}")
-    if not guests and not adopted:
+    if not guests and not earlier:
         typer.echo("Nothing of the lab's is left here.")
 
 

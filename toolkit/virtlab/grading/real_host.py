@@ -15,7 +15,7 @@ from virtlab.grading.timing import REAL_PACE, Pacing
 from virtlab.grading.watchdog import WatchdogLimits
 from virtlab.hosts.real.connection import HostConnection, socket_of
 from virtlab.hosts.real.journal import Journal
-from virtlab.hosts.real.launch import accelerator_here, iterations_per_s, launch_by_playbook
+from virtlab.hosts.real.launch import PlaybookLaunch, accelerator_here, iterations_per_s
 from virtlab.hosts.real.loads import AgentLoads
 from virtlab.hosts.real.recorder import PATIENCE, MakeLoads, Patience
 from virtlab.hosts.real.requirements import HostFigures, host_figures, lacks
@@ -33,7 +33,7 @@ __all__ = ["OUTSIDE_POINTS_MAX", "RealHost", "open_real_host"]
 OUTSIDE_POINTS_MAX: Final = 10.0
 _WORDS: Final = {"kvm": "a real host with KVM", "qemu": "a real host that emulates its guests"}
 
-Prepare = Callable[[HostConnection, dict[str, DomainHandle]], MakeLoads]
+Prepare = Callable[[dict[str, DomainHandle]], MakeLoads]
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,14 +88,12 @@ class RealHost:
         guests = RunGuests(self.socket, scenario, self.journal, self.launch)
         try:
             handles = guests.bring_up()
-            with HostConnection(self.socket) as connection:
-                make_loads = self.prepare(connection, handles)
             host = HostInUse(
                 self.socket,
                 _WORDS.get(self.accelerator, "a real host"),
                 self.figures.pcpus,
                 handles,
-                make_loads,
+                self.prepare(handles),
                 self.outside_points_max,
                 self.patience,
                 pacing.on_pace,
@@ -162,8 +160,8 @@ def open_real_host(
             journal,
             figures,
             accelerator,
-            launch or launch_by_playbook(socket, accelerator, progress),
-            prepare or _by_agents(accelerator, progress),
+            launch or PlaybookLaunch(socket, accelerator, progress),
+            prepare or _by_agents(socket, accelerator, progress),
             outside_points_max,
             patience,
         )
@@ -175,12 +173,11 @@ def _with_note(record: RunRecord, note: str) -> RunRecord:
     return replace(record, timeline=replace(record.timeline, outcome=outcome))
 
 
-def _by_agents(accelerator: str, progress: Callable[[str], None]) -> Prepare:
+def _by_agents(socket: Path, accelerator: str, progress: Callable[[str], None]) -> Prepare:
     """Return what measures how fast the first guest works, and starts loads by agents."""
 
-    def prepare(connection: HostConnection, guests: dict[str, DomainHandle]) -> MakeLoads:
-        progress("Calibrate the loads")
-        rate = iterations_per_s(connection, next(iter(guests.values())), accelerator)
+    def prepare(guests: dict[str, DomainHandle]) -> MakeLoads:
+        rate = iterations_per_s(socket, next(iter(guests)), accelerator, progress)
         return lambda ends, on_event: AgentLoads(ends, rate, on_event)
 
     return prepare

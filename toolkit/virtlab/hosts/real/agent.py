@@ -56,6 +56,14 @@ class Agent:
             time.sleep(_POLL_S)
         raise EnvironmentLackError(f"{program} did not end within {wait_s:g} s in {self._dom.name}")
 
+    def start(self, program: str, words: Sequence[str]) -> None:
+        """Start a program in the guest and leave it running.
+
+        Raises:
+            LibvirtError: the agent does not answer, or refused it.
+        """
+        self._ask("guest-exec", {"path": program, "arg": list(words)})
+
     def _ask(self, command: str, arguments: dict[str, Any]) -> Any:
         found = self._connection.request(AGENT_COMMAND, *_request(self._dom, command, arguments))
         return json.loads(found.result)["return"]

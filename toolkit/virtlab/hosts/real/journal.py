@@ -15,24 +15,28 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self
+from typing import Any, Final, Self
 
 from virtlab.errors import EnvironmentLackError
 
-__all__ = ["Adopted", "Changes", "Journal", "state_folder"]
+__all__ = ["Changes", "Earlier", "Journal", "state_folder"]
 
-_VERSION: Final = 1
+_VERSION: Final = 2
 
 
 @dataclass(frozen=True, slots=True)
-class Adopted:
-    """A guest that was there before the run, and how it was."""
+class Earlier:
+    """A guest of the lab's that was there before the run, and how it was."""
 
     name: str
     uuid: str  # as hex
-    masks: tuple[tuple[int, ...], ...]  # of each vCPU
-    memory_kib: int  # the balloon's size
     xml: str  # its stored description
+    running: bool
+    # Where it ran:
+    masks: tuple[tuple[int, ...], ...] = ()  # of each vCPU
+    memory_kib: int = 0  # the balloon's size
+    stats_period_s: int = 0  # of the balloon's statistics; 0 is off
+    loads: tuple[tuple[str, ...], ...] = ()  # command lines of the loads inside
 
 
 @dataclass(slots=True)
@@ -40,7 +44,8 @@ class Changes:
     """What a run changed."""
 
     made: list[str] = field(default_factory=list)  # names of guests; they carry the lab's mark
-    adopted: list[Adopted] = field(default_factory=list)
+    adopted: list[Earlier] = field(default_factory=list)  # ran already, and took part as they were
+    replaced: list[Earlier] = field(default_factory=list)  # gave way to another of their name
 
 
 def state_folder(environment: Mapping[str, str] = os.environ) -> Path:
@@ -108,11 +113,11 @@ class Journal:
         """
         try:
             found = json.loads(self._path.read_text())
-            adopted = [
-                Adopted(**{**one, "masks": tuple(tuple(mask) for mask in one["masks"])})
-                for one in found["adopted"]
-            ]
-            return Changes(list(found["made"]), adopted)
+            return Changes(
+                list(found["made"]),
+                [_earlier(one) for one in found["adopted"]],
+                [_earlier(one) for one in found["replaced"]],
+            )
         except FileNotFoundError:
             return None
         except (OSError, ValueError, KeyError, TypeError) as err:
@@ -141,6 +146,12 @@ class Journal:
     def clear(self) -> None:
         """Forget it: everything was put back."""
         self._path.unlink(missing_ok=True)
+
+
+def _earlier(found: dict[str, Any]) -> Earlier:
+    masks = tuple(tuple(mask) for mask in found["masks"])
+    loads = tuple(tuple(words) for words in found["loads"])
+    return Earlier(**{**found, "masks": masks, "loads": loads})
 
 
 def _unwritable(folder: Path, err: OSError) -> EnvironmentLackError:

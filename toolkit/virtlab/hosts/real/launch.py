@@ -3,30 +3,23 @@
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+from xml.etree import ElementTree
 
 from virtlab.errors import EnvironmentLackError
-from virtlab.hosts.real.agent import Agent
-from virtlab.hosts.real.connection import HostConnection
 from virtlab.hosts.real.journal import state_folder
-from virtlab.hosts.real.loads import PROGRAM
 from virtlab.hosts.real.micro_guest import micro_guest
 from virtlab.hosts.real.playbooks import run_playbook
-from virtlab.hosts.real.run_guests import Launch
-from virtlab.libvirt_rpc.errors import LibvirtError
-from virtlab.libvirt_rpc.values import DomainHandle
-from virtlab.model.scenario import Scenario
+from virtlab.model.scenario import GuestSpec, Scenario
 
-__all__ = ["accelerator_here", "iterations_per_s", "launch_by_playbook"]
+__all__ = ["PlaybookLaunch", "accelerator_here", "iterations_per_s"]
 
 # Where `provision.yml` notes what it found, and the role of the loads keeps its calibrations.
 _HOST_RECORD: Final = "host.json"
 _CALIBRATION: Final = "calibration.json"
-_MEASURE_S: Final = 1.0
-_MEASURE_WAIT_S: Final = 60.0
 
 Progress = Callable[[str], None]
 
@@ -40,16 +33,40 @@ def accelerator_here() -> str:
         return "qemu"
 
 
-def launch_by_playbook(socket: Path, accelerator: str, progress: Progress) -> Launch:
-    """Return what has a scenario's guests run on a host, by `launch.yml`."""
+@dataclass(frozen=True, slots=True)
+class PlaybookLaunch:
+    """Brings a scenario's guests up by `launch.yml`."""
 
-    def launch(scenario: Scenario) -> None:
+    socket: Path  # libvirtd's
+    accelerator: str
+    progress: Progress
+
+    def fits(self, description: ElementTree.Element, spec: GuestSpec) -> bool:
+        """Tell whether a guest with this stored description is the one that would be made."""
+        balloon = description.find("devices/memballoon")
+        deflates = balloon is not None and balloon.get("autodeflate") == "on"
+        return (
+            description.get("type") == self.accelerator
+            and int(description.findtext("vcpu", "0")) == spec.vcpus
+            and int(description.findtext("memory", "0")) == spec.max_memory_kib
+            and deflates == spec.deflate_on_oom
+            # The folder of what a micro-guest boots from is named by its content.
+            and Path(description.findtext("os/initrd", "")).parent.name == micro_guest().key
+        )
+
+    def up(self, scenario: Scenario, kept: Collection[str]) -> None:
+        """Have all run: bound, sized, their agents answering; those in `kept` run already.
+
+        Raises:
+            EnvironmentLackError: they do not come up.
+        """
         variables: dict[str, object] = {
             "scenario_guests": _guest_list(scenario),
-            "guests_accelerator": accelerator,
-            "guests_uri": f"qemu+unix:///system?socket={socket}",
+            "guests_kept": sorted(kept),
+            "guests_accelerator": self.accelerator,
+            "guests_uri": _uri(self.socket),
         }
-        result = run_playbook("launch.yml", variables, progress=progress)
+        result = run_playbook("launch.yml", variables, progress=self.progress)
         if not result.good:
             raise EnvironmentLackError(
                 f"The guests of {scenario.id} could not be brought up: {result.failed}: "
@@ -58,31 +75,39 @@ def launch_by_playbook(socket: Path, accelerator: str, progress: Progress) -> La
                 "/var/log/virtlab",
             )
 
-    return launch
 
-
-def iterations_per_s(connection: HostConnection, dom: DomainHandle, accelerator: str) -> float:
+def iterations_per_s(
+    socket: Path, guest: str, accelerator: str, progress: Progress = lambda _task: None
+) -> float:
     """Return how many iterations of a load one whole pCPU does in a second.
 
-    It is measured once for each micro-guest and accelerator, in a guest that idles.
+    It is measured once for each micro-guest and accelerator, by `calibrate.yml`, in a guest that
+    idles.
 
     Raises:
         EnvironmentLackError: the guest cannot be measured.
     """
     path = state_folder() / _CALIBRATION
     key = f"{micro_guest().key}-{accelerator}"
-    known = _kept(path)
-    if key not in known:
-        words = ["calibrate", "--seconds", f"{_MEASURE_S:g}"]
-        try:
-            said = Agent(connection, dom).run(PROGRAM, words, _MEASURE_WAIT_S)
-            known[key] = float(json.loads(said)["iterations_per_s"])
-        except (LibvirtError, ValueError, KeyError) as err:
-            raise EnvironmentLackError(f"{dom.name} could not be calibrated: {err}") from err
-        fresh = path.with_name(f"{path.name}.{os.getpid()}")
-        fresh.write_text(json.dumps(known, indent=4) + "\n")
-        fresh.rename(path)
+    if (known := _kept(path)).get(key) is None:
+        variables: dict[str, object] = {
+            "workloads_guest": guest,
+            "workloads_key": key,
+            "workloads_calibration": str(path),
+            "workloads_uri": _uri(socket),
+        }
+        result = run_playbook("calibrate.yml", variables, progress=progress)
+        if not result.good:
+            raise EnvironmentLackError(
+                f"{guest} could not be calibrated: {result.failed}: {result.reason}",
+                fix="guests' own words are in /var/log/virtlab",
+            )
+        known = _kept(path)
     return known[key]
+
+
+def _uri(socket: Path) -> str:
+    return f"qemu+unix:///system?socket={socket}"
 
 
 def _kept(path: Path) -> dict[str, float]:

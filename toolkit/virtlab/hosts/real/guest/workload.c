@@ -1,9 +1,10 @@
-/* The loads of a scenario, as a guest runs them: `workload duty|batch|memory|calibrate`.
+/* The loads of a scenario, as a guest runs them: `workload duty|batch|memory`.
  *
  * Work is counted in iterations and not in the guest's CPU time, because a guest that is emulated
  * sees no steal: its clock says that it ran while its vCPU thread waited on the host. How many
- * iterations a second of a whole pCPU makes is found once, by `calibrate` in a guest that is alone,
- * and handed to every load. A contended loop's cycle then stretches, as a scenario's duty means it.
+ * iterations a second of a whole pCPU makes is found once, from outside, by the processor time that two
+ * batches of known size take on the host, and handed to every load. A contended loop's cycle then
+ * stretches, as a scenario's duty means it.
  *
  * Each load writes what it achieved to its report, a file of one JSON object, once a second and when
  * it ends.
@@ -26,10 +27,9 @@
 
 #define NS_PER_S 1000000000LL
 #define MIB (1024L * 1024L)
-#define SLICE_NS (20 * 1000000LL) /* of a calibration */
 
 struct options {
-    double duty, period_ms, rate, work_s, seconds, mib_s, hold_s;
+    double duty, period_ms, rate, work_s, mib_s, hold_s;
     long until_mib; /* 0: until the guest's own out-of-memory killer ends it */
     int vcpu, keep;
     const char *report;
@@ -106,32 +106,6 @@ static void bind_to(int vcpu)
         snprintf(name, sizeof name, "vCPU %d", vcpu);
         fail(name, strerror(errno));
     }
-}
-
-/* Print the iterations that a second makes: of many short slices the fastest that three reach,
- * since whatever disturbs a slice can only make it slower. */
-static int calibrate(const struct options *o)
-{
-    double best[3] = {0, 0, 0};
-    int64_t step = 1000, end = now_ns() + (int64_t)(o->seconds * NS_PER_S);
-    while (now_ns() < end) {
-        int64_t began = now_ns();
-        work(step);
-        int64_t took = now_ns() - began;
-        if (took < SLICE_NS / 2) {
-            step *= 2;
-            continue;
-        }
-        double rate = step * 1e9 / took;
-        for (int at = 0; at < 3; at++)
-            if (rate > best[at]) {
-                memmove(best + at + 1, best + at, (2 - at) * sizeof *best);
-                best[at] = rate;
-                break;
-            }
-    }
-    printf("{\"iterations_per_s\": %.0f}\n", best[2]);
-    return best[2] > 0 ? 0 : 1;
 }
 
 static int duty(const struct options *o)
@@ -231,10 +205,10 @@ int main(int count, char **words)
 {
     static const struct option known[] = {
         {"duty", 1, 0, 'd'},      {"period-ms", 1, 0, 'p'}, {"rate", 1, 0, 'r'},
-        {"work-s", 1, 0, 'w'},    {"seconds", 1, 0, 's'},   {"mib-s", 1, 0, 'm'},
+        {"work-s", 1, 0, 'w'},    {"mib-s", 1, 0, 'm'},
         {"until-mib", 1, 0, 'u'}, {"hold-s", 1, 0, 'h'},    {"keep", 0, 0, 'k'},
         {"vcpu", 1, 0, 'v'},      {"report", 1, 0, 'o'},    {0, 0, 0, 0}};
-    struct options o = {.period_ms = 0.5, .seconds = 1, .vcpu = -1};
+    struct options o = {.period_ms = 0.5, .vcpu = -1};
     const char *load = count > 1 ? words[1] : "";
     for (int key, at = 0; (key = getopt_long(count - (count > 1), words + (count > 1), "", known, &at)) >= 0;)
         switch (key) {
@@ -242,7 +216,6 @@ int main(int count, char **words)
         case 'p': o.period_ms = number("period-ms", optarg, 0.01, 60000); break;
         case 'r': o.rate = number("rate", optarg, 1, 1e12); break;
         case 'w': o.work_s = number("work-s", optarg, 1e-6, 86400); break;
-        case 's': o.seconds = number("seconds", optarg, 0.1, 60); break;
         case 'm': o.mib_s = number("mib-s", optarg, 1e-3, 1e6); break;
         case 'u': o.until_mib = number("until-mib", optarg, 1, 16 * MIB); break;
         case 'h': o.hold_s = number("hold-s", optarg, 0, 86400); break;
@@ -255,16 +228,13 @@ int main(int count, char **words)
     sigaction(SIGTERM, &action, NULL);
     sigaction(SIGINT, &action, NULL);
     bind_to(o.vcpu);
-    if (!strcmp(load, "calibrate"))
-        return calibrate(&o);
     if (!strcmp(load, "duty") && o.duty > 0 && o.rate > 0)
         return duty(&o);
     if (!strcmp(load, "batch") && o.work_s > 0 && o.rate > 0)
         return batch(&o);
     if (!strcmp(load, "memory") && o.mib_s > 0)
         return memory(&o);
-    fputs("usage: workload calibrate [--seconds S]\n"
-          "       workload duty --duty SHARE --rate ITERATIONS_PER_S [--period-ms MS]\n"
+    fputs("usage: workload duty --duty SHARE --rate ITERATIONS_PER_S [--period-ms MS]\n"
           "       workload batch --work-s S --rate ITERATIONS_PER_S\n"
           "       workload memory --mib-s MIB [--until-mib MIB] [--hold-s S] [--keep]\n"
           "  each: [--vcpu N] [--report FILE]\n", stderr);

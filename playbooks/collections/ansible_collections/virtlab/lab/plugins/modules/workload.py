@@ -156,11 +156,11 @@ def main():
     name, slot = module.params["name"], module.params["slot"]
     if not re.fullmatch(r"[a-z0-9-]+", slot):
         module.fail_json(msg=f"slot: {slot} may have a-z, 0-9 and - only")
-    wanted = arguments_of(module) if module.params["state"] == "running" else []
-    lines = sorted(" ".join([_PROGRAM, *words]) for words in wanted)
     reports = []
     try:
         domain = lab.require(module, connection, name)
+        wanted = arguments_of(module) if module.params["state"] == "running" else []
+        lines = sorted(" ".join([_PROGRAM, *words]) for words in wanted)
         found = running_in(domain, slot)
         changed = sorted(found.values()) != lines
         if changed and not module.check_mode:
