@@ -44,8 +44,8 @@ daemons: setup ## grade our own daemons as a submission, by every course rubric 
 		.venv/bin/virtlab grade build/daemons --rubric $$rubric --seeds 100 --out build/daemons-$$rubric || exit; \
 	done
 
-molecule: setup ## converge, run again and verify the guests' role on a simulated host
-	@cd playbooks/collections/ansible_collections/virtlab/lab && PATH="$(CURDIR)/.venv/bin:$$PATH" LC_ALL=C.UTF-8 molecule test --scenario-name guests
+molecule: setup ## converge, run again and verify every role; on a simulated host where that will do
+	@scripts/molecule
 
 undone: setup ## bring a real host up and down on a copy of this machine, and show what is left (root)
 	@scripts/undone
