@@ -14,8 +14,10 @@ import sys
 from dataclasses import asdict
 
 from benchmarks import (
+    cloud_guests,
     commands,
     coordination,
+    duty,
     elsewhere,
     fuzz,
     guests,
@@ -39,6 +41,8 @@ MEASURES = {
     "elsewhere": elsewhere.identical,
     "linux": linux.against_the_law,
     "guests": guests.ready,
+    "cloud-guests": cloud_guests.ratio,
+    "duty": duty.achieved,
     "policies": policies.scheduler,
     "coordination": coordination.figures,
 }

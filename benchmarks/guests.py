@@ -36,17 +36,17 @@ criteria:
   - {name: no-crash}
 """
 _BEGIN = "Define and start guests, and wait for their agents"
-_END = "Bind vCPUs"
+_END = "Wait for the agents of those that are left as they run"
 
 
 def ready() -> list[Figure]:
     """Time guests from definition to ready, and their removal."""
-    if (lack := _lack()) is not None:
-        return [Figure("guests ready", None, "s", note=lack)]
+    if (missing := lack()) is not None:
+        return [Figure("guests ready", None, "s", note=missing)]
     figures = []
     with tempfile.TemporaryDirectory() as folder:
         for count, budget_s, aim_s in SIZES:
-            rounds = [_round(Path(folder), count) for _ in range(ROUNDS)]
+            rounds = [round_of(Path(folder), count) for _ in range(ROUNDS)]
             ups, downs = zip(*rounds, strict=True)
             note = f"{min(ups):.1f} to {max(ups):.1f} s"
             name = f"guests ready, {count}"
@@ -57,7 +57,7 @@ def ready() -> list[Figure]:
     return figures
 
 
-def _lack() -> str | None:
+def lack() -> str | None:
     """Return why it cannot be measured here."""
     try:
         with HostConnection() as connection:
@@ -68,16 +68,30 @@ def _lack() -> str | None:
     return None
 
 
-def _round(folder: Path, count: int) -> tuple[float, float]:
+def round_of(folder: Path, count: int) -> tuple[float, float]:
     """Return the seconds until all are ready, and those that their removal takes."""
+    try:
+        up_s = launch(folder, count)
+    finally:
+        down_s = remove(folder, count)
+    return up_s, down_s
+
+
+def launch(folder: Path, count: int) -> float:
+    """Bring up `bench_vm1` and so on; return the seconds until all are ready."""
+    return _span("launch.yml", _scenario(folder, count), _BEGIN, _END)
+
+
+def remove(folder: Path, count: int) -> float:
+    """Remove them; return the seconds that it takes."""
+    return _span("teardown.yml", _scenario(folder, count), "Remove guests", None)
+
+
+def _scenario(folder: Path, count: int) -> Path:
     scenario = folder / "scenario.yaml"
     names = ", ".join(f"bench_vm{number}" for number in range(1, count + 1))
     scenario.write_text(SCENARIO.replace("NAMES", names))
-    try:
-        up_s = _span("launch.yml", scenario, _BEGIN, _END)
-    finally:
-        down_s = _span("teardown.yml", scenario, "Remove guests", None)
-    return up_s, down_s
+    return scenario
 
 
 def _span(playbook: str, scenario: Path, begin: str, end: str | None) -> float:
