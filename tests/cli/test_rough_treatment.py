@@ -151,3 +151,15 @@ def test_a_failure_leaves_stdout_empty_where_json_was_asked_for(
     assert done.stdout == ""
     assert done.returncode in (2, 3)
     assert done.stderr.startswith("virtlab: ")
+
+
+def test_an_empty_argument_is_refused_and_not_taken_for_the_folder_one_stands_in(
+    tmp_path: Path,
+) -> None:
+    told = by_shell('virtlab grade "$NOT_SET"', tmp_path, NOT_SET="")
+
+    assert told.returncode == 2
+    assert told.stderr == (
+        "virtlab: argument 2 is empty.\n  fix: give it a value; is a shell variable unset?\n"
+    )
+    assert list(tmp_path.iterdir()) == []

@@ -95,6 +95,42 @@ def test_a_guest_may_run_short_where_the_host_has_nothing_to_give() -> None:
     assert _judged("takes-gradually", replace(short, free=((0, 299),))).status == "passed"
 
 
+@pytest.mark.parametrize(
+    ("others_unused", "untouched", "each_may_ask"),
+    [
+        (100, 60, 60),  # the host has no pages for these yet
+        (70, 0, 30),
+        (70, 60, 90),
+        (844, 844, 100),
+        (844, 60, 0),  # there is more than that which the host has already found
+    ],
+)
+@pytest.mark.parametrize(("beyond", "status"), [(299, "passed"), (300, "failed")])
+def test_what_other_guests_may_ask_for_is_not_there_to_be_given(
+    others_unused: float, untouched: float, each_may_ask: float, beyond: float, status: str
+) -> None:
+    unused = ((0, 300), (9.99, 300), (10, 60), (20, 60), (20.01, 300))
+    short = MemoryGuest(actual=ladder(), consumer=consumer(), unused=unused, untouched=60)
+    other = MemoryGuest(actual=((0, 1024),), unused=((0, others_unused),), untouched=untouched)
+    stopped = MemoryGuest(untouched=512, running=lambda _: False)
+    free = beyond + 2 * each_may_ask
+
+    lab = MemoryLab(guests=(short, other, other, stopped), free=((0, free),))
+
+    assert _judged("takes-gradually", lab).status == status
+
+
+@pytest.mark.parametrize(("free", "status"), [(339, "passed"), (340, "failed")])
+def test_a_guest_may_die_while_all_that_is_free_is_what_others_may_ask_for(
+    free: float, status: str
+) -> None:
+    starved, idle = starved_memory().guests
+    asking = replace(idle, unused=((0, 100),), untouched=40)
+    lab = replace(starved_memory(), guests=(starved, asking))
+
+    assert _judged("guest-alive", replace(lab, free=((0, free),))).status == status
+
+
 @pytest.mark.parametrize(("short_by", "status"), [(100, "passed"), (102, "failed")])
 def test_a_consumer_that_wants_all_gets_within_100_mib_of_the_maximum(
     short_by: float, status: str
@@ -108,7 +144,7 @@ def test_a_consumer_that_wants_all_gets_within_100_mib_of_the_maximum(
     if status == "failed":
         assert result.reason == (
             "aos_vm1 is at best 102 MiB below its maximum before its consumer's end at 123 s "
-            "(limit 100); the host had 4000 MiB free"
+            "(limit 100); the host had 4000 MiB to give"
         )
 
 
@@ -249,7 +285,7 @@ def test_a_guest_that_is_drained_to_death_is_not_alive() -> None:
 
     assert result.reason == (
         "aos_vm1 runs out of memory at 27.5 s, 1536 MiB below its maximum (limit 100), at a size "
-        "of 512 MiB; the host had 4000 MiB free"
+        "of 512 MiB; the host had 4000 MiB to give"
     )
     assert (result.status, result.hint) == ("failed", HINTS["guest-alive:not-given"])
     assert _judged("guest-alive", replace(starved_memory(), free=((0, 250),))).status == "passed"

@@ -145,6 +145,7 @@ class MemoryGuest:
     base: float = 180  # MiB that kernel and processes hold
     unused: Points | None = None  # instead of actual - base - consumer
     maximum: float = 2048
+    untouched: float = 0  # MiB of its size for which the host has no page yet
     running: Callable[[float], bool] = lambda iteration: True
 
 
@@ -232,5 +233,5 @@ class MemoryLab:
             target_kib=tuple(mib(size) for size in actual),
             unused_kib=tuple(mib(size) for size in unused),
             consumer_kib=tuple(mib(size) for size in held),
-            rss_kib=tuple(mib(size) for size in actual),
+            rss_kib=tuple(mib(max(size - guest.untouched, 0)) for size in actual),
         )

@@ -11,7 +11,7 @@ from io import TextIOWrapper
 from typing import NoReturn
 
 from virtlab.cli.exit_codes import ExitCode
-from virtlab.errors import VirtlabError
+from virtlab.errors import UsageError, VirtlabError
 
 __all__ = ["main"]
 
@@ -45,6 +45,7 @@ def _run() -> int:
     try:
         from virtlab.cli.app import app  # here, so that an early Ctrl-C is no traceback
 
+        _refuse_empty(sys.argv[1:])
         app()
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else ExitCode.FULL_MARKS
@@ -68,6 +69,15 @@ def _run() -> int:
         )
         return ExitCode.BUG
     return ExitCode.FULL_MARKS
+
+
+def _refuse_empty(arguments: list[str]) -> None:
+    """Refuse an argument without a letter, which as a path would be the folder one stands in."""
+    for place, argument in enumerate(arguments, start=1):
+        if not argument:
+            raise UsageError(
+                f"argument {place} is empty.", fix="give it a value; is a shell variable unset?"
+            )
 
 
 def _open_closed_files() -> None:

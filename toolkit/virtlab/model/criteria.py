@@ -78,7 +78,8 @@ _HOST_SPARE = LimitDeclaration(
     "host_spare_mib_min",
     300,
     "MiB",
-    "free memory of the host from which on it had memory to give",
+    "free memory of the host from which on it had memory to give, what the other guests may keep "
+    "unused left out",
 )
 _UNUSED_FLOOR = "unused memory that a guest has to keep"
 
@@ -201,6 +202,9 @@ _DECLARATIONS = (
                 "a kill nearer to the guest's maximum than this is its consumer's own end",
             ),
             LimitDeclaration("actual_mib_min", 200, "MiB", "smallest size of a guest"),
+            LimitDeclaration(
+                "unused_mib_min", 100, "MiB", "unused memory that each other guest may keep"
+            ),
             _HOST_SPARE,
         ),
     ),

@@ -12,11 +12,8 @@ from types import MappingProxyType
 
 from virtlab.grading.criteria.balance import judge_balanced, judge_bound, judge_stable
 from virtlab.grading.criteria.check import Limits
-from virtlab.grading.criteria.memory import (
-    judge_reaches_maximum,
-    judge_releases_gradually,
-    judge_takes_gradually,
-)
+from virtlab.grading.criteria.growth import judge_reaches_maximum, judge_takes_gradually
+from virtlab.grading.criteria.release import judge_releases_gradually
 from virtlab.grading.criteria.survival import (
     judge_guest_alive,
     judge_host_alive,

@@ -6,6 +6,7 @@ from bisect import bisect_left
 from collections.abc import Iterator
 
 from virtlab.grading.criteria.check import Check, Limits, conclude, figure, scenario_s
+from virtlab.grading.criteria.memory_record import could_give_mib
 from virtlab.model.timeline import EventRecord, GuestTrack, Timeline
 from virtlab.model.units import KIB_PER_MIB, NS_PER_S
 from virtlab.model.verdict import CriterionResult
@@ -126,8 +127,8 @@ def _kills(timeline: Timeline, limits: Limits) -> Iterator[Check]:
             continue
         guest = timeline.guest(event.guest)
         index = max(bisect_left(timeline.times_ns, event.time_ns) - 1, 0)
-        host_free = timeline.host_free_kib[index] / KIB_PER_MIB
-        if host_free < spare:
+        could_give = could_give_mib(timeline, index, guest, limits)
+        if could_give < spare:
             continue
         actual = _size_at(timeline, guest, event, index) / KIB_PER_MIB
         below = max(guest.max_memory_kib / KIB_PER_MIB - actual, 0.0)
@@ -139,7 +140,7 @@ def _kills(timeline: Timeline, limits: Limits) -> Iterator[Check]:
             sense="at_most",
             reason=f"{guest.name} runs out of memory at {scenario_s(event.time_ns)}, "
             f"{figure(below, margin)} MiB below its maximum (limit {figure(margin)}), at a size of "
-            f"{figure(actual)} MiB; the host had {figure(host_free)} MiB free",
+            f"{figure(actual)} MiB; the host had {figure(could_give)} MiB to give",
             at_s=event.time_ns / NS_PER_S,
             where=guest.name,
             way=_way_of_dying(timeline, guest, event, limits),
