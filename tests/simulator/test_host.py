@@ -260,3 +260,19 @@ def test_balanced_pairs_stay_within_three_points_on_a_hundred_seeds() -> None:
             before = after
 
     assert worst < 3.0
+
+
+def test_stopping_loads_ends_the_traces_of_all_vcpus() -> None:
+    trace = Trace((TracePoint(0, 0.2, None), TracePoint(seconds(5), 0.9, None)))
+    simulated = host(
+        [guest("vm", vcpus=2, affinity=(None, None))],
+        [
+            StartWorkload(0, "vm", trace, (0,)),
+            StartWorkload(0, "vm", trace, (1,)),
+            StopWorkload(seconds(2), "vm", "cpu"),
+        ],
+    )
+
+    simulated.advance(seconds(8))
+
+    assert [vcpu.duty for vcpu in simulated.guests["vm"].vcpus] == [0.0, 0.0]

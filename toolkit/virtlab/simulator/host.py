@@ -329,10 +329,10 @@ class SimulatedHost:
             if point.memory_kib is not None:
                 guest.memory.set_traced(at_ns, point.memory_kib)
 
-        self._traces[guest.name] = [
+        self._traces.setdefault(guest.name, []).extend(
             self.queue.schedule(now_ns + point.time_ns, Priority.SCENARIO, partial(follow, point))
             for point in trace.points
-        ]
+        )
 
     def _batch_done(self, vcpu: SimulatedVcpu) -> None:
         self.scheduler.set_load(vcpu, 0.0)
