@@ -15,6 +15,7 @@ from virtlab.cli import (
     diff,
     doctor,
     explain,
+    flight,
     grade,
     host,
     judge,
@@ -51,6 +52,9 @@ app.command("shell", epilog=EPILOG)(serve.shell)
 app.command("schedule", epilog=EPILOG)(daemons.schedule)
 app.command("coordinate", epilog=EPILOG)(daemons.coordinate)
 app.command("undo", epilog=EPILOG)(daemons.undo)
+app.command("why", epilog=EPILOG)(flight.why)
+app.command("replay", epilog=EPILOG)(flight.replay)
+app.command("record", epilog=EPILOG)(flight.record)
 app.command("doctor", epilog=EPILOG)(doctor.doctor)
 app.add_typer(host.app, name="host")
 app.add_typer(policies.app, name="policies")
