@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-__all__ = ["playbooks_dir", "starters_dir", "testcases_dir"]
+__all__ = ["examples_dir", "playbooks_dir", "starters_dir", "testcases_dir"]
 
 _PACKAGE = Path(__file__).resolve().parent
 _SHIPPED = _PACKAGE / "_shipped"  # filled when the wheel is built
@@ -24,6 +24,11 @@ def playbooks_dir() -> Path:
 def starters_dir() -> Path:
     """Return the folder with programs to start from."""
     return _folder("starters")
+
+
+def examples_dir() -> Path:
+    """Return the folder with the example submissions; only a checkout has it."""
+    return _CHECKOUT / "examples" / "submissions"
 
 
 def _folder(name: str) -> Path:

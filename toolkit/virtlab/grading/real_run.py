@@ -182,6 +182,7 @@ class _RealRun:
             process.stderr.text().encode(),
             self._sandbox.layers(),
             time.monotonic() - self._began_s,
+            self._recorder.outside_percent(),
         )
 
     def close(self) -> None:

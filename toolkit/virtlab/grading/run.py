@@ -68,6 +68,7 @@ class RunRecord:
     stderr: bytes
     layers: tuple[str, ...]  # of the sandbox
     real_s: float
+    outside_percent: float | None = None  # what others used of a real host's pCPUs, on average
 
 
 class Runner(Protocol):

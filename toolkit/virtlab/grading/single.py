@@ -20,7 +20,7 @@ from virtlab.model.timeline import ProgramOutcome, Timeline
 from virtlab.model.verdict import RunVerdict
 from virtlab.subjects.one_core import one_core
 
-__all__ = ["run_single"]
+__all__ = ["record_of", "run_single"]
 
 
 def run_single(
@@ -57,7 +57,7 @@ def run_single(
     """
     if out is not None:
         check_target(out, overwrite=overwrite)
-    record = _record(scenario, preparation, seed, pacing, runner)
+    record = record_of(scenario, preparation, seed, pacing, runner)
     replay = f"virtlab run {source} {preparation.name} --seed {seed}"
     verdict = plain_run(
         record.timeline,
@@ -85,7 +85,7 @@ def run_single(
     return verdict
 
 
-def _record(
+def record_of(
     scenario: Scenario, preparation: Preparation, seed: int, pacing: Pacing, runner: Runner
 ) -> RunRecord:
     """Run the program once it is built; one that cannot be built is a record too."""

@@ -36,7 +36,7 @@ from virtlab.model.timeline import PinCall, Timeline
 from virtlab.model.units import NS_PER_S
 from virtlab.model.verdict import CriterionResult
 
-__all__ = ["judge_balanced", "judge_bound", "judge_stable"]
+__all__ = ["judge_balanced", "judge_bound", "judge_stable", "settled_since_ns"]
 
 
 def judge_bound(timeline: Timeline, limits: Limits, hint: str | None = None) -> CriterionResult:
@@ -225,7 +225,7 @@ def _way(
 
 def _stable_check(timeline: Timeline, phase: Phase, limits: Limits) -> Check:
     unit = "changes"
-    settled_ns = _settled_ns(timeline, phase, limits)
+    settled_ns = settled_since_ns(timeline, phase, limits)
     if settled_ns >= phase.end_ns or not phase.recorded:
         return _not_judged(timeline, phase, unit)
     late = list(_changes(timeline, settled_ns, phase.end_ns))
@@ -251,7 +251,7 @@ def _stable_check(timeline: Timeline, phase: Phase, limits: Limits) -> Check:
     )
 
 
-def _settled_ns(timeline: Timeline, phase: Phase, limits: Limits) -> int:
+def settled_since_ns(timeline: Timeline, phase: Phase, limits: Limits) -> int:
     """Return the end of the first window from which on all are balanced and bound.
 
     The deadline at the latest: a program that never balances still has to keep still.

@@ -17,7 +17,7 @@ from virtlab.hosts.real.link import HostLink
 from virtlab.libvirt_rpc.client import Answer
 from virtlab.model.units import NS_PER_S
 
-__all__ = ["HostRecord", "Outside", "disturbed_by_load", "outside_words"]
+__all__ = ["HostRecord", "Outside", "disturbed_by_load", "mean_outside", "outside_words"]
 
 _ALL_CPUS: Final = -1  # VIR_NODE_CPU_STATS_ALL_CPUS
 _ALL_CELLS: Final = -1
@@ -137,6 +137,13 @@ def outside_words(outside: Sequence[Outside]) -> str:
     stolen = sum(one.stolen for one in outside) / len(outside)
     text = f"Others used {others:.0f} % of the pCPUs on average"
     return f"{text}." if stolen < 1 else f"{text}; {stolen:.0f} % was never given to the machine."
+
+
+def mean_outside(outside: Sequence[Outside]) -> float | None:
+    """Return what was not the run's, over all of it, in percent of the pCPUs."""
+    if not outside:
+        return None
+    return round(sum(one.points for one in outside) / len(outside), 1)
 
 
 def _swap_used_kib() -> int:

@@ -20,7 +20,12 @@ from typing import Any, Final
 from virtlab.hosts.blank_timeline import blank_timeline
 from virtlab.hosts.call_log import CallLog
 from virtlab.hosts.real.guest_record import GuestRecord, masks_of
-from virtlab.hosts.real.host_record import HostRecord, disturbed_by_load, outside_words
+from virtlab.hosts.real.host_record import (
+    HostRecord,
+    disturbed_by_load,
+    mean_outside,
+    outside_words,
+)
 from virtlab.hosts.real.link import HostLink
 from virtlab.hosts.real.loads import GuestEnd, Loads, OnLoadEvent
 from virtlab.libvirt_rpc.call import Call
@@ -203,6 +208,10 @@ class RealRecorder:
     def outside(self) -> str:
         """Return how much others used the host, as a sentence."""
         return outside_words(self._host.outside)
+
+    def outside_percent(self) -> float | None:
+        """Return the same as a figure; None where nothing was measured."""
+        return mean_outside(self._host.outside)
 
     def timeline(self, outcome: ProgramOutcome) -> Timeline:
         """Return everything that was recorded so far."""
