@@ -15,6 +15,7 @@ from virtlab.cli import (
     diff,
     doctor,
     explain,
+    fidelity,
     flight,
     grade,
     host,
@@ -42,6 +43,7 @@ app.command("try", epilog=EPILOG)(author.attempt)
 app.command("pack", epilog=EPILOG)(author.pack)
 app.command("grade", epilog=EPILOG)(grade.grade)
 app.command("run", epilog=EPILOG)(grade.run)
+app.command("fidelity", epilog=EPILOG)(fidelity.fidelity)
 app.command("judge", epilog=EPILOG)(judge.judge)
 app.command("diff", epilog=EPILOG)(diff.diff)
 app.command("explain", epilog=EPILOG)(explain.explain)

@@ -1,0 +1,56 @@
+"""The simulated side of a comparison: guests like those that were found, and what was done to them.
+
+A scenario describes guests as a course has them, with a cloud image's processes and page cache. A
+real run has micro-guests, which hold next to nothing. How much memory a guest holds is the
+scenario's to say and no law, so the simulated guests get what the real ones held at the start.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from virtlab.grading.run import record_without_run
+from virtlab.model.fidelity import Act
+from virtlab.model.scenario import GuestSpec, PinVcpu, Scenario, SetMemory
+from virtlab.model.timeline import ProgramOutcome, Timeline
+
+__all__ = ["as_found", "replayed"]
+
+
+def as_found(scenario: Scenario, held_kib: Mapping[str, int], accelerator: str) -> Scenario:
+    """Return a scenario with guests that hold at the start what real ones did.
+
+    Args:
+        scenario: the test.
+        held_kib: by guest, of kernel and processes together; 0 where it is not known.
+        accelerator: on which the real guests ran; emulated balloons have rates of their own.
+    """
+    return replace(
+        scenario,
+        host=replace(scenario.host, balloon="kvm" if accelerator == "kvm" else "emulation"),
+        guests=tuple(_holding(guest, held_kib.get(guest.name, 0)) for guest in scenario.guests),
+    )
+
+
+def replayed(scenario: Scenario, acts: Sequence[Act]) -> Timeline:
+    """Return the timeline of a simulated host to which given things are done, with no program."""
+    done = (*scenario.events, *(_event(act) for act in acts if act.time_ns < scenario.duration_ns))
+    events = tuple(sorted(done, key=lambda event: event.time_ns))
+    outcome = ProgramOutcome("ok", "completed", "", scenario.duration_ns)
+    played = replace(scenario, events=events)
+    return record_without_run(played, scenario.seed, outcome).timeline
+
+
+def _holding(guest: GuestSpec, held_kib: int) -> GuestSpec:
+    if not held_kib:
+        return guest
+    kernel_kib = min(guest.kernel_kib, held_kib)
+    return replace(guest, kernel_kib=kernel_kib, processes_kib=held_kib - kernel_kib, cache_kib=0)
+
+
+def _event(act: Act) -> PinVcpu | SetMemory:
+    if act.vcpu is not None:
+        return PinVcpu(act.time_ns, act.guest, act.vcpu, act.pcpus)
+    assert act.memory_kib is not None
+    return SetMemory(act.time_ns, act.guest, act.memory_kib)
