@@ -8,8 +8,8 @@ import pytest
 from small_hosts import guest, host, loops, paired, run_shares
 
 from virtlab.model.scenario import StartWorkload
-from virtlab.model.units import NS_PER_S
-from virtlab.model.workload import Batch
+from virtlab.model.units import NS_PER_S, ms
+from virtlab.model.workload import Batch, Duty
 
 numpy = pytest.importorskip("numpy")
 
@@ -97,3 +97,46 @@ def test_a_sibling_that_is_busy_all_the_time_slows_a_loop_to_half_the_yield() ->
     works = 0.3 / (1.15 / 2)
     assert busy == 1.0
     assert loop == pytest.approx(works / (works + 0.7), abs=0.003)
+
+
+def _beside_a_quota(quota: float, *, duty: float = 1.0) -> list[float]:
+    """Return what a loop with a quota and a busy sibling work in a second, over some minutes."""
+    simulated = loops([duty, 1.0], [(0,), (1,)], pcpus=2, topology=paired(2))
+    simulated.guests["g0"].tune({"vcpu_quota": round(quota * 100_000)})
+    runs = run_shares(simulated, 200)
+    speeds = [each.vcpus[0].speed for each in simulated.guests.values()]
+    return [run * speed for run, speed in zip(runs, speeds, strict=True)]
+
+
+@pytest.mark.parametrize("quota", [0.2, 0.5, 0.8])
+def test_a_throttled_vcpu_leaves_its_core_to_its_sibling(quota: float) -> None:
+    limited, busy = _beside_a_quota(quota)
+
+    assert limited == pytest.approx(quota * 1.15 / 2, abs=1e-4)
+    # Alone for the rest of the time.
+    assert busy == pytest.approx(1.0 - quota * (1.0 - 1.15 / 2), abs=1e-4)
+
+
+def test_a_quota_that_is_not_used_up_leaves_siblings_as_they_are() -> None:
+    without = loops([0.3, 1.0], [(0,), (1,)], pcpus=2, topology=paired(2))
+    limited = loops([0.3, 1.0], [(0,), (1,)], pcpus=2, topology=paired(2))
+    limited.guests["g0"].tune({"vcpu_quota": 90_000})
+
+    assert run_shares(limited, 60) == run_shares(without, 60)
+
+
+def test_a_pool_that_is_used_up_on_one_core_speeds_up_another() -> None:
+    # A guest's vCPUs on pCPUs 0 and 2 have half a pCPU together; 1 and 3 are busy beside them.
+    simulated = host(
+        [guest("pooled", vcpus=2, affinity=((0,), (2,))), guest("a", (1,)), guest("b", (3,))],
+        [StartWorkload(0, name, Duty(1.0, ms(0.5))) for name in ("pooled", "a", "b")],
+        pcpus=4,
+        topology=paired(4),
+    )
+    simulated.guests["pooled"].tune({"global_quota": 51_000, "global_period": 100_000})
+
+    simulated.advance(10 * NS_PER_S)
+
+    for name in ("a", "b"):
+        speed = simulated.guests[name].vcpus[0].speed
+        assert speed == pytest.approx(1.0 - 0.25 * (1.0 - 1.15 / 2), abs=1e-3)

@@ -4,7 +4,8 @@ Capacity and the way to its memory are settled when a vCPU takes its seat (`base
 sibling leaves it depends on how busy that is, which depends on its speed in turn: each core is
 looked at again and again, from idle threads on, until both agree. More use never makes a sibling
 faster, so that each round comes nearer from the same side. A round costs one look at the law of
-each thread; five to eight were enough in all sets of the tests.
+each thread; five to eight were enough in all sets of the tests. Where quotas are used up, the same
+is done once more with what they leave: a thread that is throttled leaves its core to its sibling.
 
 Nothing here looks at how a pCPU is shared: it sets what each vCPU wants, and the law does the
 rest. Plain pCPUs of large hosts are worked out in columns, by the same steps, to the same bits.
@@ -20,6 +21,7 @@ from virtlab.simulator.columns import VcpuColumns
 from virtlab.simulator.machine import Machine
 from virtlab.simulator.pcpu import Pcpu
 from virtlab.simulator.queue_law import law_of_table
+from virtlab.simulator.quota_law import share_within_quotas
 from virtlab.simulator.smt_law import beside
 from virtlab.simulator.speed_law import stretched, stretched_table
 from virtlab.simulator.vcpu import SimulatedVcpu
@@ -85,6 +87,35 @@ class Speeds:
                 _ask(pcpu, 1.0)
             elif sibling > pcpu.index:
                 self._settle_core(pcpu, self._pcpus[sibling])
+        limited = [pcpu for pcpu in pcpus if pcpu.limited]
+        if siblings and limited:
+            self._give_back(limited)
+
+    def _give_back(self, limited: Sequence[Pcpu]) -> None:
+        """Let siblings of throttled vCPUs have what these leave of their cores.
+
+        Args:
+            limited: the pCPUs on which some have quotas, all of each pool among them.
+        """
+        cores = [pcpu for pcpu in self.with_siblings(limited) if pcpu.sibling is not None]
+        for pcpu in {pcpu.index: pcpu for pcpu in [*limited, *cores]}.values():
+            pcpu.apply_law(stopped=False)
+        beside_whom = {pcpu.index: self._used_beside(pcpu) for pcpu in cores}
+        for _ in range(_ROUNDS):
+            share_within_quotas(limited)
+            slower = {pcpu.index: self._used_beside(pcpu) for pcpu in cores}
+            moved = [p for p in cores if abs(slower[p.index] - beside_whom[p.index]) > _NEAR]
+            if not moved:
+                break
+            for pcpu in moved:
+                beside_whom[pcpu.index] = slower[pcpu.index]
+                _ask(pcpu, beside(slower[pcpu.index], self._yield))
+            for pcpu in {pcpu.index: pcpu for pcpu in [*limited, *moved]}.values():
+                pcpu.apply_law(stopped=False)
+
+    def _used_beside(self, pcpu: Pcpu) -> float:
+        """Return what share of the time the sibling of a pCPU is used."""
+        return self._pcpus[self._machine.siblings[pcpu.index]].used
 
     def _settle_core(self, one: Pcpu, other: Pcpu) -> None:
         used = (0.0, 0.0)
