@@ -133,3 +133,14 @@ def test_another_load_ends_being_served_in_turn() -> None:
     busy, *_ = run_shares(simulated, 100)
 
     assert busy == pytest.approx(sharing([1.0, 0.4, 0.4])[0][0], abs=0.01)
+
+
+def test_hundreds_of_idle_vcpus_get_what_each_alone_would_beside_the_same() -> None:
+    levels = [0.03 * n / 12 for n in range(13)]
+    idle = [levels[n * 7 % 13] for n in range(400)]
+    shares = served_in_turn([0.3, *idle, 0.2], [True, *[False] * 400, True])
+
+    assert len(set(shares[1:-1])) == len(levels)
+    assert dict(zip(idle, shares[1:-1], strict=True))[0.0] == (0.0, 0.0)
+    for demand, (run, wait) in zip(idle, shares[1:-1], strict=True):
+        assert run == pytest.approx(demand * (1.0 - wait))
