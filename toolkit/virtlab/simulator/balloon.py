@@ -66,8 +66,12 @@ class Balloon:
     def boot(self, kib: int) -> int:
         """Come up with the guest, at a size or its maximum; return which."""
         self.target_kib = min(kib, self.max_kib)
-        self.giving, self.stalled_ns, self._retry_ns = False, None, 0
+        self.restart()
         return self.target_kib
+
+    def restart(self) -> None:
+        """Begin anew with the guest's system, bound for the same size."""
+        self.giving, self.stalled_ns, self._retry_ns = False, None, 0
 
     def aim(self, kib: int) -> None:
         """Go towards a size from now on, without waiting."""
@@ -91,6 +95,12 @@ class Balloon:
     def wait(self, now_ns: int) -> None:
         """Sleep before it looks for pages again, as it has found none."""
         self._retry_ns = now_ns + _OUT_OF_PUFF_NS
+
+    def skip(self, span_ns: int) -> None:
+        """Take note that its guest stood still so long: what it waits for comes later."""
+        self._retry_ns += span_ns
+        if self.stalled_ns is not None:
+            self.stalled_ns += span_ns
 
     def retries_at(self, now_ns: int) -> int | None:
         """Return when it tries again; None where it is not stalled, or not any more."""

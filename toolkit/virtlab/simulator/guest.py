@@ -129,10 +129,10 @@ class SimulatedGuest:
         self._host.life_changed(self, "crashed")
 
     def suspend(self) -> None:
-        """Pause its vCPUs; its memory stays as it is."""
+        """Pause it: its vCPUs and all that runs in it stand still."""
         self.state, self.reason = GuestState.PAUSED, _BY_USER
         self._host.scheduler.power_off(self.threads)
-        self.memory.set_speed(self._host.now_ns, 0.0)
+        self.memory.pause(self._host.now_ns)
         self._host.life_changed(self, "suspended")
 
     def resume(self) -> None:
@@ -140,6 +140,7 @@ class SimulatedGuest:
         self.state, self.reason = GuestState.RUNNING, _UNPAUSED
         self._host.scheduler.power_on(self.threads)
         self.adjust_speed()
+        self.memory.resume(self._host.now_ns)
         self._host.life_changed(self, "resumed")
 
     def reboot(self) -> None:

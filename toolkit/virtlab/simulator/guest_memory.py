@@ -14,6 +14,9 @@ gets somewhere. Where no memory is found:
 - a stalled guest without a consumer is short of memory for its own daemons as well: after three
   seconds the OOM killer takes one of them.
 
+A guest that is paused, or lies on a frozen host, stands still: no code of it runs that could
+touch, free, give or report a page. What is asked of it meanwhile is done when it goes on.
+
 The balloon itself knows no minimum: the floor is the coordinator's duty. Figures were compared with
 a guest under QEMU: 200 MiB in use and a target of 160 stalled with 4 MiB unused, and the next
 allocation ended the big program.
@@ -71,6 +74,8 @@ class GuestMemory:
         self._on_event = on_event
         self._busy = busy
         self._powered = False
+        self._paused_ns: int | None = None  # since when it stands still
+        self._traced_kib: int | None = None  # what traced processes hold as soon as it goes on
         self._swapping = False
         self.changes = 0  # grows with each change of what can be seen
         self._next: EventHandle | None = None
@@ -93,6 +98,8 @@ class GuestMemory:
         self._load.end()
         self._host.join(self)
         self.report.boot(now_ns)
+        if self._host.frozen:
+            self.pause(now_ns)
         self._plan(now_ns)
 
     def power_off(self, now_ns: int) -> None:
@@ -100,6 +107,7 @@ class GuestMemory:
         if not self._powered:
             return
         self._powered = False
+        self._paused_ns = self._traced_kib = None
         self._queue.cancel(self._next)
         self._next = None
         self._reporting.stop()
@@ -108,16 +116,50 @@ class GuestMemory:
         self.report.power_off()
 
     def reboot(self, now_ns: int) -> None:
-        """Start anew in the same QEMU, which keeps the balloon's target and the report's period.
+        """Start anew in the same QEMU: only what runs in the guest is another.
 
-        Source: QEMU hw/virtio/virtio-balloon.c; a reset clears neither.
+        The balloon's size and target stay, as does the report's period, and QEMU keeps the pages
+        that were ever touched. (Source: QEMU hw/virtio/virtio-balloon.c, whose reset clears none
+        of the three, and system/physmem.c: guest memory is freed with the process.)
         """
-        target_kib, period_s = self._balloon.target_kib, self.report.period_s
-        self.power_off(now_ns)
-        self.boot(now_ns)
-        self.set_target(now_ns, target_kib)
+        self._settle(now_ns)
+        self._reporting.stop()
+        self._load.end()
+        self._swapping = False
+        self._balloon.restart()
+        self._sizes.reboot(now_ns, self._balloon.max_kib)
+        period_s = self.report.period_s
+        self.report.boot(now_ns)
         if period_s:
             self.set_stats_period(now_ns, period_s)
+        self._plan(now_ns)
+
+    def pause(self, now_ns: int) -> None:
+        """Stand still until `resume`, which a frozen host's guests never do."""
+        if self._paused_ns is not None or not self._powered:
+            return
+        self._settle(now_ns)
+        self._paused_ns = now_ns
+        self._load.pause(now_ns)
+        self._reporting.stop()
+        self.report.pause(now_ns)
+        self._plan(now_ns)
+
+    def resume(self, now_ns: int) -> None:
+        """Go on where it stood, with what was asked of it since."""
+        if self._paused_ns is None or self._host.frozen:
+            return
+        self._settle(now_ns)
+        stood_ns = now_ns - self._paused_ns
+        self._paused_ns = None
+        self._balloon.skip(stood_ns)
+        self._sizes.skip(stood_ns)
+        self._load.resume(now_ns)
+        self.report.resume(now_ns)
+        if self._traced_kib is not None:
+            self._sizes.set_consumer(self._traced_kib)
+            self._traced_kib = None
+        self._plan(now_ns)
 
     # What the host's administrator and programs ask for.
 
@@ -171,12 +213,16 @@ class GuestMemory:
         if not self._powered:
             return
         self._settle(now_ns)
+        self._traced_kib = None
         if self._load.there or int(self._sizes.consumer.kib):
             self._end_load(now_ns, "load_end", "memory load stopped")
         self._plan(now_ns)
 
     def set_traced(self, now_ns: int, kib: int) -> None:
         """Set what traced processes hold, as far as the guest has it to give."""
+        if self._paused_ns is not None:
+            self._traced_kib = kib
+            return
         self._settle(now_ns)
         self._sizes.set_consumer(kib)
         self._plan(now_ns)
@@ -234,7 +280,7 @@ class GuestMemory:
 
     def touch_rate(self) -> float:
         """Return how fast it would touch new pages if the host's swap did not slow it."""
-        return self._load.rate()
+        return self._load.rate() if self._paused_ns is None else 0.0
 
     def repace(self, now_ns: int) -> None:
         """Touch pages at the host's new pace."""
@@ -264,12 +310,13 @@ class GuestMemory:
         self._balloon.sets_out(actual.kib, rate_before, actual.rate)
         ends = (*flow.ends, *let_resident_follow(self._sizes))
         times = [now_ns + max(int(kib / rate) + 1, 1) for kib, rate in ends if rate > 0.0]
-        retry_ns = self._balloon.retries_at(now_ns)
+        retry_ns = None if self._paused_ns is not None else self._balloon.retries_at(now_ns)
         if retry_ns is not None:
             times.append(retry_ns)
         if times:
             self._next = self._queue.schedule(min(times), Priority.MEMORY, self._on_event_due)
-        self._reporting.plan(now_ns)
+        if self._paused_ns is None:
+            self._reporting.plan(now_ns)
         self._host.changed(self)
         self.report.balloon(now_ns, moving=actual.rate != 0.0)
 
@@ -280,6 +327,9 @@ class GuestMemory:
 
     def _flow(self, now_ns: int) -> Flow:
         """Return how the sizes move from now on, once enough was killed for it."""
+        if self._paused_ns is not None:
+            self._balloon.giving = False
+            return Flow()
         sizes, balloon = self._sizes, self._balloon
         grow = self.touch_rate() * self._host.pace
         flow = flow_of(sizes, grow, balloon.rate(now_ns, sizes.actual.kib, self._busy))

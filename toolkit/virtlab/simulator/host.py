@@ -205,7 +205,7 @@ class SimulatedHost:
         if record.kind == "host_frozen":
             self.scheduler.stop()
             for guest in self.guests.values():
-                guest.memory.set_speed(self.now_ns, 0.0)
+                guest.memory.pause(self.now_ns)
         if record.guest is not None and record.kind in ("oom_kill", "load_done", "load_end"):
             self._growth_ended(self.guests[record.guest])
         if self.on_event is not None:
@@ -226,6 +226,8 @@ class SimulatedHost:
     # The scenario's events.
 
     def _happen(self, event: Event, now_ns: int) -> None:
+        if self.frozen:
+            return  # nobody can do anything on it
         if not isinstance(event, PinVcpu):
             self.changes += 1
         if isinstance(event, GuestFault | HostFault):

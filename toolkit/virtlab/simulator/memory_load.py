@@ -26,6 +26,7 @@ class MemoryLoad:
         self._on_release = on_release
         self._growth: MemoryGrowth | None = None
         self._holding: EventHandle | None = None
+        self._hold_left_ns: int | None = None  # of its hold, while the guest stands still
 
     @property
     def there(self) -> bool:
@@ -59,11 +60,25 @@ class MemoryLoad:
         assert self._growth is not None and self._growth.until_kib is not None
         self.growing = False
         if self._growth.then_release:
-            self._holding = self._queue.schedule(
-                now_ns + self._growth.hold_ns, Priority.MEMORY, self._on_release
-            )
+            self._hold(now_ns + self._growth.hold_ns)
         return self._growth.until_kib
+
+    def pause(self, now_ns: int) -> None:
+        """Stand still with the guest, a hold included."""
+        if self._holding is not None:
+            self._hold_left_ns = self._holding.time_ns - now_ns
+            self._queue.cancel(self._holding)
+            self._holding = None
+
+    def resume(self, now_ns: int) -> None:
+        """Go on holding for as long as was left."""
+        if self._hold_left_ns is not None:
+            self._hold(now_ns + self._hold_left_ns)
+            self._hold_left_ns = None
+
+    def _hold(self, until_ns: int) -> None:
+        self._holding = self._queue.schedule(until_ns, Priority.MEMORY, self._on_release)
 
     def _stop_holding(self) -> None:
         self._queue.cancel(self._holding)
-        self._holding = None
+        self._holding = self._hold_left_ns = None

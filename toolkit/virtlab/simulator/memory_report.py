@@ -6,6 +6,8 @@
   Setting a period renews it at once, and then each so many seconds.
 - virDomainGetInfo and balloon.current follow the balloon's events. QEMU sends at most one a second
   (its event throttle), so that the last one of a move comes up to a second late.
+- A paused guest renews nothing. Its ticks are those of QEMU's virtual clock, which stands still
+  meanwhile (QEMU, hw/virtio/virtio-balloon.c).
 - A guest whose driver hangs renews nothing, and one whose driver lacks figures does not show them:
   QEMU then has -1 for them, which libvirt leaves out.
 
@@ -48,6 +50,7 @@ class MemoryReport:
         self._on_balloon = on_balloon
         self._calendar_s = calendar_s
         self._stale = False
+        self._paused_ns: int | None = None  # since when the guest stands still
         self._hidden: tuple[str, ...] | None = None  # None: nothing; none named: all it reports
         self._period_ns = 0
         self._period_set_ns = 0
@@ -67,19 +70,35 @@ class MemoryReport:
     def power_off(self) -> None:
         """Forget about balloon events that are still to come."""
         self._queue.cancel(self._balloon_event)
-        self._balloon_event = None
+        self._balloon_event = self._paused_ns = None
+
+    def pause(self, now_ns: int) -> None:
+        """Renew nothing while the guest stands still."""
+        self.settle(now_ns)
+        self._paused_ns = now_ns
+
+    def resume(self, now_ns: int) -> None:
+        """Renew at ticks again, which come later by what has passed."""
+        if self._paused_ns is None:
+            return
+        stood_ns = now_ns - max(self._paused_ns, self._period_set_ns)
+        self._paused_ns = None
+        self._period_set_ns += stood_ns
+        self._reported_ns += stood_ns
 
     def set_period(self, now_ns: int, seconds: int) -> None:
         """Renew the report now and then each so many seconds; 0 keeps the last one for ever."""
         self.settle(now_ns)
         self._period_ns = seconds * NS_PER_S
         self._period_set_ns = now_ns
-        if seconds and not self._stale:
+        if self._paused_ns is not None:
+            self._reported_ns = now_ns - 1  # it is due as soon as the guest goes on
+        elif seconds and not self._stale:
             self._renew(now_ns)
 
     def settle(self, now_ns: int) -> None:
         """Work out the report of the latest tick up to now, while the guest's lines still hold."""
-        if self._period_ns and not self._stale:
+        if self._period_ns and not self._stale and self._paused_ns is None:
             since_ns = now_ns - self._period_set_ns
             tick_ns = self._period_set_ns + since_ns // self._period_ns * self._period_ns
             if tick_ns > self._reported_ns:
@@ -123,7 +142,8 @@ class MemoryReport:
         """Renew nothing from now on, or again at each tick that comes."""
         self.settle(now_ns)
         if self._stale and self._period_ns:
-            missed = (now_ns - self._period_set_ns) // self._period_ns
+            until_ns = now_ns if self._paused_ns is None else self._paused_ns
+            missed = max(until_ns - self._period_set_ns, 0) // self._period_ns
             self._reported_ns = max(
                 self._reported_ns, self._period_set_ns + missed * self._period_ns
             )

@@ -92,6 +92,18 @@ class MemorySizes:
         self.rss = Line(self.held_kib())
         self._touched_kib = 0.0
 
+    def reboot(self, now_ns: int, max_kib: int) -> None:
+        """Start anew at the same size, or as large as a system must be; no page is given back."""
+        spec = self.spec
+        least_kib = spec.kernel_kib + spec.processes_kib + FREE_MIN_KIB
+        resident_kib = self.rss.kib
+        self.boot(now_ns, min(max(int(self.actual.kib), least_kib), max_kib))
+        self.rss.kib = min(max(self.rss.kib, resident_kib), self.actual.kib)
+
+    def skip(self, span_ns: int) -> None:
+        """Take note that the guest stood still so long, without a fault of its processes."""
+        self._booted_ns += span_ns
+
     def span_ns(self, now_ns: int) -> int:
         """Return how long ago the sizes were written down."""
         return now_ns - self._since_ns
