@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
+from virtlab.hosts.simulated.driver.definition import read_definition
+from virtlab.hosts.simulated.driver.quantities import cpu_list
 from virtlab.hosts.simulated.driver.storage import Storage
 from virtlab.libvirt_rpc.errors import LibvirtError
+from virtlab.libvirt_rpc.typed import Param, ParamType
 
 Ask = Callable[..., Any]
 
@@ -158,6 +162,48 @@ def test_a_description_of_very_many_names_is_read_in_time_that_grows_with_it(ask
     refused = refusal(ask, "DOMAIN_SET_METADATA", dom, 2, f"<x {many}/>", "k", "urn:x", 2)
 
     assert refused == no_room("aos_vm1")
+
+
+@pytest.mark.parametrize("text", ["<{0}><b", "<{0}", "<a>{0}<b", "<{0}>&c;"])
+def test_a_description_with_a_name_without_end_is_refused_in_time_that_grows_with_it(
+    text: str, ask: Ask
+) -> None:
+    # Once a name of n characters cost n * n steps: this took ten minutes.
+    code, domain, said, _ = refusal(ask, "DOMAIN_DEFINE_XML", text.format("a" * 200_000))
+
+    assert (code, domain) == (35, 20)
+    assert said.startswith("(domain_definition):1: ")
+
+
+def test_cpu_lists_take_no_more_memory_than_a_domain_can_keep() -> None:
+    # A list of each CPU takes a megabyte as a set, and a text of 4 MiB names 20,000 of them.
+    pins = "".join(f"<vcpupin vcpu='{300 + n}' cpuset='{n}-16383'/>" for n in range(200))
+    described = _DOMAIN.format("web", "").replace("<os>", f"<cputune>{pins}</cputune><os>")
+
+    tracemalloc.start()
+    definition = read_definition(described, bytes(16))
+    _, peak_bytes = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert definition.masks == (None,)
+    assert peak_bytes < 4 << 20
+
+
+def test_a_cpu_list_of_very_many_parts_is_refused_before_it_is_read(ask: Ask) -> None:
+    (dom,) = ask("DOMAIN_LOOKUP_BY_NAME", "aos_vm1")
+    endless = Param("numa_nodeset", ParamType.STRING, "0-16383," * 500_000 + "0")
+
+    code, _, said, _ = refusal(ask, "DOMAIN_SET_NUMA_PARAMETERS", dom, [endless], 2)
+
+    assert code == 8
+    assert said.startswith("invalid argument: Failed to parse bitmap '0-16383,0")
+
+
+def test_a_cpu_list_may_name_each_cpu_of_the_largest_host_by_itself() -> None:
+    each = ",".join(str(cpu) for cpu in range(16_384))
+
+    assert cpu_list(each) == frozenset(range(16_384))
+    assert cpu_list("0-9,^3, 12 ,^5") == {0, 1, 2, 4, 6, 7, 8, 9, 12}
 
 
 def test_long_names_of_namespaces_do_not_multiply_by_the_elements_in_them(ask: Ask) -> None:

@@ -20,7 +20,7 @@ from virtlab.hosts.simulated.driver import machines, safe_xml
 from virtlab.hosts.simulated.driver.descriptions import CPU_TUNE
 from virtlab.hosts.simulated.driver.domain_tree import ORDER, child
 from virtlab.hosts.simulated.driver.numa_tuning import NumaTune, read_numa
-from virtlab.hosts.simulated.driver.quantities import cpu_list, memory_kib, whole_number
+from virtlab.hosts.simulated.driver.quantities import cpu_bits, cpu_list, memory_kib, whole_number
 from virtlab.libvirt_rpc import errors
 from virtlab.libvirt_rpc.errors import ErrorCode, ErrorDomain, LibvirtError
 
@@ -206,7 +206,9 @@ def _masks(root: ET.Element, vcpus: int) -> tuple[frozenset[int] | None, ...]:
     placed = root.find("vcpu")
     cpuset = None if placed is None else placed.get("cpuset")
     everywhere = None if cpuset is None else cpu_list(cpuset)
+    kept = min(vcpus, _GUEST_VCPUS_MAX)
     pins: dict[int, frozenset[int]] = {}
+    seen: set[int] = set()
     lists: dict[str, frozenset[int]] = {}  # equal ones are kept once
     for pin in root.findall("cputune/vcpupin"):
         if pin.get("vcpu") is None:
@@ -214,15 +216,19 @@ def _masks(root: ET.Element, vcpus: int) -> tuple[frozenset[int] | None, ...]:
                 "Missing required attribute 'vcpu' in element 'vcpupin'", ErrorDomain.XML
             )
         number = whole_number(pin, "vcpu", "non-negative integer")
-        if number in pins:
+        if number in seen:
             raise errors.internal_error(
                 f"duplicate vcpupin for vcpu '{number}'", ErrorDomain.DOMAIN
             )
         if pin.get("cpuset") is None:
             raise errors.internal_error("missing cpuset for vcpupin", ErrorDomain.DOMAIN)
+        seen.add(number)
         text = pin.get("cpuset", "")
-        pins[number] = lists[text] if text in lists else lists.setdefault(text, cpu_list(text))
-    return tuple(pins.get(number, everywhere) for number in range(min(vcpus, _GUEST_VCPUS_MAX)))
+        if number >= kept:
+            cpu_bits(text)  # libvirt forgets it, once it has read it
+        else:
+            pins[number] = lists[text] if text in lists else lists.setdefault(text, cpu_list(text))
+    return tuple(pins.get(number, everywhere) for number in range(kept))
 
 
 def _scheduler(root: ET.Element) -> dict[str, int]:

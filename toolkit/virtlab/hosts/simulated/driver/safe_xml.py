@@ -23,6 +23,8 @@ _ATTRIBUTES_MAX: Final = 50_000
 _NAMESPACE_MAX: Final = 1_000  # characters, its prefix included
 _DEPTH_MAX: Final = 256  # libxml2's own
 
+_NAME: Final = re.compile(r"[\w:.-]+")
+
 _CODES = expat.errors.codes
 _NO_ELEMENTS = _CODES[expat.errors.XML_ERROR_NO_ELEMENTS]
 _TRAILING = _CODES[expat.errors.XML_ERROR_JUNK_AFTER_DOC_ELEMENT]
@@ -109,14 +111,15 @@ def parse(source: str, root_tag: str | None, what: str) -> ET.Element:
             f"expecting root element of '{root_tag}', not '{root.tag}'",
             ErrorDomain.XML,
         )
-    _keep_prefixes(root, builder.prefixes, frozenset())
+    _keep_prefixes(root, builder.prefixes, set())
     return root
 
 
-def _keep_prefixes(element: ET.Element, prefixes: dict[str, str], known: frozenset[str]) -> None:
+def _keep_prefixes(element: ET.Element, prefixes: dict[str, str], known: set[str]) -> None:
     """Give elements back the names that they had in the text, and say there what they mean.
 
-    The parser turns `k:a` into `{uri}a`, and would write it with a name of its own choice.
+    The parser turns `k:a` into `{uri}a`, and would write it with a name of its own choice. `known`
+    are the namespaces that the elements around this one have said; it comes back as it was.
     """
     said: set[str] = set()  # by this element
     if element.tag.startswith("{"):
@@ -133,10 +136,10 @@ def _keep_prefixes(element: ET.Element, prefixes: dict[str, str], known: frozens
         if uri in prefixes and uri not in known and uri not in said:
             element.set(f"xmlns:{prefix}", uri)
             said.add(uri)
-    if said and len(element):
-        known |= said  # one copy an element, however many it names
+    known |= said
     for child in element:
         _keep_prefixes(child, prefixes, known)
+    known -= said
 
 
 def _reason(error: ET.ParseError, opened: list[str], source: str) -> str:
@@ -144,8 +147,8 @@ def _reason(error: ET.ParseError, opened: list[str], source: str) -> str:
     line = error.position[0]
     if error.code == _NO_ELEMENTS and opened:
         return f"Premature end of data in tag {opened[-1]} line {line}"
-    if error.code == _UNCLOSED and (start := re.search(r"<([\w:.-]+)[^<>]*\Z", source)):
-        return f"Couldn't find end of Start Tag {start.group(1)} line {line}"
+    if error.code == _UNCLOSED and (start := _NAME.match(source, source.rfind("<") + 1)):
+        return f"Couldn't find end of Start Tag {start.group()} line {line}"
     if error.code == _TRAILING:
         return "Extra content at the end of the document"
     if error.code == _MISMATCH and opened:
