@@ -9,7 +9,8 @@ import pytest
 from virtlab.hosts.simulated.driver.driver import SimulatedDriver
 from virtlab.hosts.simulated.driver.events import Subscriptions
 from virtlab.hosts.simulated.driver.state import handle_of
-from virtlab.model.scenario import StartWorkload
+from virtlab.libvirt_rpc.errors import LibvirtError
+from virtlab.model.scenario import StartGuest, StartWorkload, StopGuest
 from virtlab.model.units import NS_PER_S, ms
 from virtlab.model.workload import Duty
 from virtlab.simulator.host import SimulatedHost
@@ -75,3 +76,53 @@ def test_a_quota_of_the_emulator_is_kept_where_it_runs(build: Any) -> None:
     lab.guest.tune({"emulator_quota": 4_000})
 
     assert sum(lab.emulator_shares()) == pytest.approx(0.04, abs=1e-3)
+
+
+_TUNED = (
+    "<domain type='kvm'><name>g</name><uuid>{}</uuid><memory>524288</memory><cputune>{}</cputune>"
+    "<os><type>hvm</type></os></domain>"
+)
+
+
+@pytest.mark.parametrize(
+    ("tune", "thread"),
+    [
+        ("<emulatorpin cpuset='900'/>", "emulator"),
+        ("<emulatorpin cpuset='0,900'/>", "emulator"),
+        ("<vcpupin vcpu='0' cpuset='1,4'/>", "vcpu0"),
+    ],
+)
+def test_a_domain_with_a_mask_beyond_the_host_does_not_start(
+    build: Any, tune: str, thread: str
+) -> None:
+    lab = _Lab(build)
+    lab.handlers["DOMAIN_DESTROY"](lab.dom)
+    lab.handlers["DOMAIN_DEFINE_XML"](_TUNED.format(lab.dom.uuid.hex(), tune))
+
+    with pytest.raises(LibvirtError) as caught:
+        lab.handlers["DOMAIN_CREATE"](lab.dom)
+
+    error = caught.value
+    file = f"/cpuset/machine/qemu-2-g.libvirt-qemu/{thread}/cpuset.cpus"
+    assert (error.code, error.domain, error.int1) == (38, 54, 34)
+    assert error.message == (
+        f"Unable to write to '/sys/fs/cgroup{file}': Numerical result out of range"
+    )
+    assert lab.guest.id == -1
+
+
+def test_a_scenario_starts_such_a_domain_on_the_pcpus_that_there_are(build: Any) -> None:
+    guest = build.guest("g", emulator_share=0.1)
+    events = (StopGuest(NS_PER_S, "g"), StartGuest(20 * NS_PER_S, "g"))
+    host = SimulatedHost(build.scenario(guest, events=events, pcpus=4))
+    handlers = SimulatedDriver(host).handlers_for(Subscriptions())
+    tune = "<emulatorpin cpuset='900'/><vcpupin vcpu='0' cpuset='2,900'/>"
+    handlers["DOMAIN_DEFINE_XML"](_TUNED.format(host.guests["g"].uuid.hex(), tune))
+
+    host.advance(25 * NS_PER_S)
+
+    started = host.guests["g"]
+    assert started.id > 0
+    assert started.vcpus[0].mask == {2}
+    assert started.emulator is not None
+    assert started.emulator.mask == {0, 1, 2, 3}

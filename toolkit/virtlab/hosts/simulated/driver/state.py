@@ -145,6 +145,13 @@ class DriverState:
         """Return the host's ends of a running guest's interfaces."""
         return self.configs[guest.uuid].vnets
 
+    def permitted(self, mask: frozenset[int] | None) -> frozenset[int]:
+        """Return the pCPUs of a stored mask that the host has; all where there are none.
+
+        No client starts a domain that names others, but a scenario's event may.
+        """
+        return (self.all_pcpus if mask is None else mask & self.all_pcpus) or self.all_pcpus
+
     def impact(self, guest: SimulatedGuest, flags: int) -> tuple[bool, bool]:
         """Return whether flags of current, live and config mean the running guest, the stored one.
 
@@ -241,7 +248,7 @@ class DriverState:
             self.forget(guest)
             return
         for number, mask in enumerate(config.masks[: len(guest.vcpus)]):
-            guest.pin(number, mask)  # what was set live ends with the run
+            guest.pin(number, self.permitted(mask))  # what was set live ends with the run
         self.apply(guest)
 
     def apply(self, guest: SimulatedGuest) -> None:
@@ -302,7 +309,8 @@ class DriverState:
         )
 
     def _affinity(self, mask: frozenset[int]) -> tuple[int, ...] | None:
-        return None if mask == self.all_pcpus else tuple(sorted(mask & self.all_pcpus)) or None
+        permitted = self.permitted(mask)
+        return None if permitted == self.all_pcpus else tuple(sorted(permitted))
 
 
 def handle_of(guest: SimulatedGuest) -> DomainHandle:

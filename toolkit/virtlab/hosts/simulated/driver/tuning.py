@@ -113,10 +113,10 @@ class TuningHandlers:
         return ()
 
     def check_start(self, guest: SimulatedGuest) -> None:
-        """Refuse the start of a domain whose stored parameters the host cannot keep.
+        """Refuse the start of a domain whose stored settings the host cannot keep.
 
         Raises:
-            LibvirtError: there is such a parameter.
+            LibvirtError: there is such a parameter, or a mask with a pCPU that the host has not.
         """
         for name, value in self._state.config(guest).stored.scheduler.items():
             if name != _SHARES:
@@ -127,13 +127,18 @@ class TuningHandlers:
                     ErrorDomain.DOMAIN,
                 )
             elif value > self._shares_max:
-                raise _kernel_refuses(guest)
+                raise self._kernel_refuses(guest, "cpu", "cpu.weight")
+        config = self._state.config(guest)
+        masks = {f"vcpu{number}": mask for number, mask in enumerate(config.masks[: config.vcpus])}
+        for thread, mask in {"emulator": config.stored.emulator_mask, **masks}.items():
+            if mask is not None and not mask <= self._state.all_pcpus:
+                raise self._kernel_refuses(guest, "cpuset", f"{thread}/cpuset.cpus")
 
     def started(self, guest: SimulatedGuest) -> None:
         """Give a started domain the weight and the quotas that are stored for it."""
         settings = self._state.config(guest).now
         guest.tune_anew(dict(settings.scheduler))
-        guest.pin_emulator(settings.emulator_mask)
+        guest.pin_emulator(self._state.permitted(settings.emulator_mask))
 
     def domain_pin_emulator(self, dom: DomainHandle, cpumap: bytes, flags: int) -> tuple[()]:
         """Bind the emulator's threads."""
@@ -184,7 +189,21 @@ class TuningHandlers:
             detail = f"shares '{value}' must be in range [{_SHARES_MIN}, {_SHARES_MAX}]"
             raise errors.invalid_argument(detail, ErrorDomain.CGROUP)
         elif value > self._shares_max:
-            raise _kernel_refuses(guest)
+            raise self._kernel_refuses(guest, "cpu", "cpu.weight")
+
+    def _kernel_refuses(self, guest: SimulatedGuest, controller: str, file: str) -> LibvirtError:
+        """Return error 38 of a value that libvirt takes and the kernel does not."""
+        # A start that fails has used up an id.
+        number = guest.id if guest.id >= 0 else self._state.host.fresh_id()
+        if self._state.host.spec.cgroup_version == 1:
+            group = f"{controller}/machine/qemu-{number}-{guest.name}.libvirt-qemu"
+        else:
+            group = f"machine.slice/machine-qemu\\x2d{number}\\x2d{guest.name}.scope/libvirt"
+        return errors.system_error(
+            f"Unable to write to '/sys/fs/cgroup/{group}/{file}': Numerical result out of range",
+            ErrorDomain.CGROUP,
+            number=_ERANGE,
+        )
 
 
 def _type_of(name: str) -> ParamType:
@@ -208,17 +227,6 @@ def _checked(parameter: Param) -> int:
     if value > 0 and not least <= value <= most:
         raise errors.invalid_argument(f"value of '{name}' is out of range [{least}, {most}]")
     return value
-
-
-def _kernel_refuses(guest: SimulatedGuest) -> LibvirtError:
-    """Return error 38 of a weight that libvirt takes and the kernel's cgroup v2 does not."""
-    scope = f"machine-qemu\\x2d{guest.id}\\x2d{guest.name}.scope"
-    return errors.system_error(
-        f"Unable to write to '/sys/fs/cgroup/machine.slice/{scope}/libvirt/cpu.weight': "
-        "Numerical result out of range",
-        ErrorDomain.CGROUP,
-        number=_ERANGE,
-    )
 
 
 def _check_effect(guest: SimulatedGuest, meant: Mapping[str, int], name: str) -> None:
