@@ -16,6 +16,9 @@ __all__ = ["NodeHandlers"]
 _BYTES_PER_KIB = 1024
 _ALL = -1  # cpuNum or cellNum of the whole host
 
+# How many figures there are of pCPUs, of the host's memory and of a cell's.
+_CPU_FIELDS, _MEMORY_FIELDS, _CELL_FIELDS = 4, 4, 2
+
 # Sizes of pages that an x86 machine has, in KiB; all memory here is in ordinary ones.
 _PAGE_KIB = 4
 _HUGE_PAGE_KIB = 2048
@@ -56,6 +59,7 @@ class NodeHandlers:
         self, need_map: int, need_online: int, flags: int
     ) -> tuple[bytes, int, int]:
         """Return the map and the number of the pCPUs that are online: all of them."""
+        refusals.check_flags(flags, 0, "virHostCPUGetMap", ErrorDomain.NONE)
         pcpus = self._spec.pcpus
         online = cpu_map(range(pcpus), (pcpus + 7) // 8) if need_map else b""
         return (online, pcpus if need_online else 0, pcpus)
@@ -64,6 +68,11 @@ class NodeHandlers:
         """Return time since boot by kind, of one pCPU or of all, in the kernel's ticks."""
         if number < _ALL:
             raise refusals.only_minus_one("cpuNum", "virNodeGetCPUStats")
+        refusals.check_flags(flags, 0, "virHostCPUGetStats", ErrorDomain.NONE)
+        function = "virHostCPUGetStatsLinux"
+        refusals.check_room(nparams, _CPU_FIELDS, "must be equal to", function, "*nparams")
+        if nparams == 0:
+            return ([], _CPU_FIELDS)
         if number != _ALL and not 0 <= number < self._spec.pcpus:
             raise refusals.bad_node_cpu()
         numbers = range(self._spec.pcpus) if number == _ALL else (number,)
@@ -74,14 +83,19 @@ class NodeHandlers:
             ("idle", sum(in_ticks(time.idle) for time in times)),
             ("iowait", sum(in_ticks(time.iowait) for time in times)),
         ]
-        return (fields[:nparams], len(fields))
+        return (fields, 0)
 
     def node_get_memory_stats(self, nparams: int, cell: int, flags: int) -> tuple[Fields, int]:
         """Return the host's memory, or that of a NUMA cell."""
         if cell < _ALL:
             raise refusals.only_minus_one("cellNum", "virNodeGetMemoryStats")
+        refusals.check_flags(flags, 0, "virHostMemGetStats", ErrorDomain.NONE)
         if cell >= len(self._cells):
             raise refusals.bad_cell(len(self._cells) - 1)
+        needed = _MEMORY_FIELDS if cell == _ALL else _CELL_FIELDS
+        refusals.check_room(nparams, needed, "must be", "virHostMemGetStatsLinux", "nparams")
+        if nparams == 0:
+            return ([], needed)
         memory = self._host.memory()
         if cell == _ALL:
             fields = [("total", memory.total_kib), ("free", memory.free_kib)]
@@ -89,7 +103,7 @@ class NodeHandlers:
         else:
             free_kib = self._host.cells_free_kib()[cell]
             fields = [("total", self._cells[cell].memory_kib), ("free", free_kib)]
-        return (fields[:nparams], len(fields))
+        return (fields, 0)
 
     def node_get_free_memory(self) -> tuple[int]:
         """Return the free memory in bytes."""
@@ -97,34 +111,45 @@ class NodeHandlers:
 
     def node_get_cells_free_memory(self, start: int, maxcells: int) -> tuple[list[int]]:
         """Return the free memory of each NUMA cell in bytes."""
+        function = "virNodeGetCellsFreeMemory"
+        if maxcells <= 0:
+            raise refusals.below("maxCells", function, "greater than zero")
+        if start < 0:
+            raise refusals.below("startCell", function, "zero or greater")
         last = len(self._cells) - 1
-        if not 0 <= start <= last:
+        if start > last:
             raise refusals.start_cell_out_of_range(start, last)
-        free_kib = self._host.cells_free_kib()[start : start + max(maxcells, 0)]
+        free_kib = self._host.cells_free_kib()[start : start + maxcells]
         return ([kib * _BYTES_PER_KIB for kib in free_kib],)
 
     def node_get_free_pages(
         self, pages: list[int], start: int, count: int, flags: int
     ) -> tuple[list[int]]:
-        """Return how many pages of each size are free, cell by cell."""
+        """Return how many pages of each size are free, cell by cell; -1 stands for the host."""
+        refusals.check_nonzero(len(pages), "npages", "virNodeGetFreePages")
+        refusals.check_nonzero(count, "cellCount", "virNodeGetFreePages")
         refusals.check_flags(flags, 0, "qemuNodeGetFreePages")
         last = len(self._cells) - 1
         if start > last:
             raise refusals.start_cell_out_of_range(start, last)
+        if start < _ALL:
+            raise refusals.no_cause()
         by_cell = self._host.cells_free_kib()
         counts = []
         for cell in range(start, min(start + count, last + 1)):
             free_kib = sum(by_cell) if cell < 0 else by_cell[cell]
             for size in pages:
                 if size not in (_PAGE_KIB, _HUGE_PAGE_KIB):
-                    detail = f"page size {size} is not available on node {max(cell, 0)}"
+                    where = "" if cell == _ALL else f" on node {cell}"
+                    detail = f"page size {size} is not available{where}"
                     raise errors.operation_failed(detail, ErrorDomain.NONE)
                 counts.append(free_kib // _PAGE_KIB if size == _PAGE_KIB else 0)
         return (counts,)
 
     def node_get_memory_parameters(self, nparams: int, flags: int) -> tuple[list[Param], int]:
         """Return how the host merges equal pages: not at all."""
-        return (list(_MEMORY_PARAMETERS[:nparams]), len(_MEMORY_PARAMETERS))
+        refusals.check_flags(flags, 0, "virHostMemGetParameters", ErrorDomain.NONE)
+        return (list(_MEMORY_PARAMETERS[:nparams]), 0 if nparams else len(_MEMORY_PARAMETERS))
 
     def node_get_security_model(self) -> tuple[list[int], list[int]]:
         """Return the security model: none."""

@@ -19,10 +19,13 @@ __all__ = [
     "bad_argument",
     "bad_cell",
     "bad_node_cpu",
+    "below",
     "check_flags",
     "check_nonzero",
+    "check_room",
     "driver_invalid",
     "no_agent",
+    "no_cause",
     "no_metadata",
     "no_per_pcpu_times",
     "one_impact",
@@ -71,15 +74,15 @@ def bad_argument(
     return LibvirtError(ErrorCode.INVALID_ARG, domain, message, function, argument, int1=0, int2=0)
 
 
-def check_flags(flags: int, known: int, function: str) -> None:
-    """Refuse bits that a function of the QEMU driver does not know.
+def check_flags(flags: int, known: int, function: str, domain: int = ErrorDomain.QEMU) -> None:
+    """Refuse bits that a function of the QEMU driver, or of another one, does not know.
 
     Raises:
         LibvirtError: there are some.
     """
     if unknown := flags & ~known:
         message = f"unsupported flags (0x{unknown:x}) in function {function}"
-        raise bad_argument(function, "flags", message, ErrorDomain.QEMU)
+        raise bad_argument(function, "flags", message, domain)
 
 
 def one_impact(flags: int, function: str, argument: str = "ctl") -> None:
@@ -112,6 +115,35 @@ def only_minus_one(argument: str, function: str) -> LibvirtError:
     """
     message = f"{argument} in {function} only accepts -1 as a negative value"
     return bad_argument(function, "cpuNum", message)
+
+
+def check_room(nparams: int, needed: int, what: str, function: str, argument: str) -> None:
+    """Refuse room for another number of parameters than there are; none asks for their number.
+
+    Args:
+        nparams: the room.
+        needed: how many there are.
+        what: how libvirt says that it has to be as many, such as "must be".
+        function: that of libvirt which checks.
+        argument: its name there.
+
+    Raises:
+        LibvirtError: it is another number.
+    """
+    if nparams not in (0, needed):
+        message = f"nparams in {function} {what} {needed}"
+        raise bad_argument(function, argument, message, ErrorDomain.NONE)
+
+
+def below(argument: str, function: str, least: str) -> LibvirtError:
+    """Return error 8 of a number below the `least` that libvirt takes, "zero or greater" say."""
+    return bad_argument(function, argument, f"{argument} in {function} must be {least}")
+
+
+def no_cause() -> LibvirtError:
+    """Return error 1 of a call that failed where libvirt has no words for it."""
+    message = "An error occurred, but the cause is unknown"
+    return LibvirtError(ErrorCode.INTERNAL_ERROR, ErrorDomain.NONE, message, int1=0, int2=0)
 
 
 def bad_node_cpu() -> LibvirtError:
