@@ -206,6 +206,25 @@ def test_a_cpu_list_may_name_each_cpu_of_the_largest_host_by_itself() -> None:
     assert cpu_list("0-9,^3, 12 ,^5") == {0, 1, 2, 4, 6, 7, 8, 9, 12}
 
 
+def test_statistics_of_ever_other_domains_leave_nothing_behind(lab: Any, ask: Ask) -> None:
+    # Each number of interfaces has a record of another form.
+    described = _DOMAIN.format("web", "").replace("</domain>", "<devices>{0}</devices></domain>")
+    kept = lab.driver.handlers["CONNECT_GET_ALL_DOMAIN_STATS"].__self__
+    fields = []
+
+    for number in range(240, 290):
+        many = described.format("<interface type='user'/>" * number)
+        lab.driver._state.storage = Storage(10_000_000)
+        (dom,) = ask("DOMAIN_CREATE_XML", many, 0)
+        (record,) = ask("CONNECT_GET_ALL_DOMAIN_STATS", [dom], 0, 0)[0]
+        ask("DOMAIN_DESTROY", dom)
+        fields.append(sum(len(layout.fields) for layout in kept._layouts.values()))
+        assert record.data.count(b"net.") == 9 * number + 1
+
+    assert max(fields) < 70_000
+    assert fields[-1] > 50_000
+
+
 def test_long_names_of_namespaces_do_not_multiply_by_the_elements_in_them(ask: Ask) -> None:
     (dom,) = ask("DOMAIN_LOOKUP_BY_NAME", "aos_vm1")
     parts = "".join(f"<b{n}/>" for n in range(10_000))
