@@ -324,13 +324,13 @@ def test_a_guest_never_has_less_than_200_mib(size: float, status: str, borderlin
     assert (result.status, result.borderline) == (status, borderline)
 
 
-@pytest.mark.parametrize(("phases", "status"), [((0,), "failed"), ((0, 60), "passed")])
+@pytest.mark.parametrize(("values", "status"), [({}, "failed"), ({"by_scenario": 1}, "passed")])
 def test_a_guest_that_goes_down_has_to_be_the_scenarios_doing(
-    phases: tuple[int, ...], status: str
+    values: Mapping[str, int], status: str
 ) -> None:
-    gone = EventRecord(62 * NS_PER_S, "guest_stop", "aos_vm1", "destroyed")
+    gone = EventRecord(62 * NS_PER_S, "guest_stop", "aos_vm1", "destroyed", values)
     guest = MemoryGuest(running=lambda iteration: iteration < 31)
-    lab = MemoryLab(guests=(guest, IDLE), events=(gone,), phases_s=phases)
+    lab = MemoryLab(guests=(guest, IDLE), events=(gone,), phases_s=(0, 60))
 
     result = _judged("guest-alive", lab)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from virtlab.hosts.simulated.recorder import Recorder
 from virtlab.libvirt_rpc import Call, DomainHandle
 from virtlab.libvirt_rpc.procedures import BY_NAME
+from virtlab.libvirt_rpc.typed import Param, ParamType
 from virtlab.model.scenario import (
     Event,
     LoseGuest,
@@ -201,3 +203,63 @@ def _recorded(described: Scenario) -> tuple[str, bool]:
     recorder = Recorder(host, described)
     recorder.advance(described.duration_ns)
     return recorder.timeline(DONE).to_json(), host.scheduler.columns is not None
+
+
+def about(procedure_name: str, *values: Any) -> Call:
+    procedure = BY_NAME[procedure_name]
+    payload = procedure.encode_args((DomainHandle("aos_vm1", bytes(16), 1), *values))
+    return Call(procedure, procedure.decode_args(payload), 1)
+
+
+def tuned(field: str, value: int) -> Call:
+    return about("DOMAIN_SET_SCHEDULER_PARAMETERS", [Param(field, ParamType.LLONG, value)])
+
+
+@pytest.mark.parametrize(
+    ("call", "refused", "act"),
+    [
+        (about("DOMAIN_DESTROY"), None, "destroyed"),
+        (about("DOMAIN_DESTROY"), "no", None),
+        (about("DOMAIN_SHUTDOWN_FLAGS", 0), None, "shut down"),
+        (about("DOMAIN_SUSPEND"), None, "suspended"),
+        (about("DOMAIN_RESET", 0), None, "reset"),
+        (about("DOMAIN_SET_VCPUS", 1), None, "given another number of vCPUs"),
+        (tuned("vcpu_quota", 1000), None, "throttled"),
+        (tuned("global_quota", 1000), None, "throttled"),
+        (tuned("vcpu_quota", -1), None, None),  # no limit
+        (tuned("vcpu_period", 1000), None, None),
+        (about("DOMAIN_RESUME"), None, None),
+        (a_call(500), None, None),
+    ],
+)
+def test_what_a_program_does_to_a_guests_life_is_an_event(
+    described: Any, call: Call, refused: str | None, act: str | None
+) -> None:
+    recorder = Recorder(SimulatedHost(described), described)
+    recorder.advance(seconds(2))
+
+    recorder.call(call, refused, seconds(2))
+
+    events = [event for event in recorder.timeline(DONE).events if event.kind == "interference"]
+    assert [(event.time_ns, event.guest, event.detail) for event in events] == (
+        [(seconds(2), "aos_vm1", act)] if act else []
+    )
+
+
+def test_a_guest_that_goes_down_is_told_to_be_the_scenarios_doing_only_where_it_asked_for_that(
+    described: Any,
+) -> None:
+    scenario = replace(described, events=(LoseGuest(seconds(2), "aos_vm1"),))
+    host = SimulatedHost(scenario)
+    recorder = Recorder(host, scenario)
+    recorder.advance(seconds(1))
+    host.guests["aos_vm2"].shutdown()
+    recorder.advance(seconds(5))
+
+    gone = {
+        event.guest: dict(event.values)
+        for event in recorder.timeline(DONE).events
+        if event.kind in ("guest_lost", "guest_stop")
+    }
+
+    assert gone == {"aos_vm1": {"by_scenario": 1}, "aos_vm2": {}}

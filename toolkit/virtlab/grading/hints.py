@@ -15,6 +15,11 @@ __all__ = ["HINTS", "hint_for"]
 
 _REFUSED = "libvirt refused its pins; look at what each call returns, and at the mask that it sends"
 
+_LIFE = (
+    "a scheduler sets affinities and a coordinator sizes; a guest's life, and how much it may "
+    "compute, are not theirs to change"
+)
+
 # Keys are "criterion" or "criterion:way of failing".
 HINTS: Mapping[str, str] = MappingProxyType(
     {
@@ -47,8 +52,10 @@ HINTS: Mapping[str, str] = MappingProxyType(
         "guest-alive:not-given": "nothing was taken from this guest before; look at what its "
         "unused memory told in the intervals before its end",
         "guest-alive:size": "give every target a lower bound; mind that sizes are in KiB",
-        "guest-alive:gone": "a coordinator changes sizes and affinities only; a guest's life is "
-        "not its business",
+        "guest-alive:gone": _LIFE,
+        "guest-alive:interference": _LIFE,
+        "balanced:interference": _LIFE,
+        "bound:interference": _LIFE,
         "host-alive:swap": "the host lends memory that it does not have; add up the targets",
         "no-crash:crashed": "run it under a debugger or a sanitiser; the last libvirt calls "
         "below show how far it came",

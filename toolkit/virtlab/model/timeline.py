@@ -87,9 +87,11 @@ class EventRecord:
 
     Kinds: load_start, load_end (a load ended or was stopped), load_done (a batch or growth
     reached its end by itself), oom_kill (the guest's OOM killer ended a process), guest_start,
-    guest_stop, guest_lost, guest_defined, guest_undefined, guest_swap, host_swap, host_frozen,
-    balloon_stuck (it finds no page), fault and fault_end (of the scenario; the detail begins with
-    the fault's name), host_lost and host_back (a real host's libvirtd went away, and came back).
+    guest_stop and guest_lost (with the value by_scenario where it asked for that), interference
+    (the program stopped or throttled a guest), guest_defined, guest_undefined, guest_swap,
+    host_swap, host_frozen, balloon_stuck (it finds no page), fault and fault_end (of the scenario;
+    the detail begins with the fault's name), host_lost and host_back (a real host's libvirtd went
+    away, and came back).
     """
 
     time_ns: int

@@ -24,6 +24,7 @@ from virtlab.grading.criteria.check import (
     nothing_judged,
     scenario_s,
 )
+from virtlab.grading.criteria.interference import interferences
 from virtlab.grading.windows import (
     Phase,
     Window,
@@ -76,6 +77,8 @@ def _bound_check(timeline: Timeline, phase: Phase, sd_points_max: float) -> Chec
     unit = "vCPUs not bound"
     if phase.deadline_ns >= phase.end_ns or not phase.recorded:
         return _not_judged(timeline, phase, unit)
+    if act := next(interferences(timeline, phase.end_ns, unit), None):
+        return act
     late = [
         moment
         for moment in unbound_moments(timeline, phase, sd_points_max)
@@ -138,6 +141,8 @@ def _even_check(timeline: Timeline, phase: Phase, limits: Limits) -> Check:
     ]
     if not judged or not phase.recorded:
         return _not_judged(timeline, phase, unit)
+    if act := next(interferences(timeline, phase.end_ns, unit), None):
+        return act
     limit = (limits["sd_points_max"] or 0.0) if relative_max is None else relative_max
     spreads = [_spread(timeline, window, limits) for window in judged]
     # Some windows may miss on a real host; the worst of the others counts. The small number

@@ -6,6 +6,7 @@ from bisect import bisect_left
 from collections.abc import Iterator
 
 from virtlab.grading.criteria.check import Check, Limits, conclude, figure, scenario_s
+from virtlab.grading.criteria.interference import interferences
 from virtlab.grading.criteria.memory_record import could_give_mib
 from virtlab.model.timeline import EventRecord, GuestTrack, Timeline
 from virtlab.model.units import KIB_PER_MIB, NS_PER_S
@@ -13,15 +14,13 @@ from virtlab.model.verdict import CriterionResult
 
 __all__ = ["judge_guest_alive", "judge_host_alive", "judge_no_crash"]
 
-# An orderly shutdown that the scenario asked for takes the guest some seconds.
-_SHUTDOWN_NS = 30 * NS_PER_S
-
 
 def judge_guest_alive(
     timeline: Timeline, limits: Limits, hint: str | None = None
 ) -> CriterionResult:
     """Judge whether some guest was drained to death, stopped, or made too small."""
-    checks = list(_kills(timeline, limits))
+    checks = list(interferences(timeline, timeline.duration_ns, "MiB"))
+    checks += _kills(timeline, limits)
     checks += _gone(timeline)
     checks += [
         _smallest(timeline, guest, limits) for guest in timeline.guests if any(guest.running)
@@ -175,9 +174,7 @@ def _gone(timeline: Timeline) -> Iterator[Check]:
     for event in timeline.events:
         if event.kind not in ("guest_stop", "guest_lost") or event.guest is None:
             continue
-        if event.time_ns >= timeline.duration_ns or any(
-            0 <= event.time_ns - phase_ns <= _SHUTDOWN_NS for phase_ns in timeline.phases_ns[1:]
-        ):
+        if event.time_ns >= timeline.duration_ns or event.values.get("by_scenario"):
             continue
         yield Check(
             met=False,

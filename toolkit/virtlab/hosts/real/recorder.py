@@ -19,6 +19,7 @@ from typing import Any, Final
 
 from virtlab.hosts.blank_timeline import blank_timeline
 from virtlab.hosts.call_log import CallLog
+from virtlab.hosts.interference import attributed
 from virtlab.hosts.real.guest_record import GuestRecord, masks_of
 from virtlab.hosts.real.host_record import (
     HostRecord,
@@ -288,7 +289,8 @@ class RealRecorder:
     def _event(self, kind: str, guest: str | None, detail: str, **values: int) -> None:
         at_ns = self._now_ns if self._asked_ns is None else self._asked_ns
         if at_ns <= self._end_ns:
-            self._events.append(EventRecord(at_ns, kind, guest, detail, values))
+            record = EventRecord(at_ns, kind, guest, detail, values)
+            self._events.append(attributed(record, self._scenario.events))
 
     def _load_event(self, kind: str, guest: str, detail: str) -> None:
         record = self._guests[guest]

@@ -14,6 +14,7 @@ from typing import Final
 
 from virtlab.hosts.blank_timeline import blank_timeline
 from virtlab.hosts.call_log import CallLog
+from virtlab.hosts.interference import attributed, interference
 from virtlab.hosts.simulated.samples import GuestSamples, Rows
 from virtlab.libvirt_rpc.call import Call
 from virtlab.model.scenario import PinVcpu, Scenario, SetMemory
@@ -119,12 +120,14 @@ class Recorder:
         """Note something that happened to the host or to a guest."""
         known = record.guest is None or (record.guest, 0) in self._masks
         if known and record.time_ns <= self._end_ns:
-            self._events.append(record)
+            self._events.append(attributed(record, self._scenario.events))
 
     def call(self, call: Call, error: str | None, time_ns: int) -> None:
         """Note one libvirt call."""
         if time_ns <= self._end_ns:
             self._calls.add(time_ns, call, error)
+            if error is None and (act := interference(call, time_ns)) is not None:
+                self.event(act)
 
     def timeline(
         self, outcome: ProgramOutcome, *, clock: ClockKind = "lockstep", pace: float = 1.0
