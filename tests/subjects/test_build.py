@@ -10,6 +10,7 @@ from virtlab.subjects.elf import read_elf
 from virtlab.subjects.launch import run_to_end
 from virtlab.subjects.layout import find_programs
 from virtlab.subjects.sandbox import Folder, Plan, Sandbox, find_sandbox
+from virtlab.subjects.trees import remove_tree
 
 HELLO = '#include <stdio.h>\nint main(void) { puts("%s"); return 0; }\n'
 MAKEFILE = "vcpu_scheduler: vcpu_scheduler.c\n\tcc -o $@ $^\n"
@@ -228,3 +229,20 @@ def test_what_is_no_program_of_the_format_is_told_apart(tmp_path: Path, data: by
     header = read_elf(tmp_path / "x")
 
     assert header is None or not header.runs
+
+
+@pytest.mark.parametrize(
+    ("recipe", "left"),
+    [
+        ("mkdir -p $$(printf 'd/%.0s' $$(seq 70))", "folders that lie more than 64 deep"),
+        ("truncate -s 150M a b c d", "more than 512 MiB of files"),
+    ],
+)
+def test_a_build_that_leaves_too_much_has_failed(root: Path, recipe: str, left: str) -> None:
+    lay_out(root, vcpu_scheduler=HELLO % "", Makefile=f"{MAKEFILE}\t{recipe}\n")
+
+    result = build_scheduler(root)
+    remove_tree(root)
+
+    assert (result.ok, result.first_error) == (False, f"the build left {left}"), result.log
+    assert not root.exists()

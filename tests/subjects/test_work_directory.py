@@ -9,6 +9,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from deep_folders import deep_in
 
 from virtlab.errors import EnvironmentLackError
 from virtlab.subjects.work_directory import work_directory
@@ -78,7 +79,7 @@ if "{moment}" == "made":
     module.fcntl.flock = killed
 with module.work_directory() as folder:
     (folder / "a" / "b").mkdir(parents=True)
-    module.shutil.rmtree = killed
+    module.remove_tree = killed
 """
 
 
@@ -105,6 +106,19 @@ def test_what_a_kill_leaves_of_one_that_nobody_held_is_removed_once_it_is_old(
 def work_directory_of_another_process(temporary: Path) -> None:
     process, _ = holder(temporary)
     process.communicate("\n")
+
+
+def test_a_rest_of_thousands_of_folders_in_one_another_is_removed_and_stops_nobody(
+    temporary: Path,
+) -> None:
+    left = temporary / ".virtlab-passing-deep"
+    left.mkdir()
+    deep_in(left, 1_200)
+    os.utime(left, (0, 0))
+
+    work_directory_of_another_process(temporary)
+
+    assert list(temporary.iterdir()) == []
 
 
 def test_no_place_for_it_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

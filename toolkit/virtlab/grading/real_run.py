@@ -9,7 +9,6 @@ before, as then it is judged on what it left behind.
 from __future__ import annotations
 
 import selectors
-import shutil
 import signal
 import socket
 import struct
@@ -37,6 +36,7 @@ from virtlab.subjects.build import INSIDE, BuildResult
 from virtlab.subjects.launch import Process, ProcessExit, launch
 from virtlab.subjects.processes import cpu_seconds
 from virtlab.subjects.sandbox import Folder, Limits, Plan, Sandbox
+from virtlab.subjects.trees import copy_tree
 
 __all__ = ["HostInUse", "run_on_host"]
 
@@ -164,7 +164,6 @@ class _RealRun:
                 exit=process.exit or ProcessExit(None, None),
                 stall=self._stall.what if self._stall else None,
                 flooded=process.flooded,
-                asked=self._ladder.last_sent,
                 clock_notes=(
                     f"It ran on {self._host.what}, in real time; such runs are not the same each "
                     "time.",
@@ -208,7 +207,7 @@ class _RealRun:
 
     def _launch(self, program: BuildResult, program_root: Path, folder: Path) -> Process:
         root = folder / "program"
-        shutil.copytree(program_root, root, symlinks=True)
+        copy_tree(program_root, root)
         self._sandbox.hand_over(root)
         plan = Plan(
             argv=(*program.argv, str(self._scenario.interval_s)),

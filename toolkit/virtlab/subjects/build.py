@@ -28,6 +28,7 @@ from virtlab.subjects.layout import (
     is_program,
 )
 from virtlab.subjects.sandbox import ENVIRONMENT, Folder, Limits, Plan, Sandbox, check_reachable
+from virtlab.subjects.trees import TreeLimits, excess
 
 __all__ = ["INSIDE", "BuildResult", "build", "build_all", "first_error"]
 
@@ -43,6 +44,7 @@ _LIMITS = Limits(
     output_bytes=8 * 1024 * 1024,
     kept_output_bytes=512 * 1024,
 )
+_LEFT = TreeLimits()
 # Compilers, linkers and make, in the languages that students use; the first hit in the log counts.
 _ERRORS = (
     re.compile(r"^\S[^\n:]*:\d+(?::\d+)?: (?:fatal )?error: .*$", re.MULTILINE),
@@ -141,10 +143,13 @@ def _build(
     duration_s = monotonic() - started
     log = _log(process, source)
     problem = _problem(process, timed_out, timeout_s, log)
+    left = excess(root, _LEFT)  # before anything looks into what was left
+    if problem is None and left is not None:
+        problem = f"the build left {left}"
     program: Path | None = None
     if problem is None:
         program, problem = _product(source, before, notes)
-    if problem is not None and shutil.disk_usage(root).free < _ROOM_BYTES:
+    if problem is not None and left is None and shutil.disk_usage(root).free < _ROOM_BYTES:
         raise EnvironmentLackError(
             f"The disk is full: {source.kind} could not be built in {root}.",
             fix="free some space, or set TMPDIR to a folder on another disk.",

@@ -26,6 +26,7 @@ from typing import Literal
 
 from virtlab.errors import EnvironmentLackError
 from virtlab.subjects.cgroups import Cgroups, find_cgroups
+from virtlab.subjects.trees import walk
 
 __all__ = [
     "ENVIRONMENT",
@@ -150,12 +151,16 @@ class Sandbox:
                 return str(PurePosixPath(folder.inside) / path.relative_to(folder.host))
         raise ValueError(f"{path} is in none of the folders of the plan")
 
-    def command(self, plan: Plan, files: Mapping[str, int]) -> list[str]:
+    def command(
+        self, plan: Plan, files: Mapping[str, int], *, status: int | None = None
+    ) -> list[str]:
         """Return the command line that runs a plan.
 
         Args:
             plan: what to run.
             files: descriptors to read the generated files from, by their path inside.
+            status: a descriptor on which bubblewrap tells that the program began, and its end:
+                its JSON has an "exit-code" only of what was executed.
         """
         # The plan's variables must not reach what we run before the program: LD_PRELOAD would.
         if self.bubblewrap is None:
@@ -166,6 +171,8 @@ class Sandbox:
         assert self.bubblewrap_path is not None
         size = ("--size", str(_TMP_BYTES)) if self.bubblewrap_sizes_tmp else ()
         command = [self.bubblewrap_path, *self._isolation(), *_system(size)]
+        if status is not None:
+            command += ["--json-status-fd", str(status)]
         for path, descriptor in files.items():
             command += ["--file", str(descriptor), path]
         for folder in sorted(plan.folders, key=lambda folder: folder.inside.count("/")):
@@ -304,7 +311,7 @@ def _name_of(uid: int) -> str:
 
 def _chown_tree(top: Path, old: int, new: int) -> None:
     """Give a tree to another user, by descriptors: a path may turn into a link meanwhile."""
-    for _path, _folders, names, folder in os.fwalk(top):
+    for folder, names in walk(top):
         _give(folder, old, new)
         for name in names:
             try:

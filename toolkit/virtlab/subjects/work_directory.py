@@ -11,7 +11,6 @@ import contextlib
 import fcntl
 import functools
 import os
-import shutil
 import stat
 import tempfile
 import time
@@ -20,8 +19,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from virtlab.errors import EnvironmentLackError
+from virtlab.subjects.trees import remove_tree
 
-__all__ = ["make_work_directory", "remove_tree", "work_directory"]
+__all__ = ["make_work_directory", "work_directory"]
 
 _PREFIX = "virtlab-"
 _PASSING = ".virtlab-passing-"  # not yet locked, or no longer
@@ -61,19 +61,6 @@ def make_work_directory(parent: Path | None = None) -> Path:
     Programs run by the other user reach what lies in it only by its full name.
     """
     return _made(_PREFIX, parent)
-
-
-def remove_tree(folder: Path) -> None:
-    """Remove a folder of ours; what a program made in it may have any mode."""
-    shutil.rmtree(folder, ignore_errors=True)
-    if folder.exists():
-        for name, folders, _files in os.walk(folder):
-            for each in (".", *folders):
-                path = Path(name) / each
-                if not path.is_symlink():
-                    with contextlib.suppress(OSError):
-                        path.chmod(0o700)
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _made(prefix: str, parent: Path | None) -> Path:
