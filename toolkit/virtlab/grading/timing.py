@@ -49,6 +49,11 @@ _ENDING_LIMITS = WatchdogLimits(cpu_s=2.0, blocked_s=2.0, real_s=20.0)
 _NO_LIMITS = WatchdogLimits(cpu_s=math.inf, blocked_s=math.inf, real_s=math.inf)
 
 
+_MEDDLED = (
+    "It spoke to the lab's clock as the lab's own library never does, and was cut off from it."
+)
+
+
 class OutOfReachError(Exception):
     """The program cannot be run in lockstep; the text says why, as the end of a sentence."""
 
@@ -111,13 +116,16 @@ class Timing(Protocol):
 
     kind: ClockKind
     pace: float  # of the paced clock; 1 in lockstep, where it means nothing
-    notes: tuple[str, ...]
     limits: WatchdogLimits
     ending_limits: WatchdogLimits
 
     @property
     def clock(self) -> RunClock:
         """Return what tells and moves the time."""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Return what belongs beside the verdict."""
 
     def files(self, seen: Path) -> dict[str, Path | None]:
         """Return the clock's part of the program's environment, from where it sees the folder."""
@@ -140,7 +148,6 @@ class Lockstep:
 
     kind: ClockKind = "lockstep"
     pace = 1.0
-    notes: tuple[str, ...] = ()
     ending_limits = _ENDING_LIMITS
 
     def __init__(
@@ -153,6 +160,11 @@ class Lockstep:
         self.clock = clock
         self.limits = limits
         self._on_out_of_reach = on_out_of_reach
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Return whether the program meddled with its clock."""
+        return (_MEDDLED,) if self.clock.refused else ()
 
     def files(self, seen: Path) -> dict[str, Path | None]:
         """Return where the program finds the clock's socket and page."""

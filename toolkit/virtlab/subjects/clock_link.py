@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import socket
 import struct
 
@@ -65,10 +64,17 @@ class Link:
         self.named = b""  # as much of the path of a program as it has told
         self.releases_before = 0  # how many threads had been released when it began to wait
 
-    def answer(self, now_ns: int) -> None:
-        """Tell the thread the time; one that died meanwhile shows so by its end of file."""
-        with contextlib.suppress(OSError):
-            self.sock.send(ANSWER.pack(now_ns))
+    def answer(self, now_ns: int) -> bool:
+        """Tell the thread the time; False where it has not read so many that no more go in.
+
+        One that died meanwhile shows so by its end of file.
+        """
+        try:
+            return self.sock.send(ANSWER.pack(now_ns)) == ANSWER.size
+        except BlockingIOError:
+            return False
+        except OSError:
+            return True
 
     def name(self, eight_bytes: int) -> None:
         """Take the next piece of the path of a program that is about to start."""

@@ -48,7 +48,7 @@ __all__ = ["ClockServer"]
 
 PEER_CREDENTIALS = struct.Struct("=iII")  # struct ucred of unix(7): pid, uid, gid
 
-LINKS_MAX = 4096  # threads of one program; more is a run-away
+LINKS_MAX = 512  # `Limits.processes` counts threads: four times as many, and all have descriptors
 WATCH_STEP_NS = (
     10 * NS_PER_MS
 )  # the host may speak unasked at any instant: it is heard within this time
@@ -71,6 +71,7 @@ class ClockServer:
         waits: how many sleeps the program's first thread has done.
         forced: how often time went on although bytes were in flight.
         blocked: how often time went on although a thread had not said that it waits.
+        refused: how many connections were cut off, as they were used as the library never does.
     """
 
     def __init__(
@@ -101,8 +102,7 @@ class ClockServer:
                 `enum clock_reach`.
         """
         self.on_end = on_end
-        self.waits = self.forced = self.blocked = 0
-        self.first_pid: int | None = None
+        self.waits = self.forced = self.blocked = self.refused = 0
         self.socket_path = directory / "clock.sock"
         self._selector = selector
         self._advance = advance
@@ -213,14 +213,14 @@ class ClockServer:
         credentials = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, PEER_CREDENTIALS.size)
         pid = PEER_CREDENTIALS.unpack(credentials)[0]
         if len(self._links) >= LINKS_MAX:
+            self.refused += 1
             sock.close()
             return
+        sock.setblocking(False)  # who reads no answers must not hold up the lab
         link = Link(self._next_number, sock, pid)
         self._next_number += 1
         self._links[link.number] = link
         self._running += 1
-        if self.first_pid is None:
-            self.first_pid = pid
         self._stillness.has_spoken(pid)
         self._selector.register(sock, selectors.EVENT_READ, lambda _mask: self._on_data(link))
 
@@ -241,6 +241,8 @@ class ClockServer:
     def _on_data(self, link: Link) -> None:
         try:
             data = link.sock.recv(4096)
+        except BlockingIOError:
+            return
         except OSError:
             data = b""
         if not data:
@@ -252,6 +254,7 @@ class ClockServer:
             if tid != link.tid:
                 link.tid, link.host_tid = tid, 0
             if not self._obey(link, operation, argument):
+                self.refused += 1
                 self._drop(link)
                 return
         self._settle()
@@ -271,11 +274,11 @@ class ClockServer:
         elif operation == BORN:
             link.tid = 0  # the number was the parent's
             link.child = argument == 1
-            link.answer(self._now)
+            self._answer(link)
             self._suspend(link, self._now)
             link.takes_turn = True
         elif operation == HELLO:
-            link.answer(self._now)
+            self._answer(link)
         elif operation == NAME:
             link.name(argument)
         elif operation == LEAVES:
@@ -313,7 +316,13 @@ class ClockServer:
         link.watching = link.takes_turn = False
         self._running += 1
         self._releases += 1
-        link.answer(self._now)
+        self._answer(link)
+
+    def _answer(self, link: Link) -> None:
+        if not link.answer(self._now):
+            # An honest thread has two answers under way at most. Its end of file drops this one.
+            self.refused += 1
+            link.sock.shutdown(socket.SHUT_RDWR)
 
     # ---- the rule ----
 
