@@ -19,7 +19,6 @@ def ended(stderr: str) -> Ended:
         exit=ProcessExit(1, None),
         stall=None,
         flooded=False,
-        asked=None,
         clock_notes=(),
         host_hidden=False,
         ending_notes=(),

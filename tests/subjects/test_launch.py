@@ -237,3 +237,23 @@ def test_a_missing_folder_is_the_labs_fault_and_not_the_programs(
 
     assert process.exit is not None and process.exit.sandbox_failed
     assert "gone" in process.stderr.text()
+
+
+def test_what_cannot_be_executed_is_the_programs_fault(sandbox: Sandbox, work: Path) -> None:
+    (work / "program").write_text("#!/no/such/interpreter\n")
+    (work / "program").chmod(0o755)
+
+    process = run_to_end(plan(work, "./program"), sandbox, 10)[0]
+
+    assert process.exit is not None
+    assert not process.exit.sandbox_failed
+    assert process.exit.not_executed or process.exit.code in (126, 127)
+
+
+def test_who_imitates_bubblewraps_words_does_not_make_it_the_labs_fault(
+    sandbox: Sandbox, work: Path
+) -> None:
+    process = run_to_end(shell(work, "echo 'bwrap: no' >&2; exit 1"), sandbox, 10)[0]
+
+    assert process.exit is not None
+    assert not process.exit.sandbox_failed

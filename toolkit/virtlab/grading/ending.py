@@ -32,11 +32,6 @@ class EndLadder:
         """Tell whether the program has been asked to stop."""
         return bool(self._sent)
 
-    @property
-    def last_sent(self) -> signal.Signals | None:
-        """Return the hardest signal so far."""
-        return self._sent[-1] if self._sent else None
-
     def step(self, now_ns: int, grace_ns: int) -> None:
         """Send the next signal, and allow the program this much more virtual time to react."""
         if len(self._sent) == len(_STEPS):

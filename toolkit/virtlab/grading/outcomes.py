@@ -6,7 +6,6 @@ stop is a note.
 
 from __future__ import annotations
 
-import signal
 from dataclasses import dataclass
 
 from virtlab.model.timeline import ProgramOutcome, RunStatus, Timeline
@@ -15,7 +14,8 @@ from virtlab.subjects.launch import ProcessExit
 
 __all__ = ["Ended", "describe_outcome"]
 
-# The clock library's own exit: the lab, not the program, lost its clock.
+# The clock library's own exit. The lab does not hang up on a program that uses the library, so a
+# lost clock is the program's own doing.
 _CLOCK_LOST_CODE = 97
 _EXEC_FAILED_CODES = (126, 127)
 _SUMMARY = "SUMMARY: "
@@ -30,7 +30,6 @@ class Ended:
     exit: ProcessExit
     stall: str | None  # why the watchdog ended it
     flooded: bool
-    asked: signal.Signals | None  # the hardest signal that it was sent at the end
     clock_notes: tuple[str, ...]
     host_hidden: bool  # the clock library shows it the host, but does not reach the program
     ending_notes: tuple[str, ...]
@@ -96,7 +95,9 @@ def _early_end(ended: Ended, timeline: Timeline, at: str) -> tuple[RunStatus, st
             f"It crashed with {ended.exit.signal} {at}{_after(timeline)}{said}.",
         )
     if code == _CLOCK_LOST_CODE and last_words.startswith("virtlab clock:"):
-        return "lab_fault", "lab_error", f"The virtual clock was lost {at}{said}."
+        return "program_fault", "exited", f"It lost the virtual clock {at}{_after(timeline)}{said}."
+    if ended.exit.not_executed:
+        return "program_fault", "exited", f"It could not be started{said}."
     if code in _EXEC_FAILED_CODES and timeline.calls_total == 0:
         return "program_fault", "exited", f"It could not be started (exit code {code}){said}."
     return "program_fault", "exited", f"It exited {at} with code {code}{_after(timeline)}{said}."

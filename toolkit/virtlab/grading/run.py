@@ -46,6 +46,7 @@ from virtlab.subjects.host_view import HostView
 from virtlab.subjects.launch import Process, ProcessExit, launch
 from virtlab.subjects.sandbox import Folder, Limits, Plan, Sandbox
 from virtlab.subjects.stand_ins import StandIn, StandIns
+from virtlab.subjects.trees import copy_tree
 from virtlab.subjects.work_directory import work_directory
 
 __all__ = ["RunRecord", "Runner", "record_without_run", "run_program"]
@@ -250,7 +251,7 @@ class _Run:
         libvirt, clock = self._folder / "libvirt", self._folder / "clock"
         # The program may write files where it stands, such as a log, without another run seeing.
         root = self._folder / "program"
-        shutil.copytree(program_root, root, symlinks=True)
+        copy_tree(program_root, root)
         sandbox.hand_over(root)
         # The cache may lie in a home folder, where the program's user cannot go.
         shutil.copyfile(clock_library(), clock / _LIBRARY)
@@ -307,7 +308,6 @@ class _Run:
                 exit=self._process.exit or ProcessExit(None, None),
                 stall=self._stall.what if self._stall else None,
                 flooded=self._process.flooded,
-                asked=self._ladder.last_sent,
                 clock_notes=self._timing.notes,
                 host_hidden=self._sandbox.weaker and self._timing.kind == "paced",
                 ending_notes=self._ladder.notes(),

@@ -137,7 +137,9 @@ def _record(
         if isinstance(error, OSError) and is_full_disk(error):
             raise _no_room(f"{test.scenario.id} could not be run") from error
         _log.exception("the run of %s with seed %d was lost", test.scenario.id, seed)
-        reason = f"the lab failed: {type(error).__name__}: {error}"
+        # Not its own words: they may name a folder, which is another one each time.
+        because = f" ({error.strerror})" if isinstance(error, OSError) and error.strerror else ""
+        reason = f"the lab failed: {type(error).__name__}{because}"
         outcome = ProgramOutcome("lab_fault", "lab_error", reason, 0)
         return record_without_run(test.scenario, seed, outcome)
 

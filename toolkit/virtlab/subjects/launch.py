@@ -31,6 +31,8 @@ __all__ = ["Process", "ProcessExit", "launch", "run_to_end"]
 _READ_BYTES = 65_536
 _SHELL_SIGNAL_BASE = 128  # a shell's and bubblewrap's exit code for a program ended by signal n
 _CLOSING_TRIES = 1_000
+_COMPLAINT = 1  # bubblewrap's exit code for all that it could not do
+_EXEC_REFUSED = "bwrap: execvp "
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +42,8 @@ class ProcessExit:
     code: int | None
     signal: str | None  # such as "SIGSEGV"
     out_of_memory: bool = False  # the kernel ended it as it reached the memory bound
-    sandbox_failed: bool = False  # bubblewrap itself complained; the program may not have run
+    sandbox_failed: bool = False  # bubblewrap never came to start the program
+    not_executed: bool = False  # the program's file could not be executed
 
     def __str__(self) -> str:
         if self.out_of_memory:
@@ -59,6 +62,7 @@ class Process:
         limits: Limits,
         cgroup: Cgroup | None,
         on_exit: Callable[[], None] | None,
+        status: int | None,
     ) -> None:
         self.exit: ProcessExit | None = None
         self.flooded = False
@@ -70,6 +74,7 @@ class Process:
         self._limits = limits
         self._cgroup = cgroup
         self._on_exit = on_exit
+        self._status = status  # where bubblewrap tells what became of the program
         self._cpu_s = 0.0
         self._killed = False
         assert child.stdout is not None and child.stderr is not None
@@ -200,7 +205,7 @@ class Process:
         assert self._child.stdout is not None and self._child.stderr is not None
         self._child.stdout.close()
         self._child.stderr.close()
-        self.exit = self._decode(status)
+        self.exit = self._decode(status, executed=self._was_executed())
         if self._cgroup is not None:
             self._cgroup.remove()
         if self._on_exit is not None:
@@ -225,7 +230,18 @@ class Process:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
 
-    def _decode(self, status: int) -> ProcessExit:
+    def _was_executed(self) -> bool:
+        """Tell whether the program began, by bubblewrap's own word, which no program can take."""
+        if self._status is None:
+            return True
+        try:
+            told = os.read(self._status, _READ_BYTES)
+        except BlockingIOError:
+            told = b""
+        os.close(self._status)
+        return b'"exit-code"' in told
+
+    def _decode(self, status: int, *, executed: bool) -> ProcessExit:
         memory_kills = self._cgroup.memory_kills() if self._cgroup is not None else 0
         number = -status if status < 0 else 0
         if self._sandbox.bubblewrap is not None and status > _SHELL_SIGNAL_BASE:
@@ -234,16 +250,15 @@ class Process:
             name = signal.Signals(number).name if number else None
         except ValueError:
             name = None  # an exit code above 128 that stands for no signal
-        failed = (
-            self._sandbox.bubblewrap is not None
-            and status == 1
-            and self.stderr.text().startswith("bwrap: ")
-        )
+        # Where the program never began, the words are bubblewrap's.
+        complained = not executed and status == _COMPLAINT
+        refused = complained and self.stderr.text().startswith(_EXEC_REFUSED)
         return ProcessExit(
             code=None if name else status,
             signal=name,
             out_of_memory=memory_kills > 0 and name == "SIGKILL" and not self._killed,
-            sandbox_failed=failed,
+            sandbox_failed=complained and not refused,
+            not_executed=refused,
         )
 
 
@@ -271,7 +286,11 @@ def launch(
             path: stack.enter_context(_readable(text))
             for path, text in sandbox.generated_files().items()
         }
-        command = sandbox.command(plan, files)
+        status = writer = None
+        if sandbox.bubblewrap is not None:
+            status, writer = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+            stack.callback(os.close, writer)
+        command = sandbox.command(plan, files, status=writer)
         try:
             cgroup = _cgroup_for(sandbox, limits)
             child = subprocess.Popen(
@@ -284,14 +303,16 @@ def launch(
                 user=sandbox.uid,
                 group=sandbox.uid,
                 extra_groups=None if sandbox.uid is None else [],
-                pass_fds=tuple(files.values()),
+                pass_fds=(*files.values(), *(() if writer is None else (writer,))),
                 start_new_session=True,
                 bufsize=0,
                 umask=0o022,
             )
         except (OSError, subprocess.SubprocessError) as error:
+            if status is not None:
+                os.close(status)
             raise EnvironmentLackError(f"the program cannot be started: {error}") from error
-    process = Process(child, selector, sandbox, limits, cgroup, on_exit)
+    process = Process(child, selector, sandbox, limits, cgroup, on_exit, status)
     try:
         if cgroup is not None:
             cgroup.add(child.pid)
