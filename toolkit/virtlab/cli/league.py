@@ -81,6 +81,14 @@ def league(
         bool,
         typer.Option("--wire", help="Through libvirt's protocol, not in process: the same table."),
     ] = False,
+    sensitivity: Annotated[
+        bool,
+        typer.Option(
+            "--sensitivity",
+            help="Play all of it again with each physical constant half and one and a half times "
+            "as large, and show how the ranking changes.",
+        ),
+    ] = False,
     bundle: Annotated[
         Path | None,
         typer.Option(
@@ -122,8 +130,10 @@ def league(
     from virtlab.league.placement_optimum import has_solver
     from virtlab.league.results import LeagueFolder, league_document
     from virtlab.league.season import held
+    from virtlab.league.sensitivity import sensitivities
     from virtlab.league.standings import table_of
     from virtlab.model.league import League
+    from virtlab.reports.league_sensitivity import sensitivity_text
     from virtlab.reports.league_table import league_text
 
     jobs = jobs or len(os.sched_getaffinity(0))
@@ -150,27 +160,26 @@ def league(
     known = folder.open(resume=resume, overwrite=overwrite)
     with _progress() as on_step, one_interrupt():
         try:
-            played = held(
-                plan,
-                jobs=jobs,
-                journal=folder.journal,
-                known=known,
-                on_step=on_step,
-            )
+            played = held(plan, jobs=jobs, journal=folder.journal, known=known, on_step=on_step)
+            table = table_of(played)
+            folder.write(table)
+            changes = sensitivities(table, jobs=jobs, on_step=on_step) if sensitivity else ()
         except KeyboardInterrupt:
             print(
                 f"virtlab: what was played is in {out}; the same command with --resume goes on.",
                 file=sys.stderr,
             )
             raise
-    table = table_of(played)
-    folder.write(table)
+    if sensitivity:
+        folder.write_sensitivity(changes, table)
     if bundle is not None:
         write_bundle(bundle, table, inputs)
     if as_json:
-        print_json(league_document(table))
+        print_json(league_document(table, changes))
     else:
         print(league_text(table), end="")
+        if sensitivity:
+            print(sensitivity_text(changes, table), end="")
     if any(bout.failure is not None for bout in played.bouts):
         raise typer.Exit(ExitCode.POINTS_LOST)
 

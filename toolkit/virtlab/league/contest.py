@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from virtlab.agent.plugins import find_policy
 from virtlab.errors import VirtlabError
+from virtlab.league.constants import altered, altered_scenario
 from virtlab.league.corpus import drawn_scenario
 from virtlab.league.cpu_measures import cpu_figures
 from virtlab.league.cpu_meter import CpuMeter
@@ -38,6 +39,8 @@ class Contest:
     entrants: tuple[Entrant, ...]
     wire: bool = False
     decision_s: float = DECISION_S
+    # A physical constant and by how much it is another; what could be had is left out then.
+    altered: tuple[str, float] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,14 +65,22 @@ def played(contest: Contest) -> Outcome:
     """Return how every policy fared, and what could have been had."""
     family, seed = contest.family, contest.seed
     scenario = drawn_scenario(family, seed)
-    if family.kind == "scheduling":
-        optimum = cpu_optimum(scenario)
-        needs = None
-    else:
-        needs = needs_of(scenario, reserve_kib=COURSE_LIMITS.reserve_kib)
-        optimum = memory_optimum(scenario, needs)
+    if contest.altered is not None:
+        scenario = altered_scenario(scenario, *contest.altered)
+        with altered(*contest.altered):
+            needs = _needs(family, scenario)
+            bouts = tuple(_bout(contest, one, scenario, needs) for one in contest.entrants)
+        return Outcome(bouts, Optimum(family.name, seed))
+    needs = _needs(family, scenario)
+    best = cpu_optimum(scenario) if needs is None else memory_optimum(scenario, needs)
     bouts = tuple(_bout(contest, entrant, scenario, needs) for entrant in contest.entrants)
-    return Outcome(bouts, Optimum(family.name, seed, optimum.figures, optimum.how))
+    return Outcome(bouts, Optimum(family.name, seed, best.figures, best.how))
+
+
+def _needs(family: Family, scenario: Scenario) -> Needs | None:
+    if family.kind == "scheduling":
+        return None
+    return needs_of(scenario, reserve_kib=COURSE_LIMITS.reserve_kib)
 
 
 def _bout(contest: Contest, entrant: Entrant, scenario: Scenario, needs: Needs | None) -> Bout:

@@ -196,7 +196,7 @@ def bursts(rng: Random) -> _Drawn:
 def crowd(rng: Random) -> _Drawn:
     """Sixty-four vCPUs of all sizes at random on sixteen pCPUs."""
     guests = [_guest(f"g{n:02}", [rng.randrange(16)]) for n in range(64)]
-    return 16, guests, [_runs(guest, rng.uniform(0.05, 0.35)) for guest in guests]
+    return 16, guests, [_runs(guest, rng.uniform(0.05, 0.35), 8.0) for guest in guests]
 
 
 CPU_FAMILIES: dict[str, Callable[[Random], _Drawn]] = {

@@ -80,6 +80,8 @@ class CpuMeter:
             ran_ns = vcpu.run_ns() - before_ns
             # A move in between may change the speed: the mean of both ends is taken.
             self.work_s += ran_ns / NS_PER_S * 0.5 * (speed + vcpu.speed)
+            if vcpu.pcpu != wish.pcpu:  # and what it has in the caches is lost
+                self.work_s -= vcpu.move_cost_ns / NS_PER_S
             if key in loaded:  # otherwise its load ended meanwhile, nobody knows when
                 self.run_ns[key] = self.run_ns.get(key, 0) + ran_ns
                 self.due_ns[key] = self.due_ns.get(key, 0.0) + share * span_ns

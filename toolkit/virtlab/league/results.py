@@ -9,6 +9,7 @@ table.md         the table
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
@@ -17,7 +18,8 @@ from virtlab.errors import UsageError
 from virtlab.grading.results_folder import translated, write_file
 from virtlab.league.contest import Outcome
 from virtlab.league.season import Journal
-from virtlab.model.league import League, Table
+from virtlab.model.league import League, Sensitivity, Table
+from virtlab.reports.league_sensitivity import sensitivity_markdown
 from virtlab.reports.league_table import behind, league_csv, league_markdown
 
 __all__ = ["LeagueFolder", "league_document", "league_files", "league_json"]
@@ -58,6 +60,10 @@ class LeagueFolder:
         for name, text in league_files(table).items():
             write_file(self._path / name, text)
 
+    def write_sensitivity(self, found: Sequence[Sensitivity], table: Table) -> None:
+        """Write how the ranking changes with the physics."""
+        write_file(self._path / "sensitivity.md", sensitivity_markdown(found, table))
+
 
 def league_files(table: Table) -> dict[str, str]:
     """Return the files of a league, by name; equal leagues give equal bytes."""
@@ -68,9 +74,10 @@ def league_files(table: Table) -> dict[str, str]:
     }
 
 
-def league_document(table: Table) -> dict[str, Any]:
-    """Return a league as one documented object."""
-    return {"version": VERSION, **asdict(table), "behind": behind(table)}
+def league_document(table: Table, found: Sequence[Sensitivity] = ()) -> dict[str, Any]:
+    """Return a league as one documented object, with how it changes with the physics."""
+    document = {"version": VERSION, **asdict(table), "behind": behind(table)}
+    return document | ({"sensitivity": [asdict(one) for one in found]} if found else {})
 
 
 def league_json(table: Table) -> str:

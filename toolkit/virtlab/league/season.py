@@ -94,6 +94,7 @@ def held(
     jobs: int,
     journal: Journal | None = None,
     known: dict[tuple[str, int], Outcome] | None = None,
+    altered: tuple[str, float] | None = None,
     on_step: Callable[[Step], None] = lambda _step: None,
 ) -> League:
     """Return a league with its bouts and optima.
@@ -103,13 +104,16 @@ def held(
         jobs: processes that play; 1 plays in this one.
         journal: what ends is added to it.
         known: contests that need not be played again.
+        altered: a physical constant, and by how much it is another.
         on_step: is told of each contest that ends.
 
     Raises:
         KeyboardInterrupt: the user has interrupted; the journal holds what was played.
     """
     outcomes = dict(known or {})
-    contests = [one for one in _contests(plan) if (one.family.name, one.seed) not in outcomes]
+    contests = [
+        one for one in _contests(plan, altered) if (one.family.name, one.seed) not in outcomes
+    ]
     total = len(contests)
     if contests:
         with open_workers(min(jobs, total)) as workers:
@@ -130,13 +134,13 @@ def held(
     return _gathered(plan, outcomes)
 
 
-def _contests(plan: League) -> Iterator[Contest]:
+def _contests(plan: League, altered: tuple[str, float] | None) -> Iterator[Contest]:
     """Yield what is to be played; seed by seed, so that a cut-short league has whole seeds."""
     for seed in plan.seeds:
         for family in plan.families:
             entrants = _of_kind(plan.entrants, family)
             if entrants:
-                yield Contest(family, seed, entrants, plan.wire)
+                yield Contest(family, seed, entrants, plan.wire, altered=altered)
 
 
 def _of_kind(entrants: Sequence[Entrant], family: Family) -> tuple[Entrant, ...]:

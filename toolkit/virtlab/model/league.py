@@ -21,6 +21,7 @@ __all__ = [
     "Optimum",
     "Origin",
     "PolicyKind",
+    "Sensitivity",
     "Standing",
     "Table",
     "measures_of",
@@ -192,3 +193,14 @@ class Table:
     ranks: Mapping[PolicyKind, Mapping[str, float]]  # mean over all families; 1 is best
     held_out_ranks: Mapping[PolicyKind, Mapping[str, float]]  # over those held out alone
     reference: Mapping[PolicyKind, str]  # against whom others are held
+
+
+@dataclass(frozen=True, slots=True)
+class Sensitivity:
+    """How policies of a kind rank where one physical constant is another."""
+
+    constant: str
+    factor: float
+    kind: PolicyKind
+    ranks: Mapping[str, float]  # mean over all families; 1 is best
+    tau: float  # Kendall's, to the ranks with the constant as it is; 1: the same order
