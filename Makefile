@@ -4,7 +4,7 @@
 PYTHON := .venv/bin/python
 PROGRAM ?= examples/submissions/reference-c
 
-.PHONY: help setup demo test lint format bench floor mutants daemons molecule undone clean
+.PHONY: help setup demo test lint format bench floor mutants league daemons molecule undone clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile
@@ -43,6 +43,11 @@ daemons: setup ## grade our own daemons as a submission, by every course rubric 
 	@for rubric in fall-2026 rubric-2023 generality; do \
 		.venv/bin/virtlab grade build/daemons --rubric $$rubric --seeds 100 --out build/daemons-$$rubric || exit; \
 	done
+
+league: setup ## play the whole league anew, 20 seeds, and write its table into the docs
+	@.venv/bin/virtlab league --seeds 20 --out build/league --overwrite >/dev/null
+	@{ printf '# The league as it was played last\n\n`make league` writes this page. How to read it: '; \
+	printf '[the league](../explanation/league.md).\n\n'; cat build/league/table.md; } >docs/reference/league.md
 
 molecule: setup ## converge, run again and verify every role; on a simulated host where that will do
 	@scripts/molecule

@@ -21,6 +21,7 @@ from benchmarks import (
     elsewhere,
     fuzz,
     guests,
+    league,
     linux,
     policies,
     repeats,
@@ -45,6 +46,7 @@ MEASURES = {
     "duty": duty.achieved,
     "policies": policies.scheduler,
     "coordination": coordination.figures,
+    "league": league.rates,
 }
 
 

@@ -14,8 +14,9 @@ from selenium.webdriver.chrome.service import Service
 
 # The pages show the same hand-made timelines as the marks.
 _BUILDER = str(Path(__file__).parents[1] / "grading")
-if _BUILDER not in sys.path:
-    sys.path.append(_BUILDER)
+for _folder in (_BUILDER, str(Path(__file__).parent)):
+    if _folder not in sys.path:
+        sys.path.append(_folder)
 
 _FLAGS = (
     "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from drawn_pages import DRAW_ALL, labels, shown
 from marked_runs import (
     ANYWHERE,
     CALLS,
@@ -26,19 +27,6 @@ from timeline_builder import CpuLab
 from virtlab.model.timeline import Timeline
 from virtlab.model.verdict import Verdict
 from virtlab.reports.html import class_page, submission_page
-
-# Waits for every chart, as the page draws them one after another when they come near.
-DRAW_ALL = """
-const done = arguments[arguments.length - 1];
-const figures = [...document.querySelectorAll('figure[data-chart]')];
-(async () => {
-  for (const figure of figures) {
-    figure.scrollIntoView();
-    while (!figure.dataset.drawn) await new Promise(requestAnimationFrame);
-  }
-  done(figures.length);
-})();
-"""
 
 # Gives an element's place in the window once it has stayed there for 30 frames.
 AT_REST = """
@@ -66,22 +54,6 @@ def graded() -> tuple[Verdict, dict[str, Timeline]]:
     as_asked = {name: as_test(find_test(name), one) for name, one in timelines.items()}
     runs = tuple(marked(name, one) for name, one in timelines.items())
     return replace(submission(), runs=runs), as_asked
-
-
-def shown(browser: webdriver.Chrome, folder: Path, text: str) -> None:
-    page = folder / "page.html"
-    page.write_text(text, encoding="utf-8")
-    browser.get(page.as_uri())
-
-
-def labels(browser: webdriver.Chrome, chart: str) -> list[str]:
-    """Return what stands along the axes of a chart, sorted, as its parts are used again."""
-    script = (
-        "return [...document.querySelectorAll(`figure[data-chart='${arguments[0]}'] "
-        ".role-axis-label text`)].map(one => one.textContent)"
-    )
-    found: list[str] = browser.execute_script(script, chart)
-    return sorted(found)
 
 
 @pytest.fixture

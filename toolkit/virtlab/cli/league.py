@@ -81,6 +81,10 @@ def league(
         bool,
         typer.Option("--wire", help="Through libvirt's protocol, not in process: the same table."),
     ] = False,
+    html: Annotated[
+        Path | None,
+        typer.Option("--html", help="Write a page with charts.", show_default=False),
+    ] = None,
     sensitivity: Annotated[
         bool,
         typer.Option(
@@ -123,6 +127,7 @@ def league(
     Example: virtlab league --kind coordination --scenario sawtooth --seeds 20
     """
     from virtlab.grading.interrupts import one_interrupt
+    from virtlab.grading.results_folder import write_file
     from virtlab.league.bundle import files_of_users, write_bundle
     from virtlab.league.corpus import chosen_families
     from virtlab.league.entrants import chosen_entrants
@@ -156,6 +161,11 @@ def league(
             fix="name policies and scenarios of one kind, or leave one of them out.",
         )
     inputs = {} if bundle is None else files_of_users(plan)  # refused before hours of play
+    if html is not None:
+        from virtlab.reports.html import league_page
+        from virtlab.reports.html.bundle import plotting_script
+
+        plotting_script()  # what lacks for it is said before hours of play
     folder = LeagueFolder(out, plan)
     known = folder.open(resume=resume, overwrite=overwrite)
     with _progress() as on_step, one_interrupt():
@@ -172,6 +182,8 @@ def league(
             raise
     if sensitivity:
         folder.write_sensitivity(changes, table)
+    if html is not None:
+        write_file(html, league_page(table))
     if bundle is not None:
         write_bundle(bundle, table, inputs)
     if as_json:

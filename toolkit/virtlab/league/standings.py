@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence, Set
-from math import fsum
+from math import fsum, inf
 
 from virtlab.league.bootstrap import paired_interval
 from virtlab.model.league import (
@@ -80,7 +80,8 @@ def _standings(league: League, references: Mapping[PolicyKind, str]) -> tuple[St
 def _mean_ranks(rows: Sequence[Standing], families: Set[str], kind: PolicyKind) -> dict[str, float]:
     """Return each policy's mean rank over the families, by the measure that ranks; 1 is best.
 
-    Equal means share their ranks; who failed anywhere in a family is last there.
+    Means that are the same in whole steps share their ranks; who failed anywhere in a family is
+    last there.
     """
     primary = measures_of(kind)[0]
     assert primary.primary
@@ -88,7 +89,7 @@ def _mean_ranks(rows: Sequence[Standing], families: Set[str], kind: PolicyKind) 
     for family in sorted(families):
         here = [row for row in rows if row.family == family]
         values = {
-            row.entrant: round(row.means[primary.name], 9) if row.means else float("inf")
+            row.entrant: primary.level(row.means[primary.name]) if row.means else inf
             for row in here
         }
         for name, value in values.items():

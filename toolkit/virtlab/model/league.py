@@ -52,6 +52,11 @@ class Measure:
     more_is_better: bool = False
     primary: bool = False  # by which policies of a kind are ranked
     harm: bool = False  # a reference that is behind in it is named
+    step: float = 1e-9  # means that are the same in whole steps share a rank
+
+    def level(self, mean: float) -> int:
+        """Return a mean in whole steps; less is better."""
+        return round(-mean / self.step if self.more_is_better else mean / self.step)
 
     def better(self, difference: Comparison) -> bool:
         """Tell whether who differs so from the reference is better than it beyond doubt."""
@@ -62,7 +67,7 @@ MEASURES: tuple[Measure, ...] = (
     Measure(
         "delay_p99", "scheduling", "share", "p99 delay",
         "of all seconds of loaded vCPUs, the share spent on a run queue in the hundredth worst",
-        primary=True, harm=True,
+        primary=True, harm=True, step=0.01,  # the laws themselves are off by more
     ),
     Measure(
         "work_s", "scheduling", "s", "work", "done by loads, in seconds of a full pCPU",
@@ -88,7 +93,7 @@ MEASURES: tuple[Measure, ...] = (
     ),
     Measure(
         "shortage_mib_s", "coordination", "MiB s", "shortage", "below need, over all guests",
-        primary=True, harm=True,
+        primary=True, harm=True, step=1.0,
     ),
     Measure("idle_mib", "coordination", "MiB", "idle", "above need, over all guests, on average"),
     Measure("guest_swap_mib", "coordination", "MiB", "guests' swap", "written by guests in all"),

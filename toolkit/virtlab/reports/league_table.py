@@ -13,11 +13,22 @@ from collections.abc import Callable, Iterator, Sequence
 from virtlab.model.league import Family, Measure, PolicyKind, Standing, Table, measures_of
 from virtlab.reports.grid import markdown_grid, text_grid
 
-__all__ = ["behind", "figure", "league_csv", "league_markdown", "league_text"]
+__all__ = [
+    "COULD_BE_HAD",
+    "KINDS",
+    "behind",
+    "family_grid",
+    "figure",
+    "heading_of",
+    "league_csv",
+    "league_markdown",
+    "league_text",
+    "overall_grid",
+]
 
-_KINDS: dict[PolicyKind, str] = {"scheduling": "Schedulers", "coordination": "Coordinators"}
+KINDS: dict[PolicyKind, str] = {"scheduling": "Schedulers", "coordination": "Coordinators"}
 _BETTER = "*"
-_COULD_BE_HAD = "could be had"
+COULD_BE_HAD = "could be had"
 _CSV_COLUMNS = ("kind", "family", "held_out", "seed", "policy", "measure", "unit", "value")
 
 _Grid = Callable[[Sequence[str], Sequence[Sequence[str]]], Iterator[str]]
@@ -43,7 +54,7 @@ def league_csv(table: Table) -> str:
     writer.writerow(_CSV_COLUMNS)
     families = {family.name: family for family in table.league.families}
     found = [(one.family, one.seed, one.entrant, one.figures) for one in table.league.bouts]
-    found += [(one.family, one.seed, _COULD_BE_HAD, one.figures) for one in table.league.optima]
+    found += [(one.family, one.seed, COULD_BE_HAD, one.figures) for one in table.league.optima]
     for name, seed, who, figures in found:
         family = families[name]
         for measure in measures_of(family.kind):
@@ -98,16 +109,16 @@ def _pages(table: Table, grid: _Grid, title: Callable[[int, str], list[str]]) ->
         "the reference with 95 %."
     )
     yield from league.notes
-    for kind, heading in _KINDS.items():
+    for kind, heading in KINDS.items():
         if kind not in table.ranks:
             continue
         yield from title(2, heading)
-        yield from grid(*_overall(table, kind))
+        yield from grid(*overall_grid(table, kind))
         for family in league.families:
             rows = [row for row in table.rows if row.family == family.name]
             if family.kind == kind and rows:
-                yield from title(3, _heading(family))
-                yield from grid(*_one_family(rows, kind))
+                yield from title(3, heading_of(family))
+                yield from grid(*family_grid(rows, kind))
                 yield from (
                     f"{row.entrant} failed in {len(row.failures)} of {row.runs}: {row.failures[0]}"
                     for row in rows
@@ -117,16 +128,17 @@ def _pages(table: Table, grid: _Grid, title: Callable[[int, str], list[str]]) ->
     yield from (f"- {line}" for line in behind(table) or ["nowhere beyond doubt"])
 
 
-def _heading(family: Family) -> str:
+def heading_of(family: Family) -> str:
+    """Return a family's name, whether it is held out, and what it is."""
     held_out = " (held out from tuning)" if family.held_out else ""
     return f"{family.name}{held_out}: {family.title}"
 
 
-def _overall(table: Table, kind: PolicyKind) -> tuple[list[str], list[list[str]]]:
+def overall_grid(table: Table, kind: PolicyKind) -> tuple[list[str], list[list[str]]]:
+    """Return head and rows of the ranking of policies of a kind."""
     ranks, held_out = table.ranks[kind], table.held_out_ranks[kind]
     head = ["policy", "mean rank", "held out", "best in", "failed runs"]
-    first = measures_of(kind)[0].name
-    best = _best_in(table, kind, first)
+    best = _best_in(table, kind, measures_of(kind)[0])
     rows = []
     for name in sorted(ranks, key=lambda name: (ranks[name], name)):
         failed = sum(len(row.failures) for row in table.rows if row.entrant == name)
@@ -143,21 +155,22 @@ def _overall(table: Table, kind: PolicyKind) -> tuple[list[str], list[list[str]]
     return head, rows
 
 
-def _best_in(table: Table, kind: PolicyKind, measure: str) -> dict[str, int]:
+def _best_in(table: Table, kind: PolicyKind, measure: Measure) -> dict[str, int]:
     """Return in how many families nobody has a better mean."""
     counts: dict[str, int] = {}
     for family in table.league.families:
         rows = [row for row in table.rows if row.family == family.name and row.means]
         if family.kind != kind or not rows:
             continue
-        least = min(round(row.means[measure], 9) for row in rows)
+        least = min(measure.level(row.means[measure.name]) for row in rows)
         for row in rows:
-            if round(row.means[measure], 9) == least:
+            if measure.level(row.means[measure.name]) == least:
                 counts[row.entrant] = counts.get(row.entrant, 0) + 1
     return counts
 
 
-def _one_family(rows: Sequence[Standing], kind: PolicyKind) -> tuple[list[str], list[list[str]]]:
+def family_grid(rows: Sequence[Standing], kind: PolicyKind) -> tuple[list[str], list[list[str]]]:
+    """Return head and rows of one family, the best by the measure that ranks first."""
     measures = measures_of(kind)
     head = ["policy", *(_column(measure) for measure in measures)]
     first = measures[0].name
@@ -166,7 +179,7 @@ def _one_family(rows: Sequence[Standing], kind: PolicyKind) -> tuple[list[str], 
     optimum = rows[0].optimum
     if optimum:
         could = [figure(optimum[m.name]) if m.name in optimum else "" for m in measures]
-        lines.append([_COULD_BE_HAD, *could])
+        lines.append([COULD_BE_HAD, *could])
     return head, lines
 
 

@@ -36,7 +36,7 @@
     const target = figure.querySelector(".chart");
     const { view } = await vegaEmbed(target, spec,
       { renderer: "svg", actions: false, config: CONFIG });
-    if (spec.layer) await tie(view, run, spec);
+    if (run) await tie(view, run, spec);
     for (const box of figure.querySelectorAll("fieldset input")) {
       box.addEventListener("change", () => {
         const chosen = [...figure.querySelectorAll("fieldset input:checked")];

@@ -26,7 +26,7 @@ from virtlab.reports.items import cause_of, is_lost, items_of, points_text, read
 if TYPE_CHECKING:
     from markupsafe import Markup
 
-__all__ = ["class_page", "submission_page"]
+__all__ = ["class_page", "rendered", "submission_page"]
 
 _WORDS = {
     "met": "✓ met",
@@ -51,7 +51,7 @@ def submission_page(verdict: Verdict, timelines: Mapping[str, Timeline]) -> str:
     """
     drawn: dict[str, Any] = {}
     runs = [_run(run, timelines.get(run.scenario), drawn) for run in verdict.runs]
-    return _rendered(
+    return rendered(
         "submission.html.j2",
         drawn,
         verdict=verdict,
@@ -71,7 +71,7 @@ def class_page(verdicts: Sequence[Verdict], links: Sequence[str]) -> str:
     tests = list(dict.fromkeys(run.scenario for verdict in verdicts for run in verdict.runs))
     marks = Counter(verdict.points for verdict in verdicts)
     counted = ", ".join(f"{points_text(mark)}: {marks[mark]}" for mark in sorted(marks))
-    return _rendered(
+    return rendered(
         "class.html.j2",
         {"marks": {"run": "", "title": counted, **_histogram(verdicts)}},
         heads=["Submission", "Points", "of", *tests],
@@ -250,7 +250,12 @@ def _histogram(verdicts: Sequence[Verdict]) -> dict[str, Any]:
 # --- the file
 
 
-def _rendered(template: str, charts: Mapping[str, Any], **values: Any) -> str:
+def rendered(template: str, charts: Mapping[str, Any], **values: Any) -> str:
+    """Return a page from its template, with the charts that it draws, by name.
+
+    Raises:
+        EnvironmentLackError: the packages for reports are not installed.
+    """
     try:
         import jinja2
         from markupsafe import Markup
