@@ -40,6 +40,7 @@ _ACTIVE, _RUNNING = 1 << 0, 1 << 4  # virConnectGetAllDomainStatsFlags, as of li
 _NOWAIT: Final = 1 << 29
 _STATISTICS: Final = "CONNECT_GET_ALL_DOMAIN_STATS"
 _LIVE: Final = 1
+_MEMORY_FIGURES: Final = 4  # total, free, buffers, cached; libvirt takes no other number
 _USUAL_SHARES: Final = {1: 1024, 2: 100}  # by the host's version of control groups
 _REPORT: Final = {
     "balloon.swap_in": "swap_in",
@@ -119,7 +120,7 @@ class WireClient:
             )
             for dom, values in self._statistics(_STATE | _BALLOON, _RUNNING)
         ]
-        figures = dict(self._ask("NODE_GET_MEMORY_STATS", 16, -1, 0)[0])
+        figures = dict(self._ask("NODE_GET_MEMORY_STATS", _MEMORY_FIGURES, -1, 0)[0])
         lines = proc_files(self._host)["/proc/meminfo"]().splitlines()
         swap = {line.split(":")[0]: int(line.split()[1]) for line in lines if "Swap" in line}
         return HostReading(
