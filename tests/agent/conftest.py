@@ -7,7 +7,9 @@ due first; so a night takes a moment, and is the same each time.
 from __future__ import annotations
 
 import selectors
+import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -143,6 +145,24 @@ class Rig:
             for key, mask in ready:
                 key.data(mask)
             self.daemon.turn()
+
+    @contextmanager
+    def served(self) -> Iterator[None]:
+        """Answer other clients' calls from a thread, at the instant at which the host stands."""
+        over = threading.Event()
+
+        def serve() -> None:
+            while not over.is_set():
+                for key, mask in self.selector.select(0.01):
+                    key.data(mask)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        try:
+            yield
+        finally:
+            over.set()
+            thread.join()
 
     def ticks(self) -> list[RecordedTick]:
         return list(read_journal(self.folder / "journal"))

@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 
 from virtlab.agent.change_log import ChangeLog
+from virtlab.agent.guest_notes import NOTES
 from virtlab.grading.criteria import judge_all
+from virtlab.hosts.real.connection import HostConnection
 from virtlab.model.faults import GuestFault, HostFault
 from virtlab.model.plan import CpuPlan, MemoryPlan, Pin, Resize
 from virtlab.model.scenario import Event, LoseGuest, PinVcpu, Scenario, StartGuest, StopGuest
@@ -304,3 +306,66 @@ def test_an_administrator_who_moves_a_guest_meanwhile_is_seen_by_the_event(rig: 
     one.run(10)
 
     assert pinned(one) == set()
+
+
+class Migrating:
+    """Stands for the handler that tells of a guest's job: one guest has one, for a time."""
+
+    def __init__(self, rig: Any, name: str, until_s: float) -> None:
+        self._rig = rig
+        self._uuid = rig.host.guests[name].uuid
+        self._until_s = until_s
+
+    def __call__(self, dom: Any) -> tuple[int, ...]:
+        lasts = dom.uuid == self._uuid and self._rig.host.now_ns < seconds(self._until_s)
+        return (2 if lasts else 0, *(0,) * 11)  # VIR_DOMAIN_JOB_UNBOUNDED
+
+
+def test_a_guest_that_migrates_is_frozen_as_long_as_it_does(rig: MakeRig) -> None:
+    one = rig("cpu-1-all-on-one", policy=BackAndForth)
+    jobs = {"DOMAIN_GET_JOB_INFO": Migrating(one, "aos_vm3", 6.5)}
+    one.driver.handlers = {**one.driver.handlers, **jobs}
+
+    one.run(6.4)
+    frozen = masks(one)["aos_vm3"]
+    one.run(12)
+
+    assert frozen == {0}
+    assert masks(one)["aos_vm3"] != {0}
+    assert {
+        tick.parts["alone"]["aos_vm3"] for tick in one.ticks() if tick.parts["alone"]
+    } == {"a job such as a migration runs on it"}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("note", "moved", "held_to"),
+    [
+        ('<agent schedule="off"/>', False, {0}),
+        ('<agent pcpus="0-1"/>', True, {0, 1}),
+        ('<agent coordinate="off"/>', True, {0, 1, 2, 3}),
+    ],
+)
+def test_what_an_administrator_notes_is_kept(
+    rig: MakeRig, note: str, moved: bool, held_to: set[int]
+) -> None:
+    one = rig("cpu-1-all-on-one", policy=BackAndForth)
+    with one.served(), HostConnection(one.daemon.settings.socket) as host:
+        dom = host.call("DOMAIN_LOOKUP_BY_NAME", "aos_vm3").dom
+        host.call("DOMAIN_SET_METADATA", dom, 2, note, "lab", NOTES, 1)
+
+    one.run(6)
+
+    set_to = [set(change.after) for change in one.changes() if change.guest == "aos_vm3"]
+    assert bool(set_to) == moved
+    assert all(mask <= held_to for mask in set_to)
+
+
+def test_a_policy_that_keeps_growing_ends_the_daemon(
+    rig: MakeRig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("virtlab.agent.daemon._MEMORY_KIB_MAX", 1)
+    one = rig("cpu-1-all-on-one")
+
+    one.run(3)
+
+    assert "policy tried keeps growing" in str(one.daemon.fatal)

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,25 +15,6 @@ from virtlab.errors import InputError
 from virtlab.model.units import EPOCH_S
 
 MakeRig = Callable[..., Any]
-
-
-@contextmanager
-def served(rig: Any) -> Iterator[None]:
-    """Answer calls from another thread, at the instant at which the host stands."""
-    over = threading.Event()
-
-    def serve() -> None:
-        while not over.is_set():
-            for key, mask in rig.selector.select(0.01):
-                key.data(mask)
-
-    thread = threading.Thread(target=serve)
-    thread.start()
-    try:
-        yield
-    finally:
-        over.set()
-        thread.join()
 
 
 def masks(rig: Any) -> dict[str, set[int]]:
@@ -51,7 +30,7 @@ def targets(rig: Any) -> dict[str, tuple[int, int]]:
 
 def undone(rig: Any, since_s: float = 0.0) -> dict[str, str]:
     rig.daemon.close()
-    with served(rig):
+    with rig.served():
         found = put_back(rig.daemon.settings.socket, rig.log, since_s=since_s, timeout_s=5.0)
     return {one.change.guest: one.outcome for one in found}
 

@@ -53,7 +53,8 @@ class CoordinateCraft(MemorySense):
             after=(size_kib,),
             procedure="DOMAIN_SET_MEMORY",
             args=(guest.dom, size_kib),
-            reason=f"{now_kib // KIB_PER_MIB} to {size_kib // KIB_PER_MIB} MiB: {action.reason}",
+            reason=f"from {now_kib // KIB_PER_MIB} to {size_kib // KIB_PER_MIB} MiB: "
+            f"{action.reason or 'as the policy has it'}",
         )
 
     def begun(self, step: Step) -> None:

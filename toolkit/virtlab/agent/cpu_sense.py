@@ -60,8 +60,9 @@ class CpuSense:
             topology = topology_of_capabilities(host.capabilities, host.pcpus, host.memory_kib)
             self._sensor = CpuSensor(topology)
         ordered = sorted(guests, key=lambda guest: guest.name)
+        known: dict[frozenset[int], frozenset[int]] = {}  # equal masks of a snapshot are one object
         return self._sensor.look(
-            time_ns, (one for guest in ordered for one in self._readings(guest, host))
+            time_ns, (one for guest in ordered for one in self._readings(guest, host, known))
         )
 
     def why_not(self, guest: KnownGuest) -> str | None:
@@ -76,7 +77,12 @@ class CpuSense:
             return "it does not run"
         return guest.hands_off
 
-    def _readings(self, guest: KnownGuest, host: HostFacts) -> Iterable[VcpuReading]:
+    def _readings(
+        self,
+        guest: KnownGuest,
+        host: HostFacts,
+        known: dict[frozenset[int], frozenset[int]],
+    ) -> Iterable[VcpuReading]:
         movable = self.why_not(guest) is None
         for number in guest.vcpus:
             if number not in guest.pins:
@@ -86,7 +92,7 @@ class CpuSense:
                 life=guest.life,
                 run_ns=guest.figures[f"vcpu.{number}.time"],
                 delay_ns=guest.figures.get(f"vcpu.{number}.delay", 0),
-                pcpus=guest.pins[number],
+                pcpus=known.setdefault(guest.pins[number], guest.pins[number]),
                 last_on=guest.last_on.get(number),
                 allowed=self.allowed(guest, number, host),
                 weight=guest.weight,

@@ -14,11 +14,12 @@ What came of them is written with the next tick.
 from __future__ import annotations
 
 import logging
+import resource
 import selectors
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 
 from virtlab.agent.actor import LOST, Actor, Call
 from virtlab.agent.allowance import Allowance
@@ -34,10 +35,14 @@ from virtlab.libvirt_rpc.client import Answer
 from virtlab.libvirt_rpc.errors import ErrorCode
 from virtlab.model.plan import Pin, Plan, Resize
 from virtlab.model.snapshot import CpuSnapshot, MemorySnapshot
+from virtlab.model.units import KIB_PER_MIB
 
 __all__ = ["Clock", "Craft", "Daemon", "DaemonSettings", "Meter", "NoMeter", "Step"]
 
 _log = logging.getLogger(__name__)
+
+# With 10,000 guests a daemon takes a fraction of this; see `MemoryMax` in its unit, too.
+_MEMORY_KIB_MAX: Final = 900 * KIB_PER_MIB
 
 Act = TypeVar("Act", contravariant=True)  # Pin or Resize
 
@@ -254,6 +259,7 @@ class Daemon:
             steps = [s for s in self.craft.housework(guests) if s.guest.life not in busy]
         if self.decider is not None:
             answer = self.decider.decide(snapshot)
+            self._look_at_own_memory()
             tick["memory"] = memory_of(self.decider.policy)
             if isinstance(answer, str):
                 tick["failure"] = answer
@@ -278,6 +284,15 @@ class Daemon:
                 f"policy {self.settings.policy} failed {FAILURES_MAX} times in a row; the last "
                 f"time it {what}",
                 fix="mend the policy, or name another with --policy.",
+            ))  # fmt: skip
+
+    def _look_at_own_memory(self) -> None:
+        """End where the policy keeps growing; nothing else here does."""
+        if resource.getrusage(resource.RUSAGE_SELF).ru_maxrss > _MEMORY_KIB_MAX:
+            self._end(InputError(
+                f"policy {self.settings.policy} keeps growing: the daemon takes more than "
+                f"{_MEMORY_KIB_MAX // KIB_PER_MIB} MiB",
+                fix="have it forget what is gone, or name another with --policy.",
             ))  # fmt: skip
 
     def _steps(self, plan: Plan[Any]) -> list[Step]:

@@ -34,8 +34,7 @@ class ScheduleCraft(CpuSense):
             return None
         allowed = self.allowed(guest, number, watch.host)
         if allowed is not None and not action.pcpus <= allowed:
-            shown = ", ".join(map(str, sorted(allowed))) or "none"
-            return f"it may run on these pCPUs only: {shown}"
+            return f"it may only run on {_pcpus(allowed) if allowed else 'no pCPU'}"
         return Step(
             name=str(action.vcpu),
             guest=guest,
@@ -45,7 +44,7 @@ class ScheduleCraft(CpuSense):
             after=tuple(sorted(action.pcpus)),
             procedure="DOMAIN_PIN_VCPU",
             args=(guest.dom, number, map_of(action.pcpus, watch.host.pcpus)),
-            reason=action.reason,
+            reason=f"bound to {_pcpus(action.pcpus)}: {action.reason or 'as the policy has it'}",
         )
 
     def begun(self, step: Step) -> None:
@@ -59,3 +58,8 @@ class ScheduleCraft(CpuSense):
     def housework(self, guests: Iterable[KnownGuest]) -> Iterable[Step]:
         """Nothing has to be set to see vCPUs."""
         return ()
+
+
+def _pcpus(mask: frozenset[int]) -> str:
+    numbers = ", ".join(map(str, sorted(mask)))
+    return f"pCPU {numbers}" if len(mask) == 1 else f"pCPUs {numbers}"
