@@ -31,10 +31,10 @@ def against_libvirtd() -> list[Figure]:
         subprocess.run(["cc", "-O2", "-o", client, SOURCE, "-lvirt"], check=True)
         with _ours(folder) as ours, _libvirtd(folder) as theirs:
             if theirs is None:
-                own = [_p50_us(client, ours) for _ in range(ROUNDS)]
+                own = [p50_us(client, ours) for _ in range(ROUNDS)]
                 note = "libvirtd is not installed (apt-get install libvirt-daemon), so no ratio"
                 return [Figure("GetInfo round trip", statistics.median(own), "us", note=note)]
-            pairs = [(_p50_us(client, ours), _p50_us(client, theirs)) for _ in range(ROUNDS)]
+            pairs = [(p50_us(client, ours), p50_us(client, theirs)) for _ in range(ROUNDS)]
     ratios = [a / b for a, b in pairs]
     mine, real = (statistics.median(column) for column in zip(*pairs, strict=True))
     note = (
@@ -47,7 +47,7 @@ def against_libvirtd() -> list[Figure]:
     ]
 
 
-def _p50_us(client: Path, uri: str) -> float:
+def p50_us(client: Path, uri: str) -> float:
     done = subprocess.run(
         [client, uri, "info", str(CALLS)], capture_output=True, text=True, check=True
     )
