@@ -33,6 +33,9 @@ def fidelity_lines(
 ) -> Iterator[str]:
     """Yield the lines of one machine's comparison; long ones are sentences, to be folded."""
     yield machine_words(contribution.machine)
+    if not distances:
+        yield _denominator(contribution)
+        return
     yield f"{'':<{_PROGRAM_WIDTH}}{_cells(_COLUMNS)}"
     for scenario, runs in groupby(distances, key=lambda one: one.scenario):
         yield readable(scenario)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from virtlab.errors import EnvironmentLackError
+from virtlab.hosts.real.stragglers import end_stragglers
 from virtlab.resources import playbooks_dir
 
 if TYPE_CHECKING:
@@ -69,6 +70,7 @@ def run_playbook(
         tempfile.TemporaryDirectory(prefix="virtlab-ansible-") as scratch,
         _signals_given_back(),
     ):
+        home = str(Path(scratch) / "home")
         done = runner.run(
             private_data_dir=scratch,
             project_dir=str(folder),
@@ -78,7 +80,7 @@ def run_playbook(
             cmdline="--check" if check else None,
             envvars={
                 "ANSIBLE_CONFIG": str(folder / "ansible.cfg"),
-                "ANSIBLE_HOME": str(Path(scratch) / "home"),
+                "ANSIBLE_HOME": home,
                 # ansible-playbook of this environment, where it was not activated.
                 "PATH": f"{Path(sys.executable).parent}:{os.environ.get('PATH', os.defpath)}",
             },
@@ -86,6 +88,8 @@ def run_playbook(
             quiet=True,
         )
         cancelled = done.status == "canceled"
+        if cancelled:
+            end_stragglers("ANSIBLE_HOME", home)
         if done.rc != 0 and result.good:
             result.failed = name
             result.reason = (
