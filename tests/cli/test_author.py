@@ -78,6 +78,7 @@ def test_a_save_is_graded_at_once_and_a_mistake_does_not_end_the_watch(
     virtlab("new", "vcpu-scheduler", NAME, "--lang", "python")
     source = tmp_path / NAME / "cpu" / "vcpu_scheduler.py"
     good = source.read_text()
+    (tmp_path / NAME / ".#lock").symlink_to("nowhere")  # as an editor leaves it
     command = [VIRTLAB, "try", NAME, "cpu-3-balanced", "--watch"]
     with subprocess.Popen(
         command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -21,6 +22,7 @@ from virtlab.model.verdict import Verdict
 ROOT = Path(__file__).parents[2]
 SUBMISSIONS = ROOT / "examples" / "submissions"
 REFERENCE = SUBMISSIONS / "reference-c"
+FLAWED = SUBMISSIONS / "flawed"
 VIRTLAB = Path(sys.executable).with_name("virtlab")
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -274,3 +276,24 @@ def test_values_that_travel_are_those_of_the_schema() -> None:
     names = {name for kind in (Verdict, Timeline) for name in kind.__dataclass_fields__}
 
     assert not names & {"time", "date", "path", "folder", "machine", "real_s"}
+
+
+def test_the_command_that_repeats_a_run_names_the_archive_and_works(
+    virtlab: Run, tmp_path: Path
+) -> None:
+    archive = tmp_path / "a b.zip"
+    with zipfile.ZipFile(archive, "w") as zipped:
+        zipped.write(FLAWED / "all-on-pcpu-0" / "vcpu_scheduler.py", "vcpu_scheduler.py")
+    told = virtlab("run", "cpu-1-all-on-one", str(archive), "--json")
+
+    command = json.loads(told.stdout)["replay"]
+    assert shlex.split(command)[1:] == ["run", "cpu-1-all-on-one", "a b.zip", "--seed", "1"]
+    again = virtlab(*shlex.split(command)[1:], "--json")
+    assert again.stdout == told.stdout
+
+
+def test_a_name_that_is_no_pattern_of_files_is_told_as_one_that_is_not_there(virtlab: Run) -> None:
+    told = virtlab("run", "a**", str(FLAWED / "all-on-pcpu-0"))
+
+    assert told.returncode in (2, 3)
+    assert "Traceback" not in told.stderr

@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
+import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -135,3 +137,26 @@ def test_a_teacher_can_leave_hints_out_of_every_report(virtlab: Run, tmp_path: P
     assert "  why  " in done.stdout
     assert "hint" not in done.stdout
     assert '<span class="hint">' not in page
+
+
+def test_a_class_page_leads_to_a_submission_whose_name_is_no_text(
+    virtlab: Run, results: Path, tmp_path: Path
+) -> None:
+    odd = Path(os.fsdecode(os.fsencode(tmp_path) + b"/class/M\xfcller"))
+    shutil.copytree(results / "one", odd)
+    shutil.copytree(results / "two", tmp_path / "class" / "two")
+
+    done = virtlab("report", tmp_path / "class", "--format", "html", "--out", "pages")
+
+    assert done.returncode == 0, done.stderr
+    assert 'href="M%FCller.html"' in (tmp_path / "pages" / "index.html").read_text()
+
+
+def test_a_single_run_is_told_from_a_grading(virtlab: Run, tmp_path: Path) -> None:
+    (tmp_path / "vcpu_scheduler.py").write_text(NOTHING)
+    virtlab("run", "cpu-6-idle", "vcpu_scheduler.py", "--out", "alone")
+
+    told = virtlab("report", "alone", "--format", "csv")
+
+    assert told.returncode == 3
+    assert "alone holds a single run, without points." in told.stderr

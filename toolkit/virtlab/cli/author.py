@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from virtlab.cli.defaults import DEFAULT_RUBRIC, RESULTS_FOLDER
 from virtlab.cli.exit_codes import ExitCode
 from virtlab.cli.show import page_options, progress_line
+from virtlab.cli.verdict_code import code_of_verdicts
 from virtlab.errors import VirtlabError
 
 if TYPE_CHECKING:
@@ -22,7 +24,6 @@ if TYPE_CHECKING:
 __all__ = ["attempt", "new", "pack"]
 
 _LOOK_EVERY_S = 0.02
-_RESULTS = "virtlab-results"
 
 
 class Kind(StrEnum):
@@ -81,7 +82,7 @@ def attempt(
     ] = None,
     rubric: Annotated[
         str, typer.Option("--rubric", help="Id of a shipped rubric, or the path of a file.")
-    ] = "fall-2026",
+    ] = DEFAULT_RUBRIC,
     watch: Annotated[
         bool, typer.Option("--watch", help="Go on, and try again at every save, until Ctrl-C.")
     ] = False,
@@ -95,7 +96,8 @@ def attempt(
     seen = _state(program)
     while True:
         try:
-            _tried(program, tests or [], rubric)
+            if _tried(program, tests or [], rubric) == ExitCode.INTERRUPTED:
+                raise typer.Exit(ExitCode.INTERRUPTED)
         except VirtlabError as error:
             print(f"virtlab: {error}", file=sys.stderr)
         print(f"-- {time.strftime('%H:%M:%S')}: waiting for a save; Ctrl-C ends", flush=True)
@@ -155,7 +157,7 @@ def _tried(program: Path, tests: list[str], rubric: str) -> int:
         done = grade_submission(
             program,
             marks,
-            Path(_RESULTS) / (program.resolve().name or "submission"),
+            Path(RESULTS_FOLDER) / (program.resolve().name or "submission"),
             seeds=list(marks.seeds),
             jobs=1 if len(marks.tests) == 1 else os.cpu_count() or 1,
             overwrite=True,
@@ -164,8 +166,7 @@ def _tried(program: Path, tests: list[str], rubric: str) -> int:
             present_only=True,
         )
     print(verdict_text(done.verdict, **page_options()), end="")
-    full = done.verdict.points >= done.verdict.points_max
-    return ExitCode.FULL_MARKS if full else ExitCode.POINTS_LOST
+    return code_of_verdicts([done.verdict], interrupted=done.interrupted)
 
 
 def _changed(path: Path, before: list[tuple[str, int, int]]) -> list[tuple[str, int, int]]:
@@ -185,15 +186,21 @@ def _state(path: Path) -> list[tuple[str, int, int]]:
 
 
 def _stamps(path: Path) -> Iterator[tuple[str, int, int]]:
-    try:
-        if path.is_file():
-            status = path.stat()
-            yield str(path), status.st_mtime_ns, status.st_size
-            return
-        for place, folders, names in os.walk(path):
-            folders[:] = [name for name in folders if not name.startswith(".") and name != _RESULTS]
-            for name in names:
-                status = (Path(place) / name).stat()
-                yield str(Path(place) / name), status.st_mtime_ns, status.st_size
-    except OSError:  # an editor is just replacing a file
+    if not path.is_dir():
+        yield from _stamp(path)
         return
+    for place, folders, names in os.walk(path):  # what cannot be listed is passed over
+        folders[:] = [
+            name for name in folders if not name.startswith(".") and name != RESULTS_FOLDER
+        ]
+        for name in names:
+            yield from _stamp(Path(place) / name)
+
+
+def _stamp(path: Path) -> Iterator[tuple[str, int, int]]:
+    """Yield the stamp of a file, unless an editor is just replacing it."""
+    try:
+        status = path.lstat()  # editors lock with links that lead nowhere
+    except OSError:
+        return
+    yield str(path), status.st_mtime_ns, status.st_size

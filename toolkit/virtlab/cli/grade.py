@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from virtlab.cli.defaults import DEFAULT_RUBRIC, RESULTS_FOLDER
 from virtlab.cli.exit_codes import ExitCode
 from virtlab.cli.show import PaceLine, pace_line, page_options, print_json, progress_line
+from virtlab.cli.verdict_code import code_of_runs, code_of_verdicts
 from virtlab.cli.where import SIMULATED, Host, OutsideMax, is_real, runner_of
 from virtlab.errors import EnvironmentLackError, SubmissionError, UsageError, VirtlabError
 
@@ -24,9 +26,8 @@ if TYPE_CHECKING:
     from virtlab.grading.rubric import Rubric
     from virtlab.model.verdict import RunVerdict, Verdict
 
-__all__ = ["DEFAULT_RUBRIC", "grade", "run"]
+__all__ = ["grade", "run"]
 
-DEFAULT_RUBRIC = "fall-2026"
 _SEEDS_MAX = 1000
 _NAME_BYTES = 200
 
@@ -148,7 +149,7 @@ def grade(
         raise UsageError("--resume keeps results and --overwrite does not.", fix="name one.")
     marks = find_rubric(rubric)
     chosen = list(marks.seeds) if seed is None and seeds is None else _seeds(seed, seeds, marks)
-    root = out or Path("virtlab-results")
+    root = out or Path(RESULTS_FOLDER)
     graded: list[GradedSubmission] = []
     failed: list[tuple[Path, VirtlabError]] = []
     interrupted = False
@@ -223,9 +224,10 @@ def grade(
     if failed and len(programs) > 1:
         names = ", ".join(str(path) for path, _ in failed)
         print(f"virtlab: {len(failed)} of {len(programs)} not graded: {names}", file=sys.stderr)
-    raise typer.Exit(
-        ExitCode.INTERRUPTED if interrupted else _exit_code(graded, [error for _, error in failed])
-    )
+    code = code_of_verdicts([one.verdict for one in graded], interrupted=interrupted)
+    if code in (ExitCode.FULL_MARKS, ExitCode.POINTS_LOST):
+        code = max([code, *(error.exit_code for _, error in failed)])
+    raise typer.Exit(code)
 
 
 def run(
@@ -299,10 +301,7 @@ def run(
         print_json({"version": 1, **asdict(verdicts[0])})
     else:
         print(run_text(verdicts[0], **page_options()), end="")
-    if any(verdict.outcome == "disturbed" for verdict in verdicts):
-        raise typer.Exit(ExitCode.ENVIRONMENT)
-    met = all(result.status == "passed" for one in verdicts for result in one.criteria)
-    raise typer.Exit(ExitCode.FULL_MARKS if met else ExitCode.POINTS_LOST)
+    raise typer.Exit(code_of_runs(verdicts))
 
 
 def _show_spread(verdicts: list[RunVerdict], *, as_json: bool) -> None:
@@ -379,15 +378,3 @@ def _folder_names(programs: list[Path]) -> list[str]:
             name, number = f"{stem}-{number}", number + 1
         names.append(name)
     return names
-
-
-def _exit_code(graded: list[GradedSubmission], failed: list[VirtlabError]) -> int:
-    verdicts = [one.verdict for one in graded]
-    faults = [run for verdict in verdicts for run in verdict.runs if run.status == "lab_fault"]
-    if faults:
-        machine = all(run.outcome in ("disturbed", "host_lacking") for run in faults)
-        return ExitCode.ENVIRONMENT if machine else ExitCode.BUG
-    if failed:
-        return max(error.exit_code for error in failed)
-    full = all(verdict.points >= verdict.points_max for verdict in verdicts)
-    return ExitCode.FULL_MARKS if full else ExitCode.POINTS_LOST

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from virtlab.cli.exit_codes import ExitCode
 from virtlab.cli.show import page_options, print_json
+from virtlab.cli.verdict_code import code_of_verdicts
 
 __all__ = ["judge"]
 
@@ -51,5 +51,4 @@ def judge(
     if as_json:
         listed = [asdict(verdict) for verdict in verdicts]
         print_json({"version": 1, "verdicts": listed})
-    full = all(verdict.points >= verdict.points_max for verdict in verdicts)
-    raise typer.Exit(ExitCode.FULL_MARKS if full else ExitCode.POINTS_LOST)
+    raise typer.Exit(code_of_verdicts(verdicts))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from virtlab.cli.exit_codes import ExitCode
 from virtlab.cli.show import print_json
 from virtlab.errors import told
 
@@ -135,7 +136,7 @@ def check(
         found = {0: "no mistakes", 1: "1 mistake"}.get(total, f"{total} mistakes")
         typer.echo(f"{files} checked: {found}.")
     if total:
-        raise typer.Exit(3)
+        raise typer.Exit(ExitCode.BAD_INPUT)
 
 
 @app.command("schema")

@@ -292,6 +292,7 @@ class _Grading:
                     outcome,
                     seed,
                     self.submission.name,
+                    self.submission.given,
                     self.writer,
                     self.monitor_text,
                     self.pacing,

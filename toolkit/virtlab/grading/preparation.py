@@ -51,10 +51,10 @@ def likely_kind(scenario: str) -> ProgramKind | None:
     Only a guess, to begin a build with: the file is read and checked properly later.
     """
     try:
-        shipped = sorted(testcases_dir().glob(f"*/{scenario}.yaml")) if "/" not in scenario else []
+        shipped = [file for file in testcases_dir().glob("*/*.yaml") if file.stem == scenario]
         with (shipped[0] if shipped else Path(scenario)).open("rb") as file:
             named = _PROGRAM.search(file.read(_HEAD_BYTES))
-    except OSError:
+    except (OSError, ValueError):  # ValueError: a path with a null byte
         return None
     kinds: tuple[ProgramKind, ...] = get_args(ProgramKind)
     return next((kind for kind in kinds if named and named[1] == kind.encode()), None)
@@ -81,6 +81,7 @@ class Preparation:
             )
             self.root = submission.root
             self.name = submission.name
+            self.given = submission.given
             self.sandbox: Sandbox = find_sandbox()
             if likely is not None:
                 self._begin(likely, find_programs(self.root, kind=likely))

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from virtlab.errors import InputError
 from virtlab.grading.marks import BuildOutcome, build_verdict, mark_run, mark_without_run
+from virtlab.grading.replay import replay_command
 from virtlab.grading.rubric import Rubric
 from virtlab.grading.store import StoredResults, read_results
-from virtlab.grading.timing import pace_option
 from virtlab.model.timeline import ProgramOutcome
 from virtlab.model.verdict import RunVerdict, Verdict
 
@@ -53,15 +53,16 @@ def _of_seed(
     recorded = {
         run.timeline.scenario: run.timeline for run in results.runs if run.timeline.seed == seed
     }
-    sanitiser = {(run.scenario, run.seed): run.sanitiser for run in results.verdict.runs}
+    before = {(run.scenario, run.seed): run for run in results.verdict.runs}
     verdicts = []
     for test in rubric.tests:
-        replay = f"virtlab run {test.source} {name} --seed {seed}"
-        build = builds.get(test.scenario.program)
+        older = before.get((test.scenario.id, seed))
         timeline = recorded.get(test.scenario.id)
+        replay = older.replay if older else replay_command(test.source, name, seed, timeline)
+        build = builds.get(test.scenario.program)
         if timeline is not None:
-            verdict = mark_run(test, timeline, program=name, replay=replay + pace_option(timeline))
-            verdicts.append(replace(verdict, sanitiser=sanitiser.get((test.scenario.id, seed))))
+            verdict = mark_run(test, timeline, program=name, replay=replay)
+            verdicts.append(replace(verdict, sanitiser=older.sanitiser if older else None))
         elif build is not None and not build.ok:
             kind = "not_found" if "was not found" in build.reason else "not_built"
             outcome = ProgramOutcome("program_fault", kind, build.reason, 0)

@@ -11,10 +11,11 @@ from pathlib import Path
 from virtlab import __version__
 from virtlab.grading.marks import plain_run
 from virtlab.grading.preparation import Preparation
+from virtlab.grading.replay import replay_command
 from virtlab.grading.results_folder import check_target
 from virtlab.grading.run import Runner, RunRecord, record_without_run, run_program
 from virtlab.grading.store import write_results
-from virtlab.grading.timing import REAL_PACE, Pacing, pace_option
+from virtlab.grading.timing import REAL_PACE, Pacing
 from virtlab.model.scenario import Scenario
 from virtlab.model.timeline import ProgramOutcome, Timeline
 from virtlab.model.verdict import RunVerdict
@@ -58,11 +59,10 @@ def run_single(
     if out is not None:
         check_target(out, overwrite=overwrite)
     record = record_of(scenario, preparation, seed, pacing, runner)
-    replay = f"virtlab run {source} {preparation.name} --seed {seed}"
     verdict = plain_run(
         record.timeline,
         program=preparation.name,
-        replay=replay + pace_option(record.timeline),
+        replay=replay_command(source, preparation.given, seed, record.timeline),
     )
     said = b""
     if sanitise and preparation.built(scenario.program, scenario.id).ok:

@@ -198,7 +198,12 @@ def _read_results(folder: Path) -> StoredResults:
             )
         raise InputError(
             f"{folder} is no folder of results.",
-            fix="name a folder that `virtlab grade` or `virtlab run` has written.",
+            fix="name a folder that `virtlab grade` has written.",
+        )
+    if not (folder / "verdict.json").exists() and (folder / "run-verdict.json").exists():
+        raise InputError(
+            f"{folder} holds a single run, without points.",
+            fix="read its run-verdict.json, or grade the program and name that folder.",
         )
     files = sorted((folder / "runs").glob("*/timeline.json"))
     return StoredResults(

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING
 
 from virtlab.errors import EnvironmentLackError
 from virtlab.grading.marks import BuildOutcome, mark_run, mark_without_run
+from virtlab.grading.replay import replay_command
 from virtlab.grading.results_folder import is_full_disk
 from virtlab.grading.run import Runner, RunRecord, record_without_run, run_program
 from virtlab.grading.sanitised import Sanitised, build_sanitised
 from virtlab.grading.store import ResultWriter
-from virtlab.grading.timing import Pacing, pace_option
+from virtlab.grading.timing import Pacing
 from virtlab.model.scenario import ProgramKind
 from virtlab.model.timeline import ProgramOutcome, Timeline
 from virtlab.model.verdict import RunVerdict
@@ -90,16 +91,17 @@ def run_test(
     outcome: BuildOutcome,
     seed: int,
     name: str,
+    given: str,
     writer: ResultWriter,
     monitor_text: MonitorText,
     pacing: Pacing,
     runner: Runner = run_program,
 ) -> TestDone:
     """Run one test with one seed, write its folder, and return its verdict."""
-    replay = f"virtlab run {test.source} {name} --seed {seed}"
     if built.program is None or not built.program.ok:
         kind = "not_found" if built.program is None else "not_built"
         lacking = ProgramOutcome("program_fault", kind, outcome.reason, 0)
+        replay = replay_command(test.source, given, seed)
         verdict = mark_without_run(test, seed, lacking, program=name, replay=replay)
         return TestDone(verdict, (), 0.0)
     record = _record(test, built.program, built, seed, pacing, runner)
@@ -114,7 +116,10 @@ def run_test(
         report, said = built.sanitised.listen(test.scenario, seed, record)
         writer.sanitiser_log(record.timeline, said)
     verdict = mark_run(
-        test, record.timeline, program=name, replay=replay + pace_option(record.timeline)
+        test,
+        record.timeline,
+        program=name,
+        replay=replay_command(test.source, given, seed, record.timeline),
     )
     return TestDone(replace(verdict, sanitiser=report), record.layers, record.real_s)
 

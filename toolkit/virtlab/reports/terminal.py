@@ -11,7 +11,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from virtlab.model.finding import Finding
-from virtlab.model.verdict import CriterionResult, PointLine, RunVerdict, Verdict
+from virtlab.model.verdict import PointLine, RunVerdict, Verdict
+from virtlab.reports.items import cause_of, is_lost, points_text
 
 if TYPE_CHECKING:  # rich is slow to import, and only a page needs it
     from rich.box import Box
@@ -48,7 +49,7 @@ def verdict_text(
     page.line(f"{_plain(verdict.rubric)}, version {_plain(verdict.rubric_version)}")
     page.add(_marks_table(page, verdict))
     lost = [run for run in verdict.runs if _lost_lines(run) or run.status != "ok" or run.notes]
-    lost_general = [line for line in verdict.general if line.points is not None and _is_lost(line)]
+    lost_general = [line for line in verdict.general if line.points is not None and is_lost(line)]
     if lost or lost_general:
         page.heading("Where points were lost" if _any_lost(verdict) else "Notes")
     for line in lost_general:
@@ -92,7 +93,7 @@ def run_text(
     _sanitisers(page, [run])
     if run.lines:
         page.gap()
-        page.line(f"[bold]{_points(run.points)} of {_points(run.points_max)} points[/]")
+        page.line(f"[bold]{points_text(run.points)} of {points_text(run.points_max)} points[/]")
     page.gap()
     page.command(run.replay)
     return page.text()
@@ -112,7 +113,7 @@ def _marks_table(page: _Page, verdict: Verdict) -> Table:
         show_footer=True,
         padding=(0, 1),
     )
-    points, points_max = _points(verdict.points), _points(verdict.points_max)
+    points, points_max = points_text(verdict.points), points_text(verdict.points_max)
     table.add_column("Test", footer="Total", overflow="fold")
     table.add_column("Points", footer=points, justify="right", no_wrap=True)
     table.add_column("of", footer=points_max, justify="right", no_wrap=True)
@@ -135,18 +136,20 @@ def _general_row(page: _Page, line: PointLine) -> tuple[str, str, str, str]:
     if line.points is None:
         shown, status, word = "", "not run", f"not run: {line.reason.removeprefix('not run: ')}"
     else:
-        shown, status = _points(line.points), "lost" if _is_lost(line) else "met"
+        shown, status = points_text(line.points), "lost" if is_lost(line) else "met"
         # How it came to be built stands behind the fact: a Makefile under another name, say.
         note = line.reason.partition("; ")[2]
         word = "lost" if status == "lost" else f"met; {note}" if note else "met"
     # What is not run stands outside the total, and so do its points.
-    of = f"({_points(line.points_max)})" if line.points is None else _points(line.points_max)
+    of = (
+        f"({points_text(line.points_max)})" if line.points is None else points_text(line.points_max)
+    )
     return _plain(line.label), shown, of, f"{page.mark(status)} {_plain(word)}"
 
 
 def _run_row(page: _Page, run: RunVerdict) -> tuple[str, str, str, str]:
     if run.status == "lab_fault":
-        of = f"({_points(sum(line.points_max for line in run.lines))})"
+        of = f"({points_text(sum(line.points_max for line in run.lines))})"
         return _plain(run.scenario), "", of, f"{page.mark('not run')} not run"
     lost = [line.label for line in _lost_lines(run)]
     word = f"{page.mark('lost')} lost: {', '.join(lost)}" if lost else f"{page.mark('met')} met"
@@ -154,7 +157,7 @@ def _run_row(page: _Page, run: RunVerdict) -> tuple[str, str, str, str]:
     if narrow and not lost:
         word += f" {page.mark('narrow')} narrowly"
     word += {"paced": ", on the paced clock", "real": ", on a real host"}.get(run.clock, "")
-    return _plain(run.scenario), _points(run.points), _points(run.points_max), word
+    return _plain(run.scenario), points_text(run.points), points_text(run.points_max), word
 
 
 # --- what was lost, and why
@@ -204,14 +207,8 @@ def _ending(page: _Page, run: RunVerdict) -> None:
 
 def _hint(run: RunVerdict, line: PointLine) -> str | None:
     """Return the hint of the criterion that a line's reason comes from."""
-    cause = _cause(run, line)
+    cause = cause_of(run, line)
     return None if cause is None else cause.hint
-
-
-def _cause(run: RunVerdict, line: PointLine) -> CriterionResult | None:
-    own = [result for result in run.criteria if result.name == line.label]
-    failed = [result for result in (*own, *run.criteria) if result.status == "failed"]
-    return next((result for result in failed if result.reason in line.reason), None)
 
 
 def _same_reason(lines: list[PointLine]) -> list[list[PointLine]]:
@@ -222,15 +219,11 @@ def _same_reason(lines: list[PointLine]) -> list[list[PointLine]]:
 
 
 def _lost_lines(run: RunVerdict) -> list[PointLine]:
-    return [line for line in run.lines if line.points is not None and _is_lost(line)]
-
-
-def _is_lost(line: PointLine) -> bool:
-    return line.points is not None and line.points < line.points_max
+    return [line for line in run.lines if line.points is not None and is_lost(line)]
 
 
 def _any_lost(verdict: Verdict) -> bool:
-    return any(_is_lost(line) for line in verdict.general) or any(
+    return any(is_lost(line) for line in verdict.general) or any(
         _lost_lines(run) for run in verdict.runs
     )
 
@@ -269,7 +262,7 @@ def _sanitisers(page: _Page, runs: Sequence[RunVerdict]) -> None:
 
 
 def _closing(verdict: Verdict) -> Iterator[str]:
-    points, points_max = _points(verdict.points), _points(verdict.points_max)
+    points, points_max = points_text(verdict.points), points_text(verdict.points_max)
     yield f"[bold]{points} of {points_max} points[/]"
     if len(verdict.seeds) > 1:
         listed = _ranges(verdict.seeds)
@@ -295,11 +288,7 @@ def _ranges(numbers: Sequence[int]) -> str:
 
 
 def _change(line: PointLine) -> str:
-    return f"(-{_points(line.points_max - (line.points or 0.0))})"
-
-
-def _points(value: float) -> str:
-    return f"{value:.4f}".rstrip("0").rstrip(".")
+    return f"(-{points_text(line.points_max - (line.points or 0.0))})"
 
 
 # --- the page

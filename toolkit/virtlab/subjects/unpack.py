@@ -33,6 +33,7 @@ class UnpackedSubmission:
 
     root: Path
     name: str  # of what was handed in, without its suffix
+    given: str  # the same with its suffix, as commands name it
     notes: tuple[str, ...] = ()  # what was left out
 
 
@@ -70,7 +71,8 @@ def open_submission(
     except BaseException:
         shutil.rmtree(into, ignore_errors=True)
         raise
-    return UnpackedSubmission(into, printable(name), tuple(intake.notes))
+    given = printable(os.path.basename(os.path.realpath(path)))  # noqa: PTH119 - links may dangle
+    return UnpackedSubmission(into, printable(name), given, tuple(intake.notes))
 
 
 def _status(path: Path) -> os.stat_result:

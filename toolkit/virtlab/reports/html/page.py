@@ -7,6 +7,7 @@ markup: the templates escape it, and data stand in a script of a type that brows
 from __future__ import annotations
 
 import json
+import os
 import statistics
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -227,7 +228,12 @@ def _class_row(verdict: Verdict, link: str, tests: Sequence[str]) -> dict[str, A
                 "lost": not missing and run is not None and run.points < run.points_max,
             }
         )
-    return {"name": verdict.program, "link": quote(link), "notes": notes, "cells": cells}
+    return {
+        "name": verdict.program,
+        "link": quote(os.fsencode(link)),
+        "notes": notes,
+        "cells": cells,
+    }
 
 
 def _histogram(verdicts: Sequence[Verdict]) -> dict[str, Any]:
