@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -154,6 +154,55 @@ def schema(
     if kind not in ("scenario", "rubric"):
         raise UsageError(f"There is no schema of {kind}.", fix="use scenario or rubric.")
     print_json(scenario_schema() if kind == "scenario" else rubric_schema())
+
+
+@app.command("import")
+def import_trace(
+    files: Annotated[
+        list[Path],
+        typer.Argument(metavar="FILE", help="Trace files; several are several machines."),
+    ],
+    form: Annotated[
+        Literal["planetlab", "bitbrains"],
+        typer.Option("--from", help="planetlab: tpds-2013-workload. bitbrains: GWA-T-12."),
+    ],
+    out: Annotated[Path, typer.Option("--out", help="Folder for the scenario and its traces.")],
+    name: Annotated[str, typer.Option("--id", help="Of the scenario.")] = "traced",
+    program: Annotated[
+        Literal["vcpu_scheduler", "memory_coordinator"],
+        typer.Option("--program", help="What the scenario is for."),
+    ] = "vcpu_scheduler",
+    simulation: Annotated[
+        str | None,
+        typer.Option("--simulation", help="Of planetlab's; the first, if left out."),
+    ] = None,
+    pcpus: Annotated[int, typer.Option("--pcpus", min=1, max=1024)] = 4,
+    samples: Annotated[
+        int, typer.Option("--samples", min=1, max=1000, help="How many are played.")
+    ] = 30,
+    step_s: Annotated[
+        int, typer.Option("--step-s", min=1, max=300, help="Seconds that a sample takes.")
+    ] = 10,
+    seed: Annotated[int, typer.Option("--seed", min=0, max=2**31 - 1)] = 1,
+) -> None:
+    """Make a scenario of traces that others have published.
+
+    Example: virtlab scenarios import 1.csv 2.csv --from bitbrains --out traced
+    """
+    from virtlab.grading.results_folder import translated, write_file
+    from virtlab.scenario.foreign_traces import converted, read_machines
+    from virtlab.scenario.loading import load_scenario
+
+    machines = read_machines(files, form, simulation=simulation)
+    made = converted(
+        machines, name, program=program, pcpus=pcpus, samples=samples, step_s=step_s, seed=seed
+    )
+    with translated(out):
+        out.mkdir(parents=True, exist_ok=True)
+    for file, text in made.items():
+        write_file(out / file, text)
+    scenario = load_scenario(out / f"{name}.yaml")  # whatever is wrong with it is told now
+    typer.echo(f"{out / name}.yaml: {scenario.title}")
 
 
 def _row(scenario: Scenario) -> dict[str, object]:
