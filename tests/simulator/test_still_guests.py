@@ -87,7 +87,7 @@ def test_a_load_that_ends_while_its_guest_is_paused_frees_nothing_again_later() 
     records: list[EventRecord] = []
     simulated.on_event = records.append
 
-    simulated.stop_loads(simulated.guests["g0"], "memory")
+    simulated.loads.stop(simulated.guests["g0"], "memory")
     went_on(simulated, 20)
 
     assert [record.kind for record in records] == ["load_end"]

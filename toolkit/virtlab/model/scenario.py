@@ -127,7 +127,7 @@ class TuneCpu:
 
 @dataclass(frozen=True, slots=True)
 class StartWorkload:
-    """A load starts in a guest; on a vCPU it replaces the CPU load that ran there."""
+    """A load starts in a guest, in place of what ran on its vCPUs or grew in its memory."""
 
     time_ns: int
     guest: str

@@ -145,7 +145,7 @@ class SimulatedGuest:
 
     def reboot(self) -> None:
         """Restart its system: loads end, the domain and its id stay."""
-        self._host.stop_loads(self, "all")
+        self._host.loads.stop(self, "all")
         self.memory.reboot(self._host.now_ns)
 
     def reset(self) -> None:
@@ -355,7 +355,7 @@ class SimulatedGuest:
     def _power_off(self, state: GuestState, reason: int) -> None:
         self._host.queue.cancel(self._ending)
         self._ending = None
-        self._host.stop_loads(self, "all")
+        self._host.loads.stop(self, "all")
         self._host.scheduler.power_off(self.threads)
         self.memory.power_off(self._host.now_ns)
         self.id = -1

@@ -208,6 +208,13 @@ class GuestMemory:
         self._load.start(load)
         self._plan(now_ns)
 
+    def stop_growth(self, now_ns: int) -> None:
+        """End the process that grows, and leave what it holds to whoever goes on."""
+        if self._load.there:
+            self._settle(now_ns)
+            self._load.end()
+            self._plan(now_ns)
+
     def stop_loads(self, now_ns: int) -> None:
         """End the memory loads; all that they hold is freed."""
         if not self._powered:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from random import Random
-from typing import Final, Literal
+from typing import Final
 
 from virtlab.model.faults import GuestFault, HostFault
 from virtlab.model.scenario import (
@@ -30,13 +30,13 @@ from virtlab.model.scenario import (
 )
 from virtlab.model.timeline import EventRecord
 from virtlab.model.units import BOOT_S, NS_PER_S
-from virtlab.model.workload import Batch, Duty, MemoryGrowth, Trace, TracePoint
 from virtlab.simulator.cell_memory import free_by_cell
-from virtlab.simulator.engine import EventHandle, EventQueue, Priority
+from virtlab.simulator.engine import EventQueue, Priority
 from virtlab.simulator.faults import Faults
 from virtlab.simulator.guest import GuestState, SimulatedGuest
 from virtlab.simulator.host_memory import HostMemory
 from virtlab.simulator.load_average import LoadAverage
+from virtlab.simulator.loads import GuestLoads
 from virtlab.simulator.scheduler import CpuScheduler
 from virtlab.simulator.vcpu import SimulatedVcpu
 
@@ -88,15 +88,14 @@ class SimulatedHost:
             self.spec.layout, self.queue, Random(f"{seed} scheduler"), vcpus
         )
         self.scheduler.on_wait = self._wait_changed
-        self.scheduler.on_batch_done = self._batch_done
         self.load = LoadAverage(self.queue, self.scheduler.runnable)
         self.host_memory = HostMemory(self.spec, self.queue, self.emit)
         self.blocked: dict[bytes, SimulatedGuest] = {}  # those whose lock is held, by uuid
         self.faults = Faults(self)
+        self.loads = GuestLoads(self)
         self._last_id = 0
         self._last_vcpu = 0
         self._seed = seed
-        self._traces: dict[str, list[EventHandle]] = {}
         self._guests: dict[str, SimulatedGuest] = {}
         self.guests: Mapping[str, SimulatedGuest] = self._guests
         # All that the scenario declares, in its order, whether they are there or not.
@@ -207,7 +206,7 @@ class SimulatedHost:
             for guest in self.guests.values():
                 guest.memory.pause(self.now_ns)
         if record.guest is not None and record.kind in ("oom_kill", "load_done", "load_end"):
-            self._growth_ended(self.guests[record.guest])
+            self.loads.growth_ended(self.guests[record.guest])
         if self.on_event is not None:
             self.on_event(record)
 
@@ -256,9 +255,9 @@ class SimulatedHost:
         elif isinstance(event, TuneCpu):
             guest.tune(dict(event.tuning))
         elif isinstance(event, StartWorkload):
-            self._start_load(guest, event, now_ns)
+            self.loads.start(guest, event, now_ns)
         elif isinstance(event, StopWorkload):
-            self.stop_loads(guest, event.kind)
+            self.loads.stop(guest, event.kind)
         elif isinstance(event, StopGuest):
             guest.shutdown()
         elif isinstance(event, LoseGuest):
@@ -283,69 +282,5 @@ class SimulatedHost:
         self.emit(EventRecord(now_ns, "guest_undefined", guest.name, "undefined"))
         self.life_changed(guest, "undefined")
 
-    def _start_load(self, guest: SimulatedGuest, event: StartWorkload, now_ns: int) -> None:
-        load = event.workload
-        # A client may have taken some of its vCPUs away.
-        vcpus = [v for v in guest.vcpus if event.vcpus is None or v.index in event.vcpus]
-        if isinstance(load, Duty):
-            for vcpu in vcpus:
-                self.scheduler.set_load(vcpu, load.duty, period_ns=load.period_ns)
-            guest.adjust_emulator()
-            detail = f"duty {load.duty:g}"
-        elif isinstance(load, Batch):
-            for vcpu in vcpus:
-                self.scheduler.set_load(vcpu, 1.0, batch_ns=load.work_ns)
-            guest.adjust_emulator()
-            detail = f"batch of {load.work_ns / NS_PER_S:g} s"
-        elif isinstance(load, MemoryGrowth):
-            guest.memory.start_growth(now_ns, load)
-            self.scheduler.set_growing(guest.vcpus[0], True)
-            guest.adjust_speed()
-            detail = f"memory at {load.rate_kib_s / 1024:g} MiB/s"
-        else:
-            self._start_trace(guest, vcpus, load, now_ns)
-            detail = f"trace of {len(load.points)} points"
-        self.emit(EventRecord(now_ns, "load_start", guest.name, detail))
-
-    def stop_loads(self, guest: SimulatedGuest, kind: Literal["cpu", "memory", "all"]) -> None:
-        """End a guest's loads of a kind; what a memory load holds is freed."""
-        now_ns = self.now_ns
-        for handle in self._traces.pop(guest.name, ()):
-            self.queue.cancel(handle)
-        if kind != "memory" and any(vcpu.duty > 0.0 for vcpu in guest.vcpus):
-            for vcpu in guest.vcpus:
-                self.scheduler.set_load(vcpu, 0.0)
-            guest.adjust_emulator()
-            self.emit(EventRecord(now_ns, "load_end", guest.name, "CPU load stopped"))
-        if kind != "cpu":
-            guest.memory.stop_loads(now_ns)
-            self._growth_ended(guest)
-
-    def _start_trace(
-        self, guest: SimulatedGuest, vcpus: list[SimulatedVcpu], trace: Trace, now_ns: int
-    ) -> None:
-        def follow(point: TracePoint, at_ns: int) -> None:
-            for vcpu in vcpus:
-                self.scheduler.set_load(vcpu, min(point.cpu_share, 1.0))
-            guest.adjust_emulator()
-            if point.memory_kib is not None:
-                guest.memory.set_traced(at_ns, point.memory_kib)
-
-        self._traces.setdefault(guest.name, []).extend(
-            self.queue.schedule(now_ns + point.time_ns, Priority.SCENARIO, partial(follow, point))
-            for point in trace.points
-        )
-
-    def _batch_done(self, vcpu: SimulatedVcpu) -> None:
-        self.scheduler.set_load(vcpu, 0.0)
-        self.guests[vcpu.name].adjust_emulator()
-        self.emit(
-            EventRecord(self.now_ns, "load_done", vcpu.name, f"vCPU {vcpu.index} did its work")
-        )
-
     def _wait_changed(self, vcpu: SimulatedVcpu) -> None:
         self.guests[vcpu.name].adjust_speed()
-
-    def _growth_ended(self, guest: SimulatedGuest) -> None:
-        if guest.vcpus and guest.vcpus[0].growing and not guest.memory.growing:
-            self.scheduler.set_growing(guest.vcpus[0], False)
