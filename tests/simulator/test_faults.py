@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import pytest
 from small_hosts import guest, host
 
 from virtlab.model.faults import GuestFault, HostFault
-from virtlab.model.scenario import DefineGuest, StartWorkload, UndefineGuest
+from virtlab.model.scenario import (
+    DefineGuest,
+    LoseGuest,
+    StartGuest,
+    StartWorkload,
+    UndefineGuest,
+)
 from virtlab.model.timeline import EventRecord
 from virtlab.model.units import EPOCH_S, mib, ms, seconds
 from virtlab.model.workload import Duty
@@ -188,3 +195,72 @@ def test_counters_begin_anew_with_the_guests_process_and_the_truth_goes_on() -> 
     assert (vcpu.thread_run_ns(), vcpu.thread_delay_ns(), one.cpu_time_ns()) == (0, 0, 0)
     assert sum(vcpu.time_per_pcpu_ns) == 0
     assert vcpu.run_ns() == seconds(5)
+
+
+def blocked(at_s: float, for_s: float | None = None) -> GuestFault:
+    return GuestFault(seconds(at_s), "g0", "blocked", None if for_s is None else seconds(for_s))
+
+
+@pytest.mark.parametrize("for_s", [None, 100])
+def test_a_lock_goes_with_its_process_and_may_be_held_again(for_s: float | None) -> None:
+    restart = [LoseGuest(seconds(5), "g0"), StartGuest(seconds(7), "g0")]
+    simulated = host([guest("g0")], [blocked(1, for_s), *restart, blocked(20, 5)])
+    records = followed(simulated)
+    one = simulated.guests["g0"]
+
+    held = []
+    for second in (4, 6, 8, 21, 26, 200):
+        simulated.advance(seconds(second))
+        held.append(one.blocked)
+
+    assert held == [True, False, False, True, False, False]
+    assert [(r.time_ns / 1e9, r.kind) for r in records if "fault" in r.kind] == [
+        (1, "fault"),
+        (5, "fault_end"),
+        (20, "fault"),
+        (25, "fault_end"),
+    ]
+
+
+def test_a_guest_that_is_off_holds_no_lock() -> None:
+    simulated = host([guest("g0")], [blocked(2, 10)])
+    records = followed(simulated)
+    simulated.advance(seconds(1))
+    simulated.guests["g0"].destroy()
+
+    simulated.advance(seconds(3))
+    simulated.guests["g0"].start()
+
+    assert not simulated.guests["g0"].blocked
+    assert simulated.blocked == {}
+    assert [record for record in records if record.kind == "fault"] == []
+
+
+def missing(at_s: float, for_s: float | None, *fields: str) -> GuestFault:
+    for_ns = None if for_s is None else seconds(for_s)
+    return GuestFault(seconds(at_s), "g0", "statistics-missing", for_ns, fields)
+
+
+def test_each_of_two_faults_hides_its_statistics_for_as_long_as_it_lasts() -> None:
+    faults = [missing(1, None, "usable"), missing(2, 30), missing(3, 60, "rss"), missing(4, 2)]
+    simulated = host([guest("g0")], faults)
+    records = followed(simulated)
+    one = simulated.guests["g0"]
+    one.set_stats_period(1)
+
+    seen = []
+    for second in (0, 1, 2, 10, 40, 70):
+        simulated.advance(seconds(second))
+        shown = one.memory.statistics(simulated.now_ns)
+        seen.append([name for name in ("rss", "usable", "unused") if name in shown])
+
+    assert seen == [
+        ["rss", "usable", "unused"],
+        ["rss", "unused"],
+        ["rss"],
+        [],
+        ["unused"],
+        ["rss", "unused"],
+    ]
+    assert ends_s(records) == [32, 63]
+    assert records[-1].detail.endswith("there again: rss")

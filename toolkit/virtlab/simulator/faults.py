@@ -1,13 +1,18 @@
 """Faults in virtual time: each begins by an event of the scenario, and may end by itself.
 
-A fault that begins again while it lasts goes on until the later of the two ends. What it does is
-done elsewhere: a balloon stands still (`balloon`), statistics are not renewed or not shown
-(`memory_report`), a blocked guest's lock is held (the driver asks `SimulatedGuest.blocked`),
-libvirtd is away and the calendar clock jumps (whoever serves the host is told).
+A fault that begins again while it lasts goes on until the later of the two ends; missing
+statistics of other names are another fault, and both hide what they name. A lock goes with the
+process that holds it.
+
+What a fault does is done elsewhere: a balloon stands still (`balloon`), statistics are not renewed
+or not shown (`memory_report`), a blocked guest's lock is held (the driver asks
+`SimulatedGuest.blocked`), libvirtd is away and the calendar clock jumps (whoever serves the host is
+told).
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Final
@@ -37,6 +42,9 @@ _ENDS: Final[dict[GuestFaultKind, str]] = {
 }
 
 
+_Key = tuple["SimulatedGuest", GuestFaultKind, tuple[str, ...]]  # with the names that are missing
+
+
 @dataclass(frozen=True, slots=True)
 class _Lasting:
     fault: GuestFault
@@ -49,7 +57,7 @@ class Faults:
     def __init__(self, host: SimulatedHost) -> None:
         """Take the host on which things break."""
         self._host = host
-        self._lasting: dict[tuple[SimulatedGuest, GuestFaultKind], _Lasting] = {}
+        self._lasting: dict[_Key, _Lasting] = {}
         self._outage: EventHandle | None = None
 
     def happen(self, fault: GuestFault | HostFault, now_ns: int) -> None:
@@ -65,12 +73,21 @@ class Faults:
 
     def renew(self, guest: SimulatedGuest) -> None:
         """Let a guest that has another description be as broken as before."""
-        for (broken, kind), lasting in self._lasting.items():
-            if broken is guest and kind != "blocked":  # a lock goes with the process
+        for (broken, _, _), lasting in self._lasting.items():
+            if broken is guest:
                 self._set(guest, lasting.fault, self._host.now_ns, on=True)
 
+    def process_ended(self, guest: SimulatedGuest) -> None:
+        """Let go of the lock that a guest's process held."""
+        lasting = self._lasting.get((guest, "blocked", ()))
+        if lasting is not None:
+            self._host.queue.cancel(lasting.end)
+            self._guest_ends(guest, lasting.fault, self._host.now_ns)
+
     def _guest(self, guest: SimulatedGuest, fault: GuestFault, now_ns: int) -> None:
-        key = (guest, fault.kind)
+        if fault.kind == "blocked" and guest.id < 0:
+            return  # it has no process that could hold a lock
+        key = (guest, fault.kind, fault.fields)
         lasting = self._lasting.get(key)
         end = None if lasting is None else lasting.end
         if lasting is not None and end is None:
@@ -85,15 +102,19 @@ class Faults:
             )
         self._lasting[key] = _Lasting(fault, end)
         self._set(guest, fault, now_ns, on=True)
-        detail = _BEGINS[fault.kind]
-        if fault.fields:
-            detail = f"{detail}: {', '.join(fault.fields)}"
-        self._tell(now_ns, "fault", guest.name, fault.kind, detail)
+        self._tell_of(guest, fault, now_ns, "fault", _BEGINS)
 
     def _guest_ends(self, guest: SimulatedGuest, fault: GuestFault, now_ns: int) -> None:
-        del self._lasting[guest, fault.kind]
+        del self._lasting[guest, fault.kind, fault.fields]
         self._set(guest, fault, now_ns, on=False)
-        self._tell(now_ns, "fault_end", guest.name, fault.kind, _ENDS[fault.kind])
+        self._tell_of(guest, fault, now_ns, "fault_end", _ENDS)
+
+    def _tell_of(
+        self, guest: SimulatedGuest, fault: GuestFault, now_ns: int, what: str,
+        words: Mapping[GuestFaultKind, str],
+    ) -> None:  # fmt: skip
+        named = f": {', '.join(fault.fields)}" if fault.fields else ""
+        self._tell(now_ns, what, guest.name, fault.kind, words[fault.kind] + named)
 
     def _set(self, guest: SimulatedGuest, fault: GuestFault, now_ns: int, *, on: bool) -> None:
         if fault.kind == "balloon-stuck":
@@ -101,9 +122,14 @@ class Faults:
         elif fault.kind == "statistics-stale":
             guest.memory.report.hold(now_ns, stale=on)
         elif fault.kind == "statistics-missing":
-            guest.memory.report.hide(fault.fields if on else None)
+            missing = [
+                fields
+                for broken, kind, fields in self._lasting
+                if broken is guest and kind == fault.kind
+            ]
+            guest.memory.report.hide(missing)
         elif on:
-            end = self._lasting[guest, "blocked"].end
+            end = self._lasting[guest, "blocked", ()].end
             guest.block(None if end is None else end.time_ns)
         else:
             guest.unblock()

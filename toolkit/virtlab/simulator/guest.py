@@ -359,5 +359,5 @@ class SimulatedGuest:
         self._host.scheduler.power_off(self.threads)
         self.memory.power_off(self._host.now_ns)
         self.id = -1
-        self.unblock()  # the lock goes with the process
+        self._host.faults.process_ended(self)
         self.state, self.reason = state, reason

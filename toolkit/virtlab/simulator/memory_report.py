@@ -17,7 +17,7 @@ when somebody looks, or just before the guest's rates change.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 from virtlab.model.scenario import GuestSpec
@@ -51,7 +51,7 @@ class MemoryReport:
         self._calendar_s = calendar_s
         self._stale = False
         self._paused_ns: int | None = None  # since when the guest stands still
-        self._hidden: tuple[str, ...] | None = None  # None: nothing; none named: all it reports
+        self._hidden: tuple[tuple[str, ...], ...] = ()  # by each fault; of no name: all it reports
         self._period_ns = 0
         self._period_set_ns = 0
         self._reported_ns = 0
@@ -109,7 +109,7 @@ class MemoryReport:
         self.settle(now_ns)
         live = self._figures(now_ns)
         shown = {"actual": live.actual_kib, "rss": live.rss_kib}
-        report = self._report if self._hidden != () else None
+        report = self._report if () not in self._hidden else None
         shown["last_update"] = self._reported_s if report else 0
         if report is not None:
             shown |= {
@@ -124,8 +124,9 @@ class MemoryReport:
                 "hugetlb_pgalloc": 0,
                 "hugetlb_pgfail": 0,
             }
-        for name in self._hidden or ():
-            shown.pop(name, None)
+        for names in self._hidden:
+            for name in names:
+                shown.pop(name, None)
         return shown
 
     @property
@@ -149,9 +150,9 @@ class MemoryReport:
             )
         self._stale = stale
 
-    def hide(self, fields: tuple[str, ...] | None) -> None:
-        """Leave figures out, all that the guest reports where none are named; None ends that."""
-        self._hidden = fields
+    def hide(self, missing: Sequence[tuple[str, ...]]) -> None:
+        """Leave out what each of some faults names; one that names nothing hides all reports."""
+        self._hidden = tuple(missing)
 
     def balloon(self, now_ns: int, *, moving: bool) -> None:
         """Send events while the balloon moves, and one for where it came to rest."""
