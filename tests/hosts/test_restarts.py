@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from virtlab.hosts.simulated.driver.state import handle_of
-from virtlab.model.scenario import StartGuest, StopGuest
+from virtlab.model.scenario import LoseGuest, StartGuest, StopGuest
 from virtlab.model.timeline import ProgramOutcome
 from virtlab.model.units import mib, seconds
 
@@ -97,3 +97,17 @@ def test_the_same_description_again_leaves_a_guest_its_system(make_lab: Any, bui
     after = lab.host.guests["off"].spec
     for size in ("memory_kib", "kernel_kib", "processes_kib", "cache_kib"):
         assert getattr(after, size) == getattr(before, size)
+
+
+def test_a_guest_whose_qemu_dies_is_shut_off_as_crashed(make_lab: Any, build: Any) -> None:
+    lab = make_lab(
+        build.scenario(build.guest("aos_vm1"), events=(LoseGuest(seconds(3), "aos_vm1"),))
+    )
+    told: list[tuple[object, ...]] = []
+    lab.within(lambda: setattr(lab.driver.events, "sink", lambda event: told.append(event.values)))
+
+    lab.move(5)
+
+    # VIR_DOMAIN_SHUTOFF for VIR_DOMAIN_SHUTOFF_CRASHED; the event is STOPPED, FAILED.
+    assert call(lab, "DOMAIN_GET_STATE", "aos_vm1", 0) == (5, 3)
+    assert told == [(5, 5)]

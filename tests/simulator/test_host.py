@@ -191,7 +191,8 @@ def test_the_scenario_happens_at_its_times() -> None:
         (7, "guest_lost"),
     ]
     assert simulated.pcpu_busy_ns() == [seconds(1), 0, 0, seconds(1)]
-    assert simulated.guests["g0"].state == GuestState.CRASHED
+    lost = simulated.guests["g0"]
+    assert (lost.state, lost.reason) == (GuestState.SHUTOFF, 3)  # VIR_DOMAIN_SHUTOFF_CRASHED
 
 
 def test_events_leave_vcpus_alone_that_a_client_took_away() -> None:

@@ -43,14 +43,12 @@ class GuestState(IntEnum):
     RUNNING = 1
     PAUSED = 3
     SHUTOFF = 5
-    CRASHED = 6
 
 
-# virDomainRunningReason, virDomainPausedReason, virDomainShutoffReason, virDomainCrashedReason
+# virDomainRunningReason, virDomainPausedReason, virDomainShutoffReason
 _BOOTED, _UNPAUSED = 1, 5
 _BY_USER = 1
-_NEVER_RAN, _SHUT_DOWN, _DESTROYED = 0, 1, 2
-_PANICKED = 1
+_NEVER_RAN, _SHUT_DOWN, _DESTROYED, _CRASHED = 0, 1, 2, 3
 
 
 class SimulatedGuest:
@@ -120,12 +118,16 @@ class SimulatedGuest:
     def destroy(self) -> None:
         """End it at once."""
         self._host.life_changed(self, "killed")
-        self._power_off(GuestState.SHUTOFF, _DESTROYED)
+        self._power_off(_DESTROYED)
         self._host.life_changed(self, "destroyed")
 
     def lose(self) -> None:
-        """Let its QEMU process die."""
-        self._power_off(GuestState.CRASHED, _PANICKED)
+        """Let its QEMU process die.
+
+        Source: libvirt's qemu_driver.c, processMonitorEOFEvent; only a guest whose system panics
+        and that is kept for it is in the state CRASHED.
+        """
+        self._power_off(_CRASHED)
         self._host.life_changed(self, "crashed")
 
     def suspend(self) -> None:
@@ -348,11 +350,11 @@ class SimulatedGuest:
         if self.id < 0:
             return
         self._host.life_changed(self, "shutdown")
-        self._power_off(GuestState.SHUTOFF, _SHUT_DOWN)
+        self._power_off(_SHUT_DOWN)
         self._host.emit(EventRecord(now_ns, "guest_stop", self.name, "shut down"))
         self._host.life_changed(self, "stopped")
 
-    def _power_off(self, state: GuestState, reason: int) -> None:
+    def _power_off(self, reason: int) -> None:
         self._host.queue.cancel(self._ending)
         self._ending = None
         self._host.loads.stop(self, "all")
@@ -360,4 +362,4 @@ class SimulatedGuest:
         self.memory.power_off(self._host.now_ns)
         self.id = -1
         self._host.faults.process_ended(self)
-        self.state, self.reason = state, reason
+        self.state, self.reason = GuestState.SHUTOFF, reason

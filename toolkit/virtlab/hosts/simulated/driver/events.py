@@ -60,7 +60,7 @@ _LIFECYCLE_OF = {
     "stopped": ((5, 0),),
     "killed": ((6, 2),),
     "destroyed": ((5, 1),),
-    "crashed": ((5, 2),),
+    "crashed": ((5, 5),),  # STOPPED_FAILED: no SHUTDOWN came from QEMU before it was gone
     "shutdown": ((6, 1),),
 }
 
