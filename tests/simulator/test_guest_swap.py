@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from functools import reduce
+from operator import add
+
 import pytest
 from small_hosts import guest, host
 
@@ -162,6 +165,21 @@ def test_a_slowed_host_runs_at_full_pace_again_once_memory_is_free() -> None:
     simulated.advance(seconds(22))
 
     assert consumed_mib(simulated)[0] - before == pytest.approx(64, abs=0.5)
+
+
+def test_the_pace_is_the_same_float_under_every_python() -> None:
+    # The built-in sum of these rates is another float from Python 3.12 on, which compensates.
+    rates_kib_s = (37_975, 84_422, 32_815, 84_534, 9_683, 81_179)
+    guests = [guest(f"g{n}", (n,), memory_kib=mib(2048)) for n in range(len(rates_kib_s))]
+    events = [
+        StartWorkload(0, f"g{n}", MemoryGrowth(rate, None)) for n, rate in enumerate(rates_kib_s)
+    ]
+    simulated = host(guests, events, pcpus=6, memory_mib=3000, swap_mib=9000, swap_kib_s=20_000)
+
+    simulated.advance(seconds(40))
+
+    added_one_by_one = reduce(add, [rate / 1e9 for rate in rates_kib_s])
+    assert simulated.host_memory.pace == 20_000 / 1e9 / added_one_by_one
 
 
 def test_a_reboot_forgets_what_lay_in_swap() -> None:

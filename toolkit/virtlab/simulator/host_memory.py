@@ -18,6 +18,7 @@ from typing import Final, Protocol
 from virtlab.model.scenario import HostSpec
 from virtlab.model.timeline import EventRecord
 from virtlab.model.units import EPOCH_S, NS_PER_S
+from virtlab.simulator.cpu_law import added
 from virtlab.simulator.engine import EventHandle, EventQueue, Priority
 
 __all__ = ["HOST_RESERVE_KIB", "HostMemory", "Resident"]
@@ -143,7 +144,7 @@ class HostMemory:
             self._plan_pace()
         # In their order, as sums of floats depend on it.
         moving = sorted(self._moving, key=self._moving.__getitem__)
-        rate = sum([resident.rss_rate() for resident in moving])
+        rate = added([resident.rss_rate() for resident in moving])
         if rate <= 0.0 or self.frozen:
             return
         limit_kib = self.pool_kib + (self._spec.swap_kib if self._swapped else 0)
@@ -156,7 +157,7 @@ class HostMemory:
         """Return the pace at which swap keeps up with all that is touched."""
         if not self._swapped:
             return 1.0
-        wanted = sum(resident.touch_rate() for resident in self._residents)
+        wanted = added([resident.touch_rate() for resident in self._residents])
         speed = (self._spec.swap_kib_s or 0) / NS_PER_S
         return speed / wanted if wanted > speed else 1.0
 
