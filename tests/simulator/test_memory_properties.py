@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from operator import itemgetter
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_hosts import guest, host
@@ -9,7 +11,7 @@ from small_hosts import guest, host
 from virtlab.model.faults import GuestFault
 from virtlab.model.scenario import Event, GuestSpec, SetMemory, StartWorkload, StopWorkload
 from virtlab.model.units import mib, seconds
-from virtlab.model.workload import MemoryGrowth
+from virtlab.model.workload import MemoryGrowth, Trace, TracePoint
 
 END_S = 40
 GUESTS = 2
@@ -23,9 +25,16 @@ loads = st.builds(
     st.sampled_from([0, seconds(3)]),
     st.booleans(),
 )
+traces = st.lists(
+    st.tuples(st.integers(1, 9), st.none() | st.integers(0, 900).map(mib)), min_size=1, max_size=3
+).map(
+    lambda rows: Trace(
+        tuple(TracePoint(seconds(at), 0.5, kib) for at, kib in sorted(rows, key=itemgetter(0)))
+    )
+)
 events: st.SearchStrategy[list[Event]] = st.lists(
     st.one_of(
-        st.builds(StartWorkload, moments, names, loads),
+        st.builds(StartWorkload, moments, names, st.one_of(loads, traces)),
         st.builds(StopWorkload, moments, names, st.just("memory")),
         st.builds(SetMemory, moments, names, st.integers(100, 2048).map(mib)),
         st.builds(
@@ -41,7 +50,8 @@ events: st.SearchStrategy[list[Event]] = st.lists(
 guests = st.lists(
     st.fixed_dictionaries(
         {
-            "memory_kib": st.sampled_from([mib(360), mib(512), mib(900)]),
+            # The smallest has 1 MiB beside its kernel and processes.
+            "memory_kib": st.sampled_from([mib(153), mib(360), mib(512), mib(900)]),
             "swap_kib": st.sampled_from([0, mib(50), mib(600)]),
             "swap_kib_s": st.sampled_from([mib(1), mib(500)]),
             "file_reads_kib_s": st.sampled_from([0, mib(5), mib(200)]),
@@ -83,6 +93,7 @@ def test_sizes_stay_within_each_other_and_events_are_few(
         for one in simulated.guests.values():
             figures = one.memory.figures(simulated.now_ns)
             assert 0 < figures.actual_kib <= mib(2048)
+            assert min(figures.cache_kib, figures.consumer_kib, figures.unused_kib) >= 0
             assert figures.unused_kib + figures.cache_kib <= figures.available_kib
             # What a balloon on its way shows is up to a batch behind.
             assert figures.rss_kib <= figures.actual_kib + mib(1) + 8

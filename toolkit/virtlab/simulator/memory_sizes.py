@@ -156,7 +156,7 @@ class MemorySizes:
         wanted_kib = min(float(kib), max(room_kib - min(self.cache.kib, CACHE_REST_KIB), 0.0))
         self._touched_kib += max(wanted_kib - self.consumer.kib, 0.0)
         self.consumer.kib = wanted_kib
-        self.cache.kib = min(self.cache.kib, room_kib - wanted_kib)
+        self.cache.kib = max(min(self.cache.kib, room_kib - wanted_kib), 0.0)
         self.swap.trim(self._swappable_kib())
         self.rss.kib = min(max(self.rss.kib, self.held_kib()), self.actual.kib)
 
