@@ -64,7 +64,7 @@ def test_a_stored_affinity_of_the_emulator_holds_from_the_next_start_on(build: A
     lab.handlers["DOMAIN_DESTROY"](lab.dom)
     lab.handlers["DOMAIN_CREATE"](lab.dom)
     lab.host.scheduler.set_load(lab.guest.vcpus[0], 0.5, period_ns=ms(0.5))
-    lab.guest.adjust_emulator()
+    lab.guest.loads_changed()
 
     assert lab.emulator_shares() == pytest.approx([0.05, 0.0, 0.0, 0.0], abs=0.01)
     (xml,) = lab.handlers["DOMAIN_GET_XML_DESC"](lab.dom, 0)

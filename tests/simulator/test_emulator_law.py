@@ -62,7 +62,7 @@ def test_it_ends_and_pauses_with_its_guest_and_its_loads() -> None:
 
     assert _busy_shares(simulated, 10) == pytest.approx([0.2, 0.1], abs=0.01)
     simulated.scheduler.set_load(simulated.guests["g"].vcpus[0], 0.4)
-    simulated.guests["g"].adjust_emulator()
+    simulated.guests["g"].loads_changed()
     assert _busy_shares(simulated, 10)[1] == pytest.approx(0.2, abs=0.01)
     simulated.guests["g"].suspend()
     assert _busy_shares(simulated, 10) == [0.0, 0.0]

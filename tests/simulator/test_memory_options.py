@@ -205,6 +205,25 @@ def test_under_emulation_a_busy_vcpu_slows_the_balloon() -> None:
     assert mib(1536) - figures(idle).actual_kib == pytest.approx(mib(0.55 * 512), rel=0.01)
 
 
+def test_under_emulation_a_load_slows_the_balloon_on_its_way_and_lets_go_of_it_again() -> None:
+    events = [
+        StartWorkload(seconds(1), "g0", Duty(1.0, ms(1))),
+        StopWorkload(seconds(2), "g0", "cpu"),
+    ]
+    simulated, _ = one_guest(*events, on={"balloon": "emulation"}, memory_kib=mib(2048))
+    simulated.advance(seconds(0.5))
+    simulated.guests["g0"].set_memory(mib(1024))
+
+    taken_mib = []
+    for half in range(1, 6):
+        simulated.advance(seconds(half / 2))
+        taken_mib.append((mib(2048) - figures(simulated).actual_kib) / 1024)
+
+    slow, fast = 0.25 * 512, 0.55 * 512
+    expected = [0, fast, fast + slow, fast + 2 * slow, 2 * fast + 2 * slow]
+    assert taken_mib == pytest.approx(expected, abs=0.1)
+
+
 def test_a_balloon_on_its_way_shows_whole_batches_where_that_is_asked_for() -> None:
     batched, smooth = (
         one_guest(on={"balloon_batches": batches}, memory_kib=mib(1536))[0]

@@ -92,6 +92,11 @@ class Balloon:
             return -(self._rates.inflate_busy if busy() else self._rates.inflate)
         return 0.0
 
+    @property
+    def heeds_loads(self) -> bool:
+        """Tell whether it moves slower beside a vCPU that never sleeps."""
+        return self._rates.inflate_busy != self._rates.inflate
+
     def wait(self, now_ns: int) -> None:
         """Sleep before it looks for pages again, as it has found none."""
         self._retry_ns = now_ns + _OUT_OF_PUFF_NS

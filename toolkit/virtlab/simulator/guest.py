@@ -247,7 +247,12 @@ class SimulatedGuest:
             mask = self._host.everywhere if pcpus is None else frozenset(pcpus)
             self._host.scheduler.set_mask(self.emulator, mask)
 
-    def adjust_emulator(self) -> None:
+    def loads_changed(self) -> None:
+        """Tell its memory and its emulator that its vCPUs have other loads."""
+        self.memory.loads_changed(self._host.now_ns)
+        self._adjust_emulator()
+
+    def _adjust_emulator(self) -> None:
         """Let QEMU's own threads want what the present loads need."""
         if self.emulator is None:
             return

@@ -202,6 +202,12 @@ class GuestMemory:
         self._load.speed = share
         self._plan(now_ns)
 
+    def loads_changed(self, now_ns: int) -> None:
+        """Go on with a balloon's move at the rate that suits the present CPU loads."""
+        if self._balloon.heeds_loads and self._sizes.actual.rate < 0.0:
+            self._settle(now_ns)
+            self._plan(now_ns)
+
     def start_growth(self, now_ns: int, load: MemoryGrowth) -> None:
         """Start a process that touches more and more memory, on top of what one holds already."""
         self._settle(now_ns)

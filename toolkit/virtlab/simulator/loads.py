@@ -54,13 +54,13 @@ class GuestLoads:
             self._follow_no_more(guest, vcpus)
             for vcpu in vcpus:
                 self._host.scheduler.set_load(vcpu, load.duty, period_ns=load.period_ns)
-            guest.adjust_emulator()
+            guest.loads_changed()
             detail = f"duty {load.duty:g}"
         elif isinstance(load, Batch):
             self._follow_no_more(guest, vcpus)
             for vcpu in vcpus:
                 self._host.scheduler.set_load(vcpu, 1.0, batch_ns=load.work_ns)
-            guest.adjust_emulator()
+            guest.loads_changed()
             detail = f"batch of {load.work_ns / NS_PER_S:g} s"
         elif isinstance(load, MemoryGrowth):
             self._follow_no_more(guest, memory=True)
@@ -80,7 +80,7 @@ class GuestLoads:
         if kind != "memory" and any(vcpu.duty > 0.0 for vcpu in guest.vcpus):
             for vcpu in guest.vcpus:
                 self._host.scheduler.set_load(vcpu, 0.0)
-            guest.adjust_emulator()
+            guest.loads_changed()
             self._host.emit(EventRecord(now_ns, "load_end", guest.name, "CPU load stopped"))
         if kind != "cpu":
             guest.memory.stop_loads(now_ns)
@@ -93,7 +93,7 @@ class GuestLoads:
 
     def _batch_done(self, vcpu: SimulatedVcpu) -> None:
         self._host.scheduler.set_load(vcpu, 0.0)
-        self._host.guests[vcpu.name].adjust_emulator()
+        self._host.guests[vcpu.name].loads_changed()
         detail = f"vCPU {vcpu.index} did its work"
         self._host.emit(EventRecord(self._host.now_ns, "load_done", vcpu.name, detail))
 
@@ -121,7 +121,7 @@ class GuestLoads:
         for vcpu in followed.vcpus:
             self._host.scheduler.set_load(vcpu, min(point.cpu_share, 1.0))
         if followed.vcpus:
-            guest.adjust_emulator()
+            guest.loads_changed()
         if followed.memory and point.memory_kib is not None:
             guest.memory.set_traced(now_ns, point.memory_kib)
 
