@@ -17,6 +17,7 @@ from typing import Final
 
 from virtlab.hosts.real.guard import Guard, OnCall, Passage
 from virtlab.hosts.real.rules import Uuids
+from virtlab.libvirt_rpc.call import Call
 from virtlab.libvirt_rpc.errors import ProtocolError
 
 __all__ = ["SOCKET_NAMES", "GuardedHost"]
@@ -110,7 +111,7 @@ class GuardedHost:
             client.close()
             host.close()
             return
-        link = _Link(self._selector, client, host, Guard(self._mine, self._on_call), self._links)
+        link = _Link(self._selector, client, host, self._mine, self._on_call, self._links)
         self._links.add(link)
 
 
@@ -132,11 +133,14 @@ class _Link:
         selector: selectors.BaseSelector,
         client: socket.socket,
         host: socket.socket,
-        guard: Guard,
+        mine: Callable[[], Uuids],
+        on_call: OnCall,
         links: set[_Link],
     ) -> None:
         self._selector = selector
-        self._guard = guard
+        self._answered: list[tuple[Call, str | None]] = []
+        self._guard = Guard(mine, lambda call, error: self._answered.append((call, error)))
+        self._on_call = on_call
         self._links = links
         self._client, self._host = _End(client), _End(host)
         self._closed = False
@@ -166,6 +170,8 @@ class _Link:
             _log.info("a connection ends: %s", error)
             self.close()
             return
+        finally:
+            self._tell()
         self._watch()
 
     def _carry(self, end: _End) -> bool:
@@ -185,6 +191,13 @@ class _Link:
         self._client.unsent += passage.to_client
         return True
 
+    def _tell(self) -> None:
+        """Tell of the calls that were answered, once the answers are out: those are waited for."""
+        if self._answered:
+            for call, error in self._answered:
+                self._on_call(call, error)
+            self._answered.clear()
+
     def _send(self, end: _End) -> None:
         if not end.unsent:
             return
@@ -196,8 +209,11 @@ class _Link:
 
     def _watch(self) -> None:
         """Read from a side as long as the other takes what follows from it; write what waits."""
-        full = any(len(e.unsent) > _UNSENT_PAUSE_BYTES for e in (self._client, self._host))
-        for end in (self._client, self._host):
+        client, host = self._client, self._host
+        if client.mask == host.mask == selectors.EVENT_READ and not (client.unsent or host.unsent):
+            return  # as it is after nearly every call
+        full = max(len(client.unsent), len(host.unsent)) > _UNSENT_PAUSE_BYTES
+        for end in (client, host):
             mask = 0 if full else selectors.EVENT_READ
             if end.unsent:
                 mask |= selectors.EVENT_WRITE
