@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from virtlab.agent.journal import Journal, journal_files, read_journal
+from virtlab.agent.journal import Journal, files_around, journal_files, read_journal
 from virtlab.agent.plain import applied, changes, plain
 from virtlab.errors import InputError
 from virtlab.model.snapshot import VcpuKey
@@ -107,6 +107,21 @@ def test_old_files_go_and_each_file_can_be_read_alone(tmp_path: Path) -> None:
     assert len(files) == 3
     assert numbers(tmp_path) == list(range(numbers(tmp_path)[0], 40))
     assert [n for path in files for n in numbers(path)] == numbers(tmp_path)
+
+
+def test_a_moment_is_looked_for_in_the_files_around_it(tmp_path: Path) -> None:
+    one = journal(tmp_path, file_bytes_max=100, files_max=100)
+    for number in range(40):
+        one.write(tick(number), 0)
+    one.close()
+    files = journal_files(tmp_path)
+
+    around = files_around(tmp_path, "schedule", 1000.0 + 20)
+
+    found = [n for path in around for n in numbers(path)]
+    assert len(around) < len(files) - 5
+    assert found[0] < 20 and found[-1] == 39
+    assert files_around(tmp_path, "schedule", 0.0) == files
 
 
 def test_another_start_begins_another_file(tmp_path: Path) -> None:

@@ -142,6 +142,10 @@ def test_a_line_that_was_cut_off_is_passed_over(tmp_path: Path) -> None:
     (tmp_path / "log").write_text(text[:-9])
 
     assert [one.vcpu for one in read_changes(tmp_path / "log")] == [0]
+    log = ChangeLog(tmp_path / "log")
+    log.write([change(vcpu=2)])
+    log.close()
+    assert [one.vcpu for one in read_changes(tmp_path / "log")] == [0, 2]
 
 
 def test_a_line_of_something_else_is_named(tmp_path: Path) -> None:

@@ -69,8 +69,10 @@ class ChangeLog:
         """
         self.path = path
         path.parent.mkdir(parents=True, exist_ok=True)
-        if path.exists() and path.stat().st_size > _BYTES_MAX:
-            self._shorten()
+        if path.is_file():
+            self._cut_tail()
+            if path.stat().st_size > _BYTES_MAX:
+                self._shorten()
         self._descriptor = os.open(
             path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o640
         )
@@ -99,6 +101,14 @@ class ChangeLog:
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
+
+    def _cut_tail(self) -> None:
+        """Remove a line without an end: the machine went down, and nothing was changed after it."""
+        with self.path.open("r+b") as file:
+            end = 0
+            for line in file:
+                end += len(line) if line.endswith(b"\n") else 0
+            file.truncate(end)
 
     def _shorten(self) -> None:
         """Leave out all but the first change of each thing, and what is recent."""

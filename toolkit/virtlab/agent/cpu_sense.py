@@ -124,6 +124,8 @@ class CpuSense:
 def _took_description(guest: KnownGuest, answer: Answer) -> None:
     if answer.error is None:
         guest.notes = notes_of(answer.results.xml)
+    else:
+        guest.stale = True  # to be asked again
 
 
 def _took_parameters(guest: KnownGuest, answer: Answer) -> None:
@@ -142,11 +144,13 @@ def _took_parameters(guest: KnownGuest, answer: Answer) -> None:
 
 def _took_vcpus(guest: KnownGuest, pcpus: int, answer: Answer) -> None:
     if answer.error is not None:
+        guest.stale = True  # to be asked again
         return
     info, cpumaps = answer.results
     masks = masks_of(cpumaps, len(info), pcpus)
     numbers = [one.number for one in info]
     guest.last_on = {one.number: one.cpu for one in info if one.cpu >= 0}
+    alone = guest.hands_off
     guest.read_pins(dict(zip(numbers, masks, strict=True)))
-    if guest.hands_off is not None:
+    if guest.hands_off is not None and alone is None:
         _log.warning("%s is left alone from now on: %s", guest.name, guest.hands_off)

@@ -227,8 +227,10 @@ class Daemon:
             self._miss("libvirtd is away")
             return
         self.actor.drop()
-        self._due.look_ends_ns = now_ns + interval_ns // 2
-        self.watch.look(self._seen)
+        if self.watch.look(self._seen):
+            self._due.look_ends_ns = now_ns + interval_ns // 2
+        else:
+            self._miss("libvirtd has not answered the last look")
 
     def _miss(self, why: str) -> None:
         self.missed += 1
@@ -268,10 +270,9 @@ class Daemon:
                 self._say("policy", "")
                 tick["plan"] = plain(answer)
                 steps += self._steps(answer)
-            tick["held"] = dict(self.held)
         if steps and not self._written_down(steps):
             steps = []
-            tick["held"] = dict(self.held)
+        tick["held"] = dict(self.held)
         self._keep(tick)
         self.meter.tick(self, figures, len(steps))
         self._act(steps)
@@ -304,6 +305,7 @@ class Daemon:
             guest = by_name[self.craft.guest_of(action)]
             step = self.craft.step(action, guest, self.watch)
             if step is None:
+                self.held[_name_of(action)] = "it is so already"
                 continue
             why = step if isinstance(step, str) else self._why_held(step, left, len(steps))
             if why is None and isinstance(step, Step):
@@ -311,7 +313,6 @@ class Daemon:
             else:
                 name = step.name if isinstance(step, Step) else _name_of(action)
                 self.held[name] = why or ""
-        self.allowance.take(self.clock.now_ns(), len(steps))
         return steps
 
     def _why_held(self, step: Step, left: int | None, taken: int) -> str | None:
@@ -337,6 +338,7 @@ class Daemon:
             self._say("changes", f"nothing is changed, since {why}")
             return False
         self._say("changes", "")
+        self.allowance.take(self.clock.now_ns(), len(steps))
         return True
 
     def _change(self, step: Step, wall_s: float) -> Change:

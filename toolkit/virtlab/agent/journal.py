@@ -26,7 +26,15 @@ from virtlab.agent.plain import SAME, Json, applied, changes
 from virtlab.errors import InputError
 from virtlab.model.units import NS_PER_S
 
-__all__ = ["FORM", "Journal", "RecordedTick", "journal_files", "read_journal"]
+__all__ = [
+    "FORM",
+    "Journal",
+    "RecordedTick",
+    "check_journal",
+    "files_around",
+    "journal_files",
+    "read_journal",
+]
 
 FORM: Final = 1  # of the lines
 _GZIP: Final = 31  # zlib's window bits for a gzip header
@@ -161,6 +169,20 @@ def journal_files(where: Path, kind: str | None = None) -> list[Path]:
     return sorted(found, key=lambda path: (_number_of(path), path.name))
 
 
+def files_around(where: Path, kind: str, from_s: float) -> list[Path]:
+    """Return the files of a journal from shortly before a moment on.
+
+    A journal may have hundreds of thousands of ticks; of most files only the first one is read.
+    """
+    files = journal_files(where, kind)
+    begun = [path for path in files if (first := _first_of(path)) and first.wall_s <= from_s]
+    return files[max(files.index(begun[-1]) - 1, 0) :] if begun else files
+
+
+def _first_of(path: Path) -> RecordedTick | None:
+    return next(_ticks_of(path), None) if path.is_file() else None
+
+
 def read_journal(where: Path, kind: str | None = None) -> Iterator[RecordedTick]:
     """Yield the ticks of a journal, oldest first, up to where each file ends or is broken.
 
@@ -171,14 +193,23 @@ def read_journal(where: Path, kind: str | None = None) -> Iterator[RecordedTick]
     Raises:
         InputError: there is no journal.
     """
+    for path in check_journal(where, kind):
+        yield from _ticks_of(path)
+
+
+def check_journal(where: Path, kind: str | None = None) -> list[Path]:
+    """Return the files of a journal in their order.
+
+    Raises:
+        InputError: there is none.
+    """
     files = journal_files(where, kind)
     if not files or not all(path.is_file() for path in files):
         raise InputError(
             f"{where}: there is no journal{f' of {kind}' if kind else ''}",
             fix="name the folder that a daemon was given as --journal, or a file in it.",
         )
-    for path in files:
-        yield from _ticks_of(path)
+    return files
 
 
 def _ticks_of(path: Path) -> Iterator[RecordedTick]:

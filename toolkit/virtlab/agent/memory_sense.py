@@ -41,6 +41,8 @@ class MemorySense:
             def took(answer: Answer) -> None:
                 if answer.error is None:
                     guest.notes = notes_of(answer.results.xml)
+                else:
+                    guest.stale = True  # to be asked again
 
             yield "DOMAIN_GET_XML_DESC", (guest.dom, 0), took
 

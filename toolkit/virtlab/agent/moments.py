@@ -8,7 +8,7 @@ from typing import Final
 
 from virtlab.errors import UsageError
 
-__all__ = ["moment_of", "shown", "span_of"]
+__all__ = ["is_ago", "moment_of", "shown", "span_of"]
 
 _AGO: Final = re.compile(r"(\d+)\s*([smhd])")
 _SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
@@ -41,10 +41,15 @@ def moment_of(text: str, now_s: float) -> float:
     return moment.timestamp()
 
 
+def is_ago(text: str) -> bool:
+    """Tell whether a moment is counted back from now, such as 90m."""
+    return _AGO.fullmatch(text.strip()) is not None
+
+
 def span_of(text: str) -> float:
     """Return how long the moment is that somebody wrote, in seconds: 03:00 is a whole minute."""
     clock = text.strip().rpartition("T")[2]
-    return 1.0 if _AGO.fullmatch(text.strip()) or clock.count(":") > 1 else 60.0
+    return 1.0 if is_ago(text) or clock.count(":") > 1 else 60.0
 
 
 def shown(wall_s: float) -> str:

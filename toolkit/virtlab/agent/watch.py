@@ -84,9 +84,12 @@ class Watch:
         self._link: HostLink | None = None
         self._retry_ns = 0
         self._then: Callable[[], None] | None = None
+        self._number = 0  # of the look; answers to an earlier one come too late for this one
         self._waiting = 0
+        self._bulk_open = False  # libvirtd has not answered yet, however old the question is
         self._seen_bulk = False
         self._facts_missing = 0
+        self._away = False
         self.host = HostFacts()
         self.guests: dict[str, KnownGuest] = {}  # by their lives
         self.seen_ns = 0  # when the last bulk statistics came
@@ -133,7 +136,6 @@ class Watch:
                 self.connect()
             except OSError:
                 return self._retry_ns
-            _log.warning("libvirtd answers again")
             return None
         return self._retry_ns
 
@@ -146,11 +148,12 @@ class Watch:
     def _lost(self) -> None:
         if self._link is not None:
             self.refusal = self._link.refusal
-        self._link, self._then = None, None
-        self._waiting = 0
-        self.outages += 1
+        self._link, self._then, self._bulk_open = None, None, False
         self._retry_ns = self._now_ns() + _RETRY_NS
-        _log.warning("libvirtd hung up; trying again until it answers")
+        if not self._away:
+            self._away = True
+            self.outages += 1
+            _log.warning("libvirtd hung up; trying again until it answers")
 
     # A look.
 
@@ -159,17 +162,26 @@ class Watch:
         """Tell whether a look has not ended yet."""
         return self._then is not None
 
-    def look(self, then: Callable[[], None]) -> None:
-        """Look at the host; `then` is called when all is there."""
+    def look(self, then: Callable[[], None]) -> bool:
+        """Look at the host; `then` is called when all is there.
+
+        Returns:
+            False where libvirtd has not answered the last look yet, so that this one is left out.
+        """
         assert self._link is not None and self._then is None
+        if self._bulk_open:
+            return False
+        self._number += 1
         self._then, self._seen_bulk, self._waiting = then, False, 0
         if not self._facts_missing:
             self._ask_all()
+        return True
 
     def _ask_all(self) -> None:
         if self._sense.wants_memory:
             self._ask("NODE_GET_MEMORY_STATS", (4, -1, 0), self._took_memory)
         flags = _ACTIVE | _NOWAIT
+        self._bulk_open = True
         self._ask("CONNECT_GET_ALL_DOMAIN_STATS", ((), self._sense.groups, flags), self._took_bulk)
 
     def give_up(self) -> bool:
@@ -179,15 +191,18 @@ class Watch:
 
     def _ask(self, what: str, args: tuple[Any, ...], then: OnAnswer) -> None:
         assert self._link is not None
-        look = self._then
+        number = self._number
         self._waiting += 1
 
         def took(answer: Answer) -> None:
             then(answer)
-            if self._then is look and look is not None:
-                self._waiting -= 1
-                if self._waiting == 0:
-                    self._then = None
+            look = self._then
+            if self._number != number or look is None:
+                return
+            self._waiting -= 1
+            if self._waiting == 0:
+                self._then = None
+                if self._seen_bulk:
                     look()
 
         self._link.ask(what, *args, then=took)
@@ -218,9 +233,13 @@ class Watch:
             self.host.memory = {stat.field: stat.value for stat in answer.results.params}
 
     def _took_bulk(self, answer: Answer) -> None:
+        self._bulk_open = False
         if answer.error is not None:
             _log.warning("no statistics came: %s", answer.error.message)
             return
+        if self._away:
+            self._away = False
+            _log.warning("libvirtd answers again")
         self._seen_bulk = True
         self.seen_ns, self.seen_wall_s = self._now_ns(), self._wall_s()
         before, self.guests = self.guests, {}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
 from virtlab.agent.journal import RecordedTick
 from virtlab.agent.moments import shown
@@ -118,36 +118,32 @@ def account_of(
     last_moved_s: float | None = None
     for tick in ticks:
         first_s = tick.wall_s if first_s is None else first_s
-        if chosen is not None and _action(chosen, target) is not None:
+        acted = chosen is not None and _action(chosen, target) is not None
+        if tick.wall_s > until_s or (acted and chosen is not None and chosen.wall_s >= from_s):
             after = tick
             break
-        if tick.wall_s > until_s:
-            after = tick
-            break
-        if chosen is not None and _action(chosen, target) is not None:
+        if acted and chosen is not None:
             last_moved_s = chosen.wall_s
         names.update(_names(tick))
-        if tick.wall_s < from_s and _action(tick, target) is not None:
-            last_moved_s = tick.wall_s
-            continue
-        chosen = tick if target in _names(tick) or _action(tick, target) is not None else chosen
-    if target not in names:
-        if names:
-            raise InputError(
-                f"the journal knows no {target} by {shown(until_s)}",
-                fix=known_or_nearest(target, sorted(names), "vCPU or guest"),
-            )
-        raise InputError(
-            f"the journal does not reach back to {shown(until_s)}"
-            + ("" if first_s is None else f"; it begins at {shown(first_s)}"),
-            fix="name a later moment, or another journal.",
-        )
-    if chosen is None:  # it was seen before the span only, and changed there
-        raise InputError(
-            f"the journal has no tick of {target} from {shown(from_s)} to {shown(until_s)}",
-            fix=f"it was last changed at {shown(last_moved_s or from_s)}.",
-        )
+        if target in _names(tick):
+            chosen = tick
+    if chosen is None:
+        _refuse(target, names, first_s, until_s)
     return _account(chosen, after, target, last_moved_s)
+
+
+def _refuse(target: str, names: set[str], first_s: float | None, until_s: float) -> NoReturn:
+    """Say why there is nothing to tell."""
+    if names:
+        raise InputError(
+            f"the journal knows no {target} by {shown(until_s)}",
+            fix=known_or_nearest(target, sorted(names), "vCPU or guest"),
+        )
+    raise InputError(
+        f"the journal does not reach back to {shown(until_s)}"
+        + ("" if first_s is None else f"; it begins at {shown(first_s)}"),
+        fix="name a later moment, or another journal.",
+    )
 
 
 def _account(
@@ -160,7 +156,7 @@ def _account(
     figures = {} if after is None else after.parts["figures"]
     result = tick.parts.get("held", {}).get(target, "")
     if action is not None and not result and after is not None:
-        result = after.parts["came"].get(target, "it changed nothing")
+        result = after.parts["came"].get(target, "no answer had come a tick later")
     return Account(
         target=target,
         wall_s=tick.wall_s,

@@ -42,16 +42,22 @@ def why(
 
     Example: virtlab why aos_vm3:0 --at 03:00
     """
-    from virtlab.agent.journal import read_journal
-    from virtlab.agent.moments import moment_of, span_of
+    from virtlab.agent.journal import check_journal, files_around, journal_files, read_journal
+    from virtlab.agent.moments import is_ago, moment_of, span_of
     from virtlab.agent.why import account_of, kind_of
     from virtlab.cli.show import print_folded, print_json
 
     moment_of(at, time.time())  # before a long journal is read
     where, kind = _journal_of(journal, state), kind_of(target)
-    last_s = max((tick.wall_s for tick in read_journal(where, kind)), default=time.time())
-    from_s = moment_of(at, last_s + 60)
-    account = account_of(read_journal(where, kind), target, from_s, from_s + span_of(at))
+    check_journal(where, kind)
+    now_s = time.time()
+    if not is_ago(at):  # 03:00 is that of the night that the journal ends with
+        last = [one.wall_s for one in read_journal(journal_files(where, kind)[-1])]
+        now_s = max(last, default=now_s) + 60
+    from_s = moment_of(at, now_s)
+    files = files_around(where, kind, from_s)
+    ticks = (tick for path in files for tick in read_journal(path))
+    account = account_of(ticks, target, from_s, from_s + span_of(at))
     if as_json:
         print_json({"version": 1, **asdict(account), "paragraph": account.paragraph()})
     else:
