@@ -88,10 +88,10 @@ class LoopRunner:
         for loop in loops:
             self._calibrate(loop, cpus[0])
         found = []
-        for seed in range(count):
+        for phases in _phases(len(loops), count):
             tries = []
             for _ in range(_TRIES):
-                tries.append(self._window(loops, cpus, seed))
+                tries.append(self._window(loops, cpus, phases))
                 if tries[-1].quiet:
                     break
             found.append(min(tries, key=lambda window: (not window.quiet, window.others)))
@@ -108,25 +108,26 @@ class LoopRunner:
             self._ns_each = int(done.stdout) / 1000
         self._iterations[key] = round(loop.duty * loop.period_ms * 1e6 / self._ns_each)
         for _ in range(_CALIBRATIONS if loop.duty < 1.0 else 0):
-            window = self._window([Loop(loop.duty, loop.period_ms)], [cpu], 0)
+            window = self._window([Loop(loop.duty, loop.period_ms)], [cpu], [0.0])
             duty = window.run[0] / (1.0 - window.delay[0])
             # Calls and wake-ups take their time too; work / sleep tells what is missing.
             missing = loop.duty / (1.0 - loop.duty) - duty / (1.0 - duty)
             more = round(loop.sleep_ns * missing / self._ns_each)
             self._iterations[key] = max(self._iterations[key] + more, 1)
 
-    def _window(self, loops: Sequence[Loop], cpus: Sequence[int], seed: int) -> Window:
-        rng = Random(seed)
+    def _window(
+        self, loops: Sequence[Loop], cpus: Sequence[int], phases: Sequence[float]
+    ) -> Window:
         longest_s = max(loop.period_ms for loop in loops) / 1000
         window_s = max(_WINDOW_S, _PERIODS_MIN * longest_s)
         groups = _Groups(self.group)
         processes = []
         try:
-            for loop in loops:
+            for loop, phase in zip(loops, phases, strict=True):
                 group = groups.of(loop)
                 own = cpus if loop.at is None else [cpus[loop.at]]
                 iterations = self._iterations[loop.duty, loop.period_ms]
-                wait_ns = int(rng.random() * loop.period_ms * 1e6)
+                wait_ns = int(phase * loop.period_ms * 1e6)
                 processes.append(
                     subprocess.Popen(
                         [self.program, str(iterations), str(loop.sleep_ns), str(wait_ns)],
@@ -140,6 +141,16 @@ class LoopRunner:
                 process.kill()
                 process.wait()
             groups.remove()
+
+
+def _phases(loops: int, windows: int) -> list[list[float]]:
+    """Return for each window in which phase each loop begins: all phases of each are met alike.
+
+    Long loops keep the phases in which they began, and those say how long they wait.
+    """
+    rng = Random(0)
+    orders = [rng.sample(range(windows), windows) for _ in range(loops)]
+    return [[(own[n] + rng.random()) / windows for own in orders] for n in range(windows)]
 
 
 class _Groups:

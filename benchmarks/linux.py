@@ -1,27 +1,34 @@
 """The laws of CPU sharing, held against the Linux that this runs on.
 
     python -m benchmarks.linux [--rounds N] [--only TEXT] [--write]
+    python -m benchmarks.linux --again [--only TEXT] [--write]
 
 Each set of closed loops runs as real processes (`closed_loops`), and as guests of one vCPU on a
 simulated host. Of each kind of loop in a set the share of a CPU that it ran and the share of the
-time that it waited on a run queue are compared: medians of several windows on Linux, the mean of
+time that it waited on a run queue are compared: means of several windows on Linux, the mean of
 many seconds in the simulator. A set that others disturbed in most of its windows is shown and not
 counted. What cannot be measured here is reported as not run.
+
+What loops of the simulator want is what those on Linux turned out to want, run / (1 - delay): it
+is the sharing that is compared, and not how well loops were calibrated, which a CPU that falls
+idle or not changes by a point. `--write` keeps what was measured in linux.json; `--again` holds
+the simulator against that anew, without measuring.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import platform
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from datetime import date
 from pathlib import Path
-from statistics import median
+from statistics import fmean, median
 
 from benchmarks.closed_loops import OTHERS_MAX, Loop, LoopRunner, Window
 from benchmarks.control_groups import PERIOD_US, private_group
@@ -31,13 +38,16 @@ from virtlab.model.units import NS_PER_S
 from virtlab.model.workload import Duty
 from virtlab.simulator.host import SimulatedHost
 
-__all__ = ["Comparison", "LoopSet", "against_the_law", "compared", "table"]
+__all__ = ["Comparison", "LoopSet", "Measured", "against_the_law", "compared", "measured", "table"]
 
 SHARE_AIM = 2.0  # points, as the project aims at
 DELAY_AIM = 3.0
 ROUNDS = 5
+_LONG_MS = 10.0  # period of loops whose phases matter: twice as many windows
+_MOST_DUTY = 0.999  # of a loop that sleeps
 _SIMULATED_S = 200  # of each set
 _SOURCE = Path(__file__).with_name("loop.c")
+_MEASURED = Path(__file__).with_suffix(".json")
 _PAGE = Path(__file__).parents[1] / "docs" / "explanation" / "linux.md"
 _BEGIN, _END = "<!-- table: begin -->", "<!-- table: end -->"
 # Linux's table of weights: nice 0 is 1024 and each step a factor of about 1.25.
@@ -60,6 +70,18 @@ class LoopSet:
     def __str__(self) -> str:
         parts = [f"{self.loops.count(kind)} x {_named(kind)}" for kind in self.kinds]
         return " + ".join(parts) + (f", {self.cpus} CPUs" if self.cpus > 1 else "")
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """One kind of loop in a set, as measured on Linux."""
+
+    loops: str  # the name of the set
+    kind: str
+    run: float
+    delay: float
+    others: float  # what others used while it was measured
+    quiet: bool  # most windows were undisturbed
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +151,9 @@ def loop_sets() -> list[LoopSet]:
         LoopSet((Loop(1.0, quota=0.5), Loop(0.36, long))),
         LoopSet((*[Loop(0.5, quota=0.2)] * 2, Loop(0.5))),
         LoopSet((*[Loop(1.0, quota=0.2)] * 4, Loop(0.36))),
+        LoopSet((Loop(1.0), Loop(0.2))),
+        LoopSet((Loop(0.2), Loop(0.5, 5.0))),
+        LoopSet((*[Loop(0.2)] * 3, Loop(0.5, 5.0))),
         LoopSet((Loop(1.0),) * 2, cpus=2),
         LoopSet((Loop(1.0),) * 3, cpus=2),
         LoopSet((Loop(1.0),) * 4, cpus=2),
@@ -151,6 +176,7 @@ def _guest_sets() -> list[LoopSet]:
         ((busy,) * 2, ((0.5, long),)),
         ((fifth,) * 4, (half,), (half,)),
         ((third,) * 3, (third,)),
+        ((third,), (third,), (third,)),
         ((busy, fifth), (busy,)),
     )
     sets = [
@@ -181,11 +207,11 @@ def _guest_sets() -> list[LoopSet]:
     return sets
 
 
-def compared(
+def measured(
     sets: Sequence[LoopSet], rounds: int, progress: Callable[[str], None] = lambda _text: None
-) -> tuple[list[Comparison], list[str]]:
-    """Return what was compared, and what could not be run with the reason."""
-    found: list[Comparison] = []
+) -> tuple[list[Measured], list[str]]:
+    """Return what was measured, and what could not be run with the reason."""
+    found: list[Measured] = []
     left: list[str] = []
     cpus = sorted(os.sched_getaffinity(0), reverse=True)
     with tempfile.TemporaryDirectory() as folder, private_group() as group:
@@ -199,22 +225,35 @@ def compared(
             elif group is None and any(loop.grouped for loop in each.loops):
                 left.append(f"{each}: not run, as no group of the CPU controller can be made")
             else:
-                windows = runner.windows(each.loops, cpus[: each.cpus], rounds)
-                found += _held_together(each, windows)
+                count = 2 * rounds if _has_long(each) else rounds
+                windows = runner.windows(each.loops, cpus[: each.cpus], count)
+                found += _taken_together(each, windows)
     return found, left
+
+
+def compared(sets: Sequence[LoopSet], figures: Sequence[Measured]) -> list[Comparison]:
+    """Return what was measured of some sets beside what the simulator says."""
+    found = []
+    for each in sets:
+        own = {figure.kind: figure for figure in figures if figure.loops == str(each)}
+        if own:
+            found += _held_together(each, own)
+    return found
 
 
 def against_the_law() -> list[Figure]:
     """Return the errors of the law, and how many sets are within what is aimed at."""
-    found, left = compared(loop_sets(), ROUNDS, lambda text: print(f"  {text}", file=sys.stderr))
+    sets = loop_sets()
+    own, left = measured(sets, ROUNDS, lambda text: print(f"  {text}", file=sys.stderr))
+    found = compared(sets, own)
     figures = _summary(found)
     for loops in dict.fromkeys(each.loops for each in found):
-        own = [each for each in found if each.loops == loops]
-        note = "; ".join(_note(each) for each in own)
-        if not own[0].quiet:
-            note += f"; others used {own[0].others:.0%}"
-        share = max(abs(each.share_error) for each in own)
-        delay = max(abs(each.delay_error) for each in own)
+        kinds = [each for each in found if each.loops == loops]
+        note = "; ".join(_note(each) for each in kinds)
+        if not kinds[0].quiet:
+            note += f"; others used {kinds[0].others:.0%}"
+        share = max(abs(each.share_error) for each in kinds)
+        delay = max(abs(each.delay_error) for each in kinds)
         figures.append(Figure(f"{loops}: share", share, "points", aim=SHARE_AIM, note=note))
         figures.append(Figure(f"{loops}: delay", delay, "points", aim=DELAY_AIM))
     return figures + [Figure("sharing on Linux", None, "", note=text) for text in left]
@@ -264,32 +303,58 @@ def _summary(found: Sequence[Comparison]) -> list[Figure]:
     return figures
 
 
-def _held_together(loops: LoopSet, windows: Sequence[Window]) -> list[Comparison]:
-    """Return Linux's medians beside the simulator's means, for each kind of loop."""
+def _has_long(loops: LoopSet) -> bool:
+    return any(loop.duty < 1.0 and loop.period_ms >= _LONG_MS for loop in loops.loops)
+
+
+def _taken_together(loops: LoopSet, windows: Sequence[Window]) -> list[Measured]:
+    """Return the means of the undisturbed windows, for each kind of loop."""
     quiet = [window for window in windows if window.quiet]
     enough = 2 * len(quiet) > len(windows)
     used = quiet if enough else windows
-    run, delay = _simulated(loops)
+    found = []
+    for kind in loops.kinds:
+        own = [n for n, loop in enumerate(loops.loops) if loop == kind]
+        run = fmean(window.run[n] for window in used for n in own)
+        delay = fmean(window.delay[n] for window in used for n in own)
+        others = median(window.others for window in used)
+        found.append(
+            Measured(
+                str(loops), _named(kind), round(run, 4), round(delay, 4), round(others, 4), enough
+            )
+        )
+    return found
+
+
+def _held_together(loops: LoopSet, figures: Mapping[str, Measured]) -> list[Comparison]:
+    """Return Linux's means beside the simulator's, for each kind of loop."""
+    run, delay = _simulated(
+        LoopSet(tuple(_as_wanted(loop, figures[_named(loop)]) for loop in loops.loops), loops.cpus)
+    )
     rows = []
     for kind in loops.kinds:
         own = [n for n, loop in enumerate(loops.loops) if loop == kind]
-
-        def mean(shares: Sequence[float], own: Sequence[int] = own) -> float:
-            return sum(shares[n] for n in own) / len(own)
-
+        figure = figures[_named(kind)]
         rows.append(
             Comparison(
                 loops,
                 kind,
-                linux_run=median(mean(window.run) for window in used),
-                linux_delay=median(mean(window.delay) for window in used),
-                law_run=mean(run),
-                law_delay=mean(delay),
-                others=median(window.others for window in used),
-                quiet=enough,
+                linux_run=figure.run,
+                linux_delay=figure.delay,
+                law_run=fmean(run[n] for n in own),
+                law_delay=fmean(delay[n] for n in own),
+                others=figure.others,
+                quiet=figure.quiet,
             )
         )
     return rows
+
+
+def _as_wanted(loop: Loop, figure: Measured) -> Loop:
+    """Return a loop with the duty that it turned out to want, and the same period."""
+    if loop.duty >= 1.0:
+        return loop
+    return replace(loop, duty=min(figure.run / (1.0 - figure.delay), _MOST_DUTY))
 
 
 def _simulated(loops: LoopSet) -> tuple[list[float], list[float]]:
@@ -366,17 +431,28 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=ROUNDS, help="windows of each set")
     parser.add_argument("--only", default="", help="sets whose name has this text in it")
     parser.add_argument("--write", action="store_true", help="write the table into the docs")
+    parser.add_argument("--again", action="store_true", help="take what was measured before")
     options = parser.parse_args()
     sets = [each for each in loop_sets() if options.only in str(each)]
-    found, left = compared(sets, options.rounds, lambda text: print(text, file=sys.stderr))
-    text = table(found, left)
-    print(text)
-    if options.write:
+    if options.again:
+        kept = json.loads(_MEASURED.read_text())
+        figures, left, where = [Measured(**row) for row in kept["figures"]], [], kept["where"]
+    else:
+        figures, left = measured(sets, options.rounds, lambda text: print(text, file=sys.stderr))
         where = (
             f"Linux {platform.release()}, {os.cpu_count()} CPUs, {date.today().isoformat()}; "
-            f"{options.rounds} windows of a set, disturbed where others used over "
-            f"{OTHERS_MAX:.0%} of the CPU in most of them."
+            f"{options.rounds} windows of a set, twice as many with periods of {_LONG_MS:g} ms "
+            f"or more, disturbed where others used over {OTHERS_MAX:.0%} of the CPU in most of "
+            "them."
         )
+    text = table(compared(sets, figures), left)
+    print(text)
+    if options.write:
+        if not options.again:
+            rows = ",\n  ".join(json.dumps(asdict(figure)) for figure in figures)
+            _MEASURED.write_text(
+                f'{{"where": {json.dumps(where)},\n "figures": [\n  {rows}\n ]}}\n'
+            )
         head, _, rest = _PAGE.read_text().partition(_BEGIN)
         tail = rest.partition(_END)[2]
         _PAGE.write_text(f"{head}{_BEGIN}\n{where}\n\n{text}\n{_END}{tail}")
