@@ -14,12 +14,9 @@ A vCPU that never sleeps (d = 1) is the limit rho -> infinity: with b of them on
 all b count, and (b + k)! takes the place of k!.
 
 Held against Linux (6.18, one CPU of two) where work is longer than the scheduler's slice, or some
-loops never sleep: shares mostly within 2 points, at worst 5; delays mostly within 4, at worst 10,
-as long loops that lock in phase wait more or less from one run to the next. Loops that all have
-short work do better (`queue_law`).
-It is worst where short loops of different periods meet (12 points of share, 24 of delay), and where
-one busy loop meets one of 50 % and 0.5 ms: 0.56 to 0.60 of the CPU and the rest, instead of 2/3 and
-1/3, and 20 points of delay.
+loops never sleep: shares within 3.5 points, delays mostly within 5, at worst 10, as long loops that
+lock in phase wait more or less from one window to the next. Loops that all have short work do
+better (`queue_law`). Where short work meets work of another length it is far off: see `unlike_law`.
 
 Unequal weights have no closed form: see `weight_law`.
 

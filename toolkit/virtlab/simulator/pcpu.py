@@ -9,6 +9,7 @@ from operator import attrgetter
 from virtlab.model.topology import FULL_CAPACITY
 from virtlab.simulator.cpu_law import Shares, added, sharing
 from virtlab.simulator.queue_law import served_in_turn
+from virtlab.simulator.unlike_law import with_gains
 from virtlab.simulator.vcpu import SimulatedVcpu
 from virtlab.simulator.weight_law import weighed_together, weighted_sharing
 
@@ -29,6 +30,7 @@ class Pcpu:
         "dirty",
         "even",
         "fill_ppm",
+        "gains",
         "index",
         "law",
         "residents",
@@ -49,6 +51,7 @@ class Pcpu:
         self.fill_ppm = 0  # the same in millionths of what it can do
         self.dirty = False
         self.law: Shares = ()  # of its residents, before any of them wakes up elsewhere
+        self.gains: tuple[float, ...] = ()  # of unlike loads, over what other laws give them
         self.brief = False  # its loops are served in turn
         self.weighed = False  # its loads differ in weight
         self.even = False  # all that has to be done is done for many at once: see `crowd`
@@ -121,13 +124,19 @@ class Pcpu:
         demands = [vcpu.demand for vcpu in residents]
         if stopped:
             self.law = ((0.0, 0.0),) * len(residents)
-        elif self.are_brief():
-            law = served_in_turn(demands, [vcpu.beat_ns > 0 for vcpu in residents])
-            self.law = self._by_weight(demands, law)
         else:
-            self.law = self.shared(demands)
+            self.law = self.plain_law(demands)
+            if self.gains:
+                self.law = with_gains(self.law, demands, self.gains)
         self.used = added([run for run, _ in self.law])
         self.roamed = not stopped and any(vcpu.roams for vcpu in residents)
+
+    def plain_law(self, demands: Sequence[float]) -> Shares:
+        """Return the shares of residents that want so much, as if loads were alike."""
+        if not self.are_brief():
+            return self.shared(demands)
+        law = served_in_turn(demands, [vcpu.beat_ns > 0 for vcpu in self.residents])
+        return self._by_weight(demands, law)
 
     def are_brief(self) -> bool:
         """Tell whether loops sit here, all bound, of one period, with work within a slice."""

@@ -34,6 +34,7 @@ from virtlab.simulator.queue_law import slice_ns
 from virtlab.simulator.quota_law import Pool, share_within_quotas
 from virtlab.simulator.roaming import idle_chances, woken_elsewhere
 from virtlab.simulator.speeds import Speeds
+from virtlab.simulator.unlike_law import gains_of
 from virtlab.simulator.vcpu import ASIDE, SimulatedVcpu, in_order
 from virtlab.simulator.weight_law import Group
 
@@ -84,6 +85,7 @@ class CpuScheduler:
             self._crowd = Crowd(self.columns, self.pcpus, roams=self.machine.alike)
         self._regrouped: dict[Group, None] = {}  # guests whose vCPUs count otherwise than before
         self._limiting = False  # somebody was given a quota
+        self._plays = vcpus < _COLUMNS_MIN and self.machine.alike  # unlike loads are played through
 
     def busy_ns(self) -> list[int]:
         """Return how long each pCPU was busy, cumulative."""
@@ -190,6 +192,7 @@ class CpuScheduler:
             pcpu.want(wanted_ppm - vcpu.wanted_ppm)
         vcpu.duty, vcpu.wanted_ppm = duty, wanted_ppm
         self._regroup(vcpu)
+        vcpu.period_ns = period_ns
         short = duty < BUSY and round(duty * period_ns) <= self._slice_ns
         vcpu.beat_ns = ASIDE if aside else period_ns if short else 0
         vcpu.note_roaming()
@@ -255,6 +258,11 @@ class CpuScheduler:
         self._count_company()
         if self._limiting:
             self._mark_pools()
+        if self._plays and not self.stopped:
+            for pcpu in self._dirty:
+                if pcpu.altered:
+                    pcpu.altered = False
+                    pcpu.gains = gains_of(pcpu, self._slice_ns)
         if self._speeds is not None:
             self._dirty = self._speeds.with_siblings(self._dirty)
             for pcpu in self._dirty:

@@ -70,6 +70,7 @@ class SimulatedVcpu:
         "name",
         "noise_max",
         "pcpu",
+        "period_ns",
         "permitted",
         "pool",
         "powered",
@@ -107,7 +108,8 @@ class SimulatedVcpu:
         self.powered = False  # its guest runs and is not paused
         self.duty = 0.0  # what its load wants; 0 for an idle vCPU
         self.wanted_ppm = 0  # the same in millionths: sums of it are exact
-        self.beat_ns = 0  # period of a loop whose work fits into a slice; 0 for other loads
+        self.period_ns = 0  # of a loop; 0 for other loads
+        self.beat_ns = 0  # the same of a loop whose work fits into a slice; 0 for other loads
         self.free = False  # a load that may run in several places
         self.roams = False  # one that sleeps and may wake up on another pCPU
         self.growing = False  # a memory load touches pages on it
