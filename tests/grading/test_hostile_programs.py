@@ -105,6 +105,17 @@ def test_who_asks_the_clock_and_never_reads_is_cut_off_and_holds_up_nobody(ran: 
     )
 
 
+def test_a_program_that_computes_and_sleeps_a_little_for_ever_comes_to_an_end(ran: Ran) -> None:
+    busy = "import time\nwhile True:\n    sum(range(100_000))\n    time.sleep(1e-6)\n"
+
+    outcome = ran(busy, watchdog=WatchdogLimits(run_cpu_s=0.5)).timeline.outcome
+
+    assert (outcome.status, outcome.kind) == ("timeout", "hung")
+    assert outcome.reason.endswith(
+        "it computed for more than 0.5 s in all, before any libvirt call."
+    )
+
+
 @pytest.mark.parametrize(
     ("source", "reason"),
     [

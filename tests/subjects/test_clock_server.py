@@ -17,6 +17,7 @@ from clock_lab import REAL_LIMIT_S, Lab
 
 from virtlab.model.units import NS_PER_S, seconds
 from virtlab.subjects.clock_library import preload_environment
+from virtlab.subjects.clock_link import ANSWER, REQUEST, WAIT
 from virtlab.subjects.clock_server import ClockServer
 
 PYTHON = os.path.realpath(sys.executable)
@@ -121,6 +122,26 @@ def test_given_a_program_that_ignores_the_end_then_it_is_told_again(lab: Lab, ca
 
     assert run.ends == [(10 * NS_PER_S, "SIGINT"), (12 * NS_PER_S, "SIGTERM")]
     assert run.status == -signal.SIGTERM
+
+
+def test_given_many_waits_of_next_to_nothing_then_they_last_as_long_as_linux_makes_them(
+    tmp_path: Path,
+) -> None:
+    with selectors.DefaultSelector() as selector, socket.socket(socket.AF_UNIX) as thread:
+        clock = ClockServer(selector, tmp_path, lambda ns: None)
+        thread.connect(str(clock.socket_path))
+        for _ in range(1_200):
+            thread.sendall(REQUEST.pack(WAIT, 1, clock.now_ns + 1))
+            before = clock.now_ns
+            while clock.now_ns == before:
+                for key, mask in selector.select(clock.turn()):
+                    key.data(mask)
+            thread.recv(ANSWER.size)
+        after = clock.now_ns
+        clock.close()
+
+    # A thousand are exact; then each takes 50 us.
+    assert after == 1_000 + 200 * 50_000
 
 
 PYTHON_CASES = {

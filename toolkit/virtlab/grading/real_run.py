@@ -110,8 +110,7 @@ class _RealRun:
         self._stall: Stall | None = None
         self._process: Process | None = None
         self._selector = selectors.DefaultSelector()
-        # A program that sleeps is not stuck, and its sleeps are not told to us.
-        self._watchdog = Watchdog(replace(limits, blocked_s=float("inf"), real_s=float("inf")))
+        self._watchdog = Watchdog(limits.in_real_time())
         self._calls_folder = folder / "libvirt"
         self._calls_folder.mkdir()
         self._calls_folder.chmod(0o755)

@@ -364,6 +364,7 @@ class _Run:
             sign_of_life=self._calls + self._clock.waits,
             real_s=now_s,
             cpu_s=self._process.cpu_seconds(),
+            lab_cpu_s=time.process_time(),
         )
         self._timing.look(self._scenario.id, self._scenario.duration_ns)
         if self._process.flooded:

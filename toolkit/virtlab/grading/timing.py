@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -44,9 +44,11 @@ OnPace = Callable[[str, int, int], None]  # the scenario's id, its second now, a
 # Virtual time between two signals at the end: enough for two looks at a flag.
 GRACE_INTERVALS = 3
 # Once the program was asked to stop there is nothing left to compute: real patience is short.
-_ENDING_LIMITS = WatchdogLimits(cpu_s=2.0, blocked_s=2.0, real_s=20.0)
+_ENDING_LIMITS = WatchdogLimits(
+    cpu_s=2.0, blocked_s=2.0, real_s=20.0, run_cpu_s=math.inf, run_real_s=60.0
+)
 # On the paced clock time itself ends the program.
-_NO_LIMITS = WatchdogLimits(cpu_s=math.inf, blocked_s=math.inf, real_s=math.inf)
+_NO_LIMITS = WatchdogLimits(math.inf, math.inf, math.inf, math.inf, math.inf)
 
 
 _MEDDLED = (
@@ -205,8 +207,7 @@ class Paced:
         self.clock = clock
         self.pace = pacing.pace
         self.notes = pacing.notes(reason)
-        # A program that sleeps is not stuck, and its sleeps are not told to us.
-        self.limits = replace(limits, blocked_s=math.inf, real_s=math.inf)
+        self.limits = limits.in_real_time()
         self._pacing = pacing
 
     def files(self, seen: Path) -> dict[str, Path | None]:

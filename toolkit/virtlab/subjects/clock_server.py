@@ -52,6 +52,11 @@ LINKS_MAX = 512  # `Limits.processes` counts threads: four times as many, and al
 WATCH_STEP_NS = (
     10 * NS_PER_MS
 )  # the host may speak unasked at any instant: it is heard within this time
+# Linux adds up to 50 us to each sleep (timer slack, PR_SET_TIMERSLACK of prctl(2)). Here sleeps are
+# exact, and only who has slept for less again and again sleeps as long as there; without a least
+# length, sleeps of 1 ns would never come to the scenario's end.
+SHORT_WAIT_NS = NS_PER_MS // 20
+SHORT_WAITS = 1_000
 EAGER_LOOKS = 20  # looks without a pause, as an answer is typically some microseconds away
 PAUSE_S = 0.0005
 
@@ -116,6 +121,7 @@ class ClockServer:
         self._next_number = 0
         self._running = 0  # links without a deadline
         self._releases = 0
+        self._short_waits = 0
         self._watching = 0  # waiting links that a descriptor may wake
         self._due = False  # something is to be examined at the next turn
         self._looks = 0  # examinations since the program's last word
@@ -268,9 +274,9 @@ class ClockServer:
             return False  # a thread that waits has nothing else to say
         if operation in (WAIT, SPIN):
             self.waits += operation == WAIT and link.number == 0
-            self._suspend(link, argument)
+            self._suspend(link, self._long_enough(argument))
         elif operation == WATCH:
-            self._suspend(link, argument, watching=True)
+            self._suspend(link, self._long_enough(argument), watching=True)
         elif operation == BORN:
             link.tid = 0  # the number was the parent's
             link.child = argument == 1
@@ -288,6 +294,14 @@ class ClockServer:
         else:
             return False
         return True
+
+    def _long_enough(self, deadline: int) -> int:
+        """Return when a wait ends at the earliest: of many short ones, none is shorter still."""
+        soonest = self._now + SHORT_WAIT_NS
+        if deadline >= soonest:
+            return deadline
+        self._short_waits += 1
+        return deadline if self._short_waits <= SHORT_WAITS else soonest
 
     def _suspend(self, link: Link, deadline: int, *, watching: bool = False) -> None:
         link.deadline = deadline
