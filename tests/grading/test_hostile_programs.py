@@ -69,8 +69,31 @@ def test_folders_too_deep_for_python_leave_nothing_behind(
         bubblewrap=bubblewrap,
     )
 
-    assert record.timeline.outcome.exit_code == 0, record.stderr.decode()
+    outcome = record.timeline.outcome
+    assert (outcome.kind, outcome.reason) == (
+        "overfilled",
+        "It made folders that lie more than 64 deep in its folder at 0.0 s.",
+    )
     assert not list(work.glob("*virtlab-*"))
+
+
+def test_a_program_that_fills_the_disk_is_ended(ran: Ran) -> None:
+    filling = """
+import os, time
+for name in range(4):
+    with open(str(name), "wb") as file:
+        file.truncate(150 << 20)
+while True:
+    sum(range(1000))
+"""
+
+    outcome = ran(filling).timeline.outcome
+
+    assert (outcome.status, outcome.kind, outcome.reason) == (
+        "program_fault",
+        "overfilled",
+        "It made more than 512 MiB of files in its folder at 0.0 s.",
+    )
 
 
 def test_a_pipe_that_a_build_left_costs_the_lab_no_run(ran: Ran) -> None:

@@ -19,6 +19,7 @@ def ended(stderr: str) -> Ended:
         exit=ProcessExit(1, None),
         stall=None,
         flooded=False,
+        excess=None,
         clock_notes=(),
         host_hidden=False,
         ending_notes=(),

@@ -186,3 +186,18 @@ def test_a_folder_handed_over_can_be_written_until_it_is_taken_back(
         refused = run(sandbox, target, "/bin/sh", "-c", "touch new || echo 2 > single")
         assert str(refused.exit) != "exit code 0"
         assert (target / "made").stat().st_uid == sandbox.uid  # two names: left alone
+
+
+def test_what_lies_in_memory_beside_tmp_is_bounded_too(bubblewrap: Sandbox, work: Path) -> None:
+    fill = "for n in 1 2 3; do head -c 30M /dev/zero; done"
+
+    said = shell(
+        bubblewrap,
+        work,
+        f"touch /dev/file; {{ {fill}; }} >/dev/shm/file; echo x >/dev/null && echo null; "
+        "stat -c %s /dev/shm/file",
+    )
+
+    assert "touch: cannot touch '/dev/file': Read-only file system" in said
+    assert "No space left on device" in said
+    assert said.splitlines()[:2] == ["null", str(64 * 1024 * 1024)]

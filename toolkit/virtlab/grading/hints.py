@@ -63,6 +63,7 @@ HINTS: Mapping[str, str] = MappingProxyType(
         "no-crash:hung": "look for a loop inside the loop that never sleeps or returns",
         "no-crash:silent": "it made no libvirt call; check the connection and the arguments",
         "no-crash:flooded": "print one short block an interval, not one for each call",
+        "no-crash:overfilled": "keep no files, or write over the old ones",
         "no-crash:timeout": "look for work that grows with time, and for loops without sleep",
     }
 )

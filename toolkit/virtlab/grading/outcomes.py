@@ -30,6 +30,7 @@ class Ended:
     exit: ProcessExit
     stall: str | None  # why the watchdog ended it
     flooded: bool
+    excess: str | None  # what it made too much of in its folder
     clock_notes: tuple[str, ...]
     host_hidden: bool  # the clock library shows it the host, but does not reach the program
     ending_notes: tuple[str, ...]
@@ -69,6 +70,8 @@ def _verdict(ended: Ended, timeline: Timeline) -> tuple[RunStatus, str, str]:
         )
     if ended.flooded:
         return "program_fault", "flooded", f"It printed more than the lab can take {at}."
+    if ended.excess is not None:
+        return "program_fault", "overfilled", f"It made {ended.excess} in its folder {at}."
     if ended.stall is not None:
         return "timeout", "hung", f"It hung {at}: {ended.stall}{_after(timeline)}."
     if ended.before_end:

@@ -35,6 +35,7 @@ from virtlab.model.units import NS_PER_S
 from virtlab.subjects.build import INSIDE, BuildResult
 from virtlab.subjects.launch import Process, ProcessExit, launch
 from virtlab.subjects.processes import cpu_seconds
+from virtlab.subjects.room import Room
 from virtlab.subjects.sandbox import Folder, Limits, Plan, Sandbox
 from virtlab.subjects.trees import copy_tree
 
@@ -111,6 +112,7 @@ class _RealRun:
         self._process: Process | None = None
         self._selector = selectors.DefaultSelector()
         self._watchdog = Watchdog(limits.in_real_time())
+        self._room = Room(folder / "program")
         self._calls_folder = folder / "libvirt"
         self._calls_folder.mkdir()
         self._calls_folder.chmod(0o755)
@@ -135,7 +137,7 @@ class _RealRun:
         self._ladder = EndLadder(self._signal, self._clock.allow_until)
         self._recorder.advance(0)  # the loads of time 0 start with the program
         try:
-            self._process = self._launch(program, program_root, folder)
+            self._process = self._launch(program, program_root)
         except BaseException:
             self.close()
             raise
@@ -147,6 +149,7 @@ class _RealRun:
         self._serve(lambda: process.exit is not None or self._recorder.failed is not None)
         ended_ns = min(self._clock.now_ns, self._scenario.duration_ns)
         process.close()
+        self._room.look(())
         until_ns = self._scenario.duration_ns + _LAST_SAMPLE_NS
         self._serve(
             lambda: (
@@ -163,6 +166,7 @@ class _RealRun:
                 exit=process.exit or ProcessExit(None, None),
                 stall=self._stall.what if self._stall else None,
                 flooded=process.flooded,
+                excess=self._room.excess,
                 clock_notes=(
                     f"It ran on {self._host.what}, in real time; such runs are not the same each "
                     "time.",
@@ -204,8 +208,8 @@ class _RealRun:
         reason = f"The run was disturbed: {'; '.join(found)}."
         return replace(outcome, status="lab_fault", kind="disturbed", reason=reason)
 
-    def _launch(self, program: BuildResult, program_root: Path, folder: Path) -> Process:
-        root = folder / "program"
+    def _launch(self, program: BuildResult, program_root: Path) -> Process:
+        root = self._room.folder
         copy_tree(program_root, root)
         self._sandbox.hand_over(root)
         plan = Plan(
@@ -244,7 +248,7 @@ class _RealRun:
         stall = self._watchdog.look(
             sign_of_life=self._recorder.calls_total, real_s=now_s, cpu_s=process.cpu_seconds()
         )
-        if process.flooded:
+        if process.flooded or self._room.look(process.pids()):
             process.kill_all()
         elif stall is not None and not self._ladder.begun:
             self._stall = stall

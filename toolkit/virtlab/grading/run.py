@@ -44,6 +44,7 @@ from virtlab.subjects.clock_reach import why_start_is_out_of_reach
 from virtlab.subjects.clock_server import ClockServer
 from virtlab.subjects.host_view import HostView
 from virtlab.subjects.launch import Process, ProcessExit, launch
+from virtlab.subjects.room import LOOK_EVERY_S, Room
 from virtlab.subjects.sandbox import Folder, Limits, Plan, Sandbox
 from virtlab.subjects.stand_ins import StandIn, StandIns
 from virtlab.subjects.trees import copy_tree
@@ -51,8 +52,6 @@ from virtlab.subjects.work_directory import work_directory
 
 __all__ = ["RunRecord", "Runner", "record_without_run", "run_program"]
 
-# How often the loop looks at a silent program, in real seconds.
-_LOOK_EVERY_S = 0.25
 # Where a program in bubblewrap sees what the lab gives it.
 _CLOCK_INSIDE = "/run/virtlab"
 _LIBRARY = "libvirtlab-clock.so"
@@ -179,6 +178,7 @@ class _Run:
         for name in ("libvirt", "clock"):
             (folder / name).mkdir()
             (folder / name).chmod(0o755)
+        self._room = Room(folder / "program")
         self._timing = self._start_clock(limits, pacing, out_of_reach)
         self._clock = self._timing.clock
         self._watchdog = Watchdog(self._timing.limits)
@@ -250,7 +250,7 @@ class _Run:
     def _launch(self, program: BuildResult, program_root: Path, sandbox: Sandbox) -> Process:
         libvirt, clock = self._folder / "libvirt", self._folder / "clock"
         # The program may write files where it stands, such as a log, without another run seeing.
-        root = self._folder / "program"
+        root = self._room.folder
         copy_tree(program_root, root)
         sandbox.hand_over(root)
         # The cache may lie in a home folder, where the program's user cannot go.
@@ -293,6 +293,7 @@ class _Run:
     def result(self) -> RunRecord:
         """Serve the program to its end, let the host go on to the scenario's, and describe both."""
         self._serve()
+        self._room.look(())
         ended_ns = self._clock.now_ns
         if ended_ns < self._scenario.duration_ns:
             self._recorder.advance(self._scenario.duration_ns)
@@ -308,6 +309,7 @@ class _Run:
                 exit=self._process.exit or ProcessExit(None, None),
                 stall=self._stall.what if self._stall else None,
                 flooded=self._process.flooded,
+                excess=self._room.excess,
                 clock_notes=self._timing.notes,
                 host_hidden=self._sandbox.weaker and self._timing.kind == "paced",
                 ending_notes=self._ladder.notes(),
@@ -349,14 +351,14 @@ class _Run:
         next_look_s = 0.0
         while self._process.exit is None:
             pause_s = self._clock.turn()
-            wait_s = _LOOK_EVERY_S if pause_s is None else min(pause_s, _LOOK_EVERY_S)
+            wait_s = LOOK_EVERY_S if pause_s is None else min(pause_s, LOOK_EVERY_S)
             for key, mask in self._selector.select(wait_s):
                 key.data(mask)
             if self._out_of_reach is not None:
                 raise OutOfReachError(self._out_of_reach)
             now_s = time.monotonic()
             if now_s >= next_look_s:
-                next_look_s = now_s + _LOOK_EVERY_S
+                next_look_s = now_s + LOOK_EVERY_S
                 self._look(now_s)
 
     def _look(self, now_s: float) -> None:
@@ -367,7 +369,7 @@ class _Run:
             lab_cpu_s=time.process_time(),
         )
         self._timing.look(self._scenario.id, self._scenario.duration_ns)
-        if self._process.flooded:
+        if self._process.flooded or self._room.look(self._process.pids()):
             self._process.kill_all()
         elif stall is not None and self._ladder.begun:
             self._on_end()  # it does not come to its flag: the next, harder signal

@@ -116,9 +116,9 @@ class CallRecord:
 class ProgramOutcome:
     """How the program itself fared, apart from what it achieved.
 
-    Kinds: completed, crashed, exited, hung, silent, flooded, ignored_sigint,
-    not_built, not_found, lab_error, host_lacking (the machine or its host does not do),
-    disturbed (a real host failed or was busy with other things).
+    Kinds: completed, crashed, exited, hung, silent, flooded (with output), overfilled
+    (its folder), ignored_sigint, not_built, not_found, lab_error, host_lacking (the machine or its
+    host does not do), disturbed (a real host failed or was busy with other things).
     """
 
     status: RunStatus

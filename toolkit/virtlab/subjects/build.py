@@ -27,8 +27,8 @@ from virtlab.subjects.layout import (
     ProgramSource,
     is_program,
 )
+from virtlab.subjects.room import Room
 from virtlab.subjects.sandbox import ENVIRONMENT, Folder, Limits, Plan, Sandbox, check_reachable
-from virtlab.subjects.trees import TreeLimits, excess
 
 __all__ = ["INSIDE", "BuildResult", "build", "build_all", "first_error"]
 
@@ -44,7 +44,6 @@ _LIMITS = Limits(
     output_bytes=8 * 1024 * 1024,
     kept_output_bytes=512 * 1024,
 )
-_LEFT = TreeLimits()
 # Compilers, linkers and make, in the languages that students use; the first hit in the log counts.
 _ERRORS = (
     re.compile(r"^\S[^\n:]*:\d+(?::\d+)?: (?:fatal )?error: .*$", re.MULTILINE),
@@ -136,20 +135,22 @@ def _build(
     notes = [*source.notes, *cleaned]
     before = {source.folder / name for name in _programs_in(source.folder)}
     started = monotonic()
+    room = Room(root)
+    plan = _plan(source, root, sandbox, compilers)
     try:
-        process, timed_out = run_to_end(_plan(source, root, sandbox, compilers), sandbox, timeout_s)
+        process, timed_out = run_to_end(plan, sandbox, timeout_s, room)
     finally:
         sandbox.take_back(root)
     duration_s = monotonic() - started
     log = _log(process, source)
-    problem = _problem(process, timed_out, timeout_s, log)
-    left = excess(root, _LEFT)  # before anything looks into what was left
-    if problem is None and left is not None:
-        problem = f"the build left {left}"
+    # Before anything looks into what is there.
+    too_much = room.look(())
+    problem = f"the build made {room.excess}" if too_much else None
+    problem = problem or _problem(process, timed_out, timeout_s, log)
     program: Path | None = None
     if problem is None:
         program, problem = _product(source, before, notes)
-    if problem is not None and left is None and shutil.disk_usage(root).free < _ROOM_BYTES:
+    if problem is not None and not too_much and shutil.disk_usage(root).free < _ROOM_BYTES:
         raise EnvironmentLackError(
             f"The disk is full: {source.kind} could not be built in {root}.",
             fix="free some space, or set TMPDIR to a folder on another disk.",
@@ -161,7 +162,7 @@ def _build(
             first_error=problem,
             log=log,
             notes=tuple(notes),
-            timed_out=timed_out,
+            timed_out=timed_out and not too_much,
             duration_s=duration_s,
         )
     return BuildResult(

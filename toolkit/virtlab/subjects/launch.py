@@ -24,6 +24,7 @@ from virtlab.errors import EnvironmentLackError
 from virtlab.subjects.capture import Capture
 from virtlab.subjects.cgroups import Cgroup
 from virtlab.subjects.processes import cpu_seconds, processes_of_user, tree_of
+from virtlab.subjects.room import LOOK_EVERY_S, Room
 from virtlab.subjects.sandbox import ENVIRONMENT, Limits, Plan, Sandbox
 
 __all__ = ["Process", "ProcessExit", "launch", "run_to_end"]
@@ -328,18 +329,27 @@ def launch(
     return process
 
 
-def run_to_end(plan: Plan, sandbox: Sandbox, timeout_s: float) -> tuple[Process, bool]:
+def run_to_end(
+    plan: Plan, sandbox: Sandbox, timeout_s: float, room: Room | None = None
+) -> tuple[Process, bool]:
     """Run a program, wait for its end and return it, and whether the time was up before.
 
-    For builds; `Process.exit` is set on return.
+    For builds; `Process.exit` is set on return. A program that makes too much is ended at once, as
+    if its time were up; the room tells.
     """
     deadline = monotonic() + timeout_s
+    next_look = monotonic() + LOOK_EVERY_S
     with DefaultSelector() as selector:
         process = launch(plan, sandbox, selector)
         try:
             while process.exit is None and (left := deadline - monotonic()) > 0:
-                for key, mask in selector.select(left):
+                for key, mask in selector.select(min(left, LOOK_EVERY_S)):
                     key.data(mask)
+                if room is None or process.exit is not None or monotonic() < next_look:
+                    continue
+                if room.look(process.pids()):
+                    break
+                next_look = monotonic() + LOOK_EVERY_S
             timed_out = process.exit is None
         finally:
             process.close()

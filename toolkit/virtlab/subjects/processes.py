@@ -1,4 +1,4 @@
-"""What /proc tells about the processes of a run: who descends from whom, and time used.
+"""What /proc tells about the processes of a run: who descends from whom, time used, files held.
 
 Source: proc_pid_stat(5). The name in the second field may hold blanks and brackets, so the
 fields are counted from the last bracket on.
@@ -11,9 +11,10 @@ import os
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
-__all__ = ["cpu_seconds", "processes_of_user", "tree_of"]
+__all__ = ["bytes_of_removed_files", "cpu_seconds", "processes_of_user", "tree_of"]
 
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
+_BLOCK_BYTES = 512  # of st_blocks, inode(7)
 _PPID = 1  # counted after the name
 _UTIME, _STIME, _CUTIME, _CSTIME = 11, 12, 13, 14
 
@@ -40,6 +41,24 @@ def cpu_seconds(pids: Collection[int]) -> float:
         if fields := _stat(pid):
             ticks += sum(int(fields[index]) for index in (_UTIME, _STIME, _CUTIME, _CSTIME))
     return ticks / _TICKS_PER_S
+
+
+def bytes_of_removed_files(pids: Collection[int], device: int) -> int:
+    """Return what files occupy that processes hold open though they have no name any more.
+
+    Args:
+        pids: the processes; of those that we may not look into nothing is counted.
+        device: `st_dev` of the file system whose files count.
+    """
+    sizes: dict[int, int] = {}
+    for pid in pids:
+        with contextlib.suppress(OSError), os.scandir(f"/proc/{pid}/fd") as entries:
+            for entry in entries:
+                with contextlib.suppress(OSError):  # closed meanwhile
+                    found = entry.stat()
+                    if found.st_dev == device and not found.st_nlink:
+                        sizes[found.st_ino] = found.st_blocks * _BLOCK_BYTES
+    return sum(sizes.values())
 
 
 def processes_of_user(uid: int) -> int:

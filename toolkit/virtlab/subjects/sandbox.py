@@ -226,7 +226,9 @@ def _system(size: Sequence[str]) -> list[str]:
             command += ["--ro-bind", str(path), str(path)]
     for name in _ETC:
         command += ["--ro-bind-try", f"/etc/{name}", f"/etc/{name}"]
-    command += ["--proc", "/proc", "--dev", "/dev", *size, "--tmpfs", "/tmp"]
+    command += ["--proc", "/proc", *size, "--tmpfs", "/tmp"]
+    # What bubblewrap puts at /dev is a file system in memory, without a bound.
+    command += ["--dev", "/dev", *size, "--tmpfs", "/dev/shm", "--remount-ro", "/dev"]
     return [*command, "--dir", "/run", "--dir", "/var", "--symlink", "../run", "/var/run"]
 
 

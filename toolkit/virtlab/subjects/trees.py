@@ -44,7 +44,7 @@ def walk(top: Path, depth: int = _DEPTH) -> Iterator[tuple[int, list[str]]]:
 
 
 def excess(top: Path, limits: TreeLimits) -> str | None:
-    """Return what of a tree is more than the limits, as words behind "it left"; None if nothing."""
+    """Return what of a tree is more than the limits, as words behind "it made"; None if nothing."""
     entries = size = 0
     for folder, names, folders in _walk(top, limits.depth):
         if folders is None:
