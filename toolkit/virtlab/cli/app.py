@@ -25,6 +25,7 @@ from virtlab.cli import (
     report,
     scenarios,
     serve,
+    watch,
 )
 from virtlab.cli.exit_codes import EPILOG
 
@@ -49,6 +50,7 @@ app.command("diff", epilog=EPILOG)(diff.diff)
 app.command("explain", epilog=EPILOG)(explain.explain)
 app.command("league", epilog=EPILOG)(league.league)
 app.command("report", epilog=EPILOG)(report.report)
+app.command("watch", epilog=EPILOG)(watch.watch)
 app.command("serve", epilog=EPILOG)(serve.serve)
 app.command("shell", epilog=EPILOG)(serve.shell)
 app.command("schedule", epilog=EPILOG)(daemons.schedule)
