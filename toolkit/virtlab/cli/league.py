@@ -77,6 +77,16 @@ def league(
     out: Annotated[
         Path, typer.Option("--out", help="Folder for the table, the runs as CSV and JSON.")
     ] = Path("virtlab-league"),
+    tune: Annotated[
+        int,
+        typer.Option(
+            "--tune",
+            min=0,
+            max=1000,
+            help="Sets of parameters that each policy may try beforehand, on families that are "
+            "not held out; the best is played and recorded. 0: as policies come.",
+        ),
+    ] = 0,
     wire: Annotated[
         bool,
         typer.Option("--wire", help="Through libvirt's protocol, not in process: the same table."),
@@ -137,6 +147,7 @@ def league(
     from virtlab.league.season import held
     from virtlab.league.sensitivity import sensitivities
     from virtlab.league.standings import table_of
+    from virtlab.league.tuning import tuned
     from virtlab.model.league import League
     from virtlab.reports.league_sensitivity import sensitivity_text
     from virtlab.reports.league_table import league_text
@@ -160,6 +171,9 @@ def league(
             "none of these policies decides anything on any of these scenarios",
             fix="name policies and scenarios of one kind, or leave one of them out.",
         )
+    if tune:
+        with _progress() as on_step, one_interrupt():
+            plan = tuned(plan, budget=tune, jobs=jobs, on_step=on_step)
     inputs = {} if bundle is None else files_of_users(plan)  # refused before hours of play
     if html is not None:
         from virtlab.reports.html import league_page

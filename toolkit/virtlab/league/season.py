@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from virtlab import __version__
@@ -95,6 +95,7 @@ def held(
     journal: Journal | None = None,
     known: dict[tuple[str, int], Outcome] | None = None,
     altered: tuple[str, float] | None = None,
+    optima: bool = True,
     on_step: Callable[[Step], None] = lambda _step: None,
 ) -> League:
     """Return a league with its bouts and optima.
@@ -104,7 +105,8 @@ def held(
         jobs: processes that play; 1 plays in this one.
         journal: what ends is added to it.
         known: contests that need not be played again.
-        altered: a physical constant, and by how much it is another.
+        altered: a physical constant, and by how much it is another; without optima then.
+        optima: work out what could be had, too.
         on_step: is told of each contest that ends.
 
     Raises:
@@ -112,7 +114,9 @@ def held(
     """
     outcomes = dict(known or {})
     contests = [
-        one for one in _contests(plan, altered) if (one.family.name, one.seed) not in outcomes
+        replace(one, altered=altered, optimum=optima)
+        for one in _contests(plan)
+        if (one.family.name, one.seed) not in outcomes
     ]
     total = len(contests)
     if contests:
@@ -134,13 +138,13 @@ def held(
     return _gathered(plan, outcomes)
 
 
-def _contests(plan: League, altered: tuple[str, float] | None) -> Iterator[Contest]:
+def _contests(plan: League) -> Iterator[Contest]:
     """Yield what is to be played; seed by seed, so that a cut-short league has whole seeds."""
     for seed in plan.seeds:
         for family in plan.families:
             entrants = _of_kind(plan.entrants, family)
             if entrants:
-                yield Contest(family, seed, entrants, plan.wire, altered=altered)
+                yield Contest(family, seed, entrants, plan.wire)
 
 
 def _of_kind(entrants: Sequence[Entrant], family: Family) -> tuple[Entrant, ...]:

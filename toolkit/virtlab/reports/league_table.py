@@ -10,7 +10,7 @@ import csv
 import io
 from collections.abc import Callable, Iterator, Sequence
 
-from virtlab.model.league import Family, Measure, PolicyKind, Standing, Table, measures_of
+from virtlab.model.league import Family, League, Measure, PolicyKind, Standing, Table, measures_of
 from virtlab.reports.grid import markdown_grid, text_grid
 
 __all__ = [
@@ -24,6 +24,7 @@ __all__ = [
     "league_markdown",
     "league_text",
     "overall_grid",
+    "tuning_told",
 ]
 
 KINDS: dict[PolicyKind, str] = {"scheduling": "Schedulers", "coordination": "Coordinators"}
@@ -100,6 +101,17 @@ def figure(value: float) -> str:
     return f"{value:.2f}" if abs(value) >= 1 else f"{value:.3f}"
 
 
+def tuning_told(league: League) -> str:
+    """Return in a sentence how policies were tuned for this league."""
+    budget = league.tuning.get("budget")
+    if not budget:
+        return "No policy was tuned for this league: parameters are those that each comes with."
+    return (
+        f"Each policy tried {budget} sets of parameters on families that are not held out, with "
+        "other seeds, and plays with the best of them (league.json says which)."
+    )
+
+
 def _pages(table: Table, grid: _Grid, title: Callable[[int, str], list[str]]) -> Iterator[str]:
     league = table.league
     way = "through libvirt's protocol" if league.wire else "in process"
@@ -108,6 +120,7 @@ def _pages(table: Table, grid: _Grid, title: Callable[[int, str], list[str]]) ->
         f"seeds from {min(league.seeds)}, {way}. Means over the seeds; {_BETTER} is better than "
         "the reference with 95 %."
     )
+    yield tuning_told(league)
     yield from league.notes
     for kind, heading in KINDS.items():
         if kind not in table.ranks:

@@ -15,6 +15,7 @@ from virtlab.reports.league_table import (
     family_grid,
     heading_of,
     overall_grid,
+    tuning_told,
 )
 
 __all__ = ["league_page"]
@@ -42,7 +43,7 @@ def league_page(table: Table) -> str:
         policies=len(league.entrants),
         facts=f"{len(league.families)} families, {len(league.seeds)} seeds from "
         f"{min(league.seeds)}, {way}. Means over the seeds; * is better than the reference with "
-        "95 %.",
+        f"95 %. {tuning_told(league)}",
         notes=league.notes,
         behind=behind(table),
         kinds=[_kind(table, kind, drawn) for kind in KINDS if kind in table.ranks],
