@@ -9,6 +9,7 @@ from virtlab.league.entrants import chosen_entrants
 from virtlab.model.league import League
 
 POLICIES = """
+import threading
 from dataclasses import dataclass, field
 
 from virtlab.model.plan import CpuPlan, Pin
@@ -43,6 +44,11 @@ class Hangs:
                     pass
             except Exception:
                 pass
+
+
+class Sleeps:
+    def decide(self, host: CpuSnapshot) -> CpuPlan:
+        threading.Event().wait()
 
 
 @dataclass

@@ -54,8 +54,9 @@ def test_what_is_wrong_with_a_policy_is_named_and_the_others_go_on(tmp_path: Pat
     assert league.bouts[-1].figures["work_s"] > 20.0
 
 
-def test_a_policy_that_takes_too_long_is_interrupted(tmp_path: Path) -> None:
-    entrants = chosen_entrants(flawed(tmp_path, "Hangs"))
+@pytest.mark.parametrize("flaw", ["Hangs", "Sleeps"])
+def test_a_policy_that_takes_too_long_is_interrupted(tmp_path: Path, flaw: str) -> None:
+    entrants = chosen_entrants(flawed(tmp_path, flaw))
     (family,) = chosen_families(["cpu-1-all-on-one"])
 
     (bout,) = played(Contest(family, 1, entrants, decision_s=0.05)).bouts
