@@ -92,12 +92,13 @@ def ups_and_downs(rng: Random) -> Drawn:
     events: list[Event] = []
     for guest in guests:
         points, used_mib = [], rng.uniform(100.0, 500.0)
-        for at_s in range(1, DURATION_S, 5):
+        for at_s in range(0, DURATION_S, 5):
             leap = rng.random() < 0.06
             used_mib += rng.uniform(-250.0, 250.0) if leap else rng.uniform(-40.0, 40.0)
             used_mib = min(max(used_mib, 50.0), 900.0)
             points.append(TracePoint(seconds(at_s), 0.0, mib(used_mib)))
-        events.append(StartWorkload(0, guest.name, Trace(tuple(points))))
+        # After all memory was touched, as a guest follows one trace at a time.
+        events.append(StartWorkload(seconds(1), guest.name, Trace(tuple(points))))
     return guests, events, 5 * 1024
 
 
