@@ -124,6 +124,14 @@ def test_no_run_begins_that_would_end_too_late(tmp_path: Path) -> None:
     assert outcome.out_of_time == ["memory-1-one-consumes with reference-c"]
 
 
+def test_a_test_that_does_not_fit_is_refused_with_its_reason() -> None:
+    with pytest.raises(EnvironmentLackError) as caught:
+        run_campaign(Asked(("cpu-1-all-on-one",)), place(Elsewhere()))
+
+    said = "cpu-1-all-on-one cannot run here: it needs 4 pCPUs, and this host has 2."
+    assert said in str(caught.value)
+
+
 def test_a_file_of_another_machine_is_not_gone_on_with(tmp_path: Path) -> None:
     share = tmp_path / "mine.json"
     run_campaign(Asked((FIRST, "reference-c"), share=share), place(Elsewhere()))

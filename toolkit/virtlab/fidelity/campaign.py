@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from virtlab import __version__
-from virtlab.errors import UsageError
+from virtlab.errors import EnvironmentLackError, UsageError
 from virtlab.fidelity.contribution import read_contribution, write_contribution
 from virtlab.fidelity.distance import against_aims, distance_of
 from virtlab.fidelity.machine import machine_here
@@ -153,15 +153,16 @@ def run_campaign(
     """Measure what is asked for.
 
     Raises:
-        UsageError: nothing of that name fits, or the file to go on with is another machine's.
+        UsageError: nothing is named so, or the file to go on with is another machine's.
         InputError: that file cannot be read.
-        EnvironmentLackError: the host does not do any more, or the disk is full.
+        EnvironmentLackError: what is named does not fit, the host does not do any more, or the
+            disk is full.
     """
     found = _begun(asked, place)
     runs = {_key(run): run for run in found.runs}
     todo = [
         planned
-        for planned in _planned(asked, place.figures)
+        for planned in _planned(asked, found)
         if planned.key not in runs or runs[planned.key].disturbed is not None
     ]
     outcome = Outcome(compared(found))
@@ -216,14 +217,20 @@ def _same(one: Machine, other: Machine) -> bool:
     return replace(one, memory_mib=0) == replace(other, memory_mib=0)
 
 
-def _planned(asked: Asked, figures: HostFigures) -> list[Planned]:
+def _planned(asked: Asked, found: Contribution) -> list[Planned]:
     examples = examples_dir()
     if not asked.own and not examples.is_dir():
         raise UsageError(
             "The example submissions are not here: only a checkout has them.",
             fix="name programs with --program.",
         )
-    fitting = [test for test in shipped_scenarios() if not lacks(test, figures)]
+    lacking = {one.scenario: one.why for one in found.not_run}
+    for name in asked.only:
+        if name in lacking:
+            raise EnvironmentLackError(
+                f"{name} cannot run here: it {lacking[name]}.", fix="leave it out of --only."
+            )
+    fitting = [test for test in shipped_scenarios() if test.id not in lacking]
     return chosen(plan(fitting, examples, own=asked.own, repeat=asked.repeat), asked.only)
 
 
