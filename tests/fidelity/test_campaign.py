@@ -124,6 +124,17 @@ def test_no_run_begins_that_would_end_too_late(tmp_path: Path) -> None:
     assert outcome.out_of_time == ["memory-1-one-consumes with reference-c"]
 
 
+def test_a_place_where_nothing_can_be_written_is_refused_before_anything_runs(
+    tmp_path: Path,
+) -> None:
+    runner = Elsewhere()
+
+    with pytest.raises(UsageError, match="there is no such folder"):
+        run_campaign(Asked(ONLY, share=tmp_path / "nowhere" / "mine.json"), place(runner))
+
+    assert runner.ran == []
+
+
 def test_a_test_that_does_not_fit_is_refused_with_its_reason() -> None:
     with pytest.raises(EnvironmentLackError) as caught:
         run_campaign(Asked(("cpu-1-all-on-one",)), place(Elsewhere()))

@@ -202,6 +202,10 @@ def _begun(asked: Asked, place: Place) -> Contribution:
         runs=(),
     )
     if asked.share is None or not asked.share.exists():
+        if asked.share is not None and not asked.share.absolute().parent.is_dir():
+            raise UsageError(
+                f"{asked.share}: there is no such folder.", fix="make it, or name another place."
+            )
         return fresh
     earlier = read_contribution(asked.share)
     if not _same(earlier.machine, place.machine):

@@ -153,7 +153,11 @@ def _denominator(contribution: Contribution) -> str:
 def _section(
     contribution: Contribution, distances: Sequence[RunDistance], aims: Sequence[AimLine]
 ) -> Iterator[str]:
-    yield f"{machine_words(contribution.machine)} Measured {readable(contribution.date)}."
+    machine = contribution.machine
+    on = _ACCELERATORS.get(machine.accelerator, machine.accelerator)
+    yield f"### {readable(machine.processor)}, {machine.pcpus} pCPUs, {readable(on)}"
+    yield ""
+    yield f"{machine_words(machine)} Measured {readable(contribution.date)}."
     yield ""
     yield _denominator(contribution)
     yield ""
