@@ -1,11 +1,11 @@
-"""Free page reporting, deflate-on-OOM, balloon rates and batches, and a cache that comes back."""
+"""Page reporting, deflate-on-OOM, balloon rates and batches, a cache that comes back, a reserve."""
 
 from __future__ import annotations
 
 import pytest
 from small_hosts import guest, host
 
-from virtlab.model.scenario import Event, StartWorkload, StopWorkload
+from virtlab.model.scenario import Event, SetMemory, StartWorkload, StopWorkload
 from virtlab.model.timeline import EventRecord
 from virtlab.model.units import mib, ms, seconds
 from virtlab.model.workload import Duty, MemoryGrowth
@@ -270,3 +270,31 @@ def test_the_cache_takes_free_memory_only() -> None:
     assert figures(simulated).consumer_kib == mib(300)
     assert figures(simulated).unused_kib == pytest.approx(mib(4), abs=8)
     assert "oom_kill" not in {record.kind for record in records}
+
+
+# What processes leave to the kernel.
+
+
+def test_a_consumer_is_killed_when_it_comes_to_the_kernels_reserve() -> None:
+    plain = {"memory_kib": mib(512), "processes_kib": mib(36), "cache_kib": 0}
+    killed_at_s = {}
+    for reserve_mib in (4, 44):
+        simulated, records = one_guest(grow(16, None), reserve_kib=mib(reserve_mib), **plain)
+        simulated.advance(seconds(40))
+        (kill,) = [record for record in records if record.kind == "oom_kill"]
+        killed_at_s[reserve_mib] = kill.time_ns / 1e9
+
+    # Of 412 MiB that are free, at 16 MiB/s.
+    assert killed_at_s == {4: pytest.approx(25.5, abs=0.01), 44: pytest.approx(23.0, abs=0.01)}
+
+
+def test_a_balloon_goes_below_the_reserve_and_kills_nothing() -> None:
+    simulated, records = one_guest(
+        SetMemory(0, "g0", mib(120)),
+        memory_kib=mib(512), processes_kib=mib(36), cache_kib=0, reserve_kib=mib(44),
+    )  # fmt: skip
+
+    simulated.advance(seconds(5))
+
+    assert figures(simulated).unused_kib == mib(20)
+    assert not any(record.kind == "oom_kill" for record in records)

@@ -2,20 +2,27 @@
 
 A scenario describes guests as a course has them, with a cloud image's processes and page cache. A
 real run has micro-guests, which hold next to nothing. How much memory a guest holds is the
-scenario's to say and no law, so the simulated guests get what the real ones held at the start.
+scenario's to say and no law, so the simulated guests get what the real ones held at the start, and
+the reserve that the micro-guest's kernel keeps.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Final
 
 from virtlab.grading.run import record_without_run
 from virtlab.model.fidelity import Act
 from virtlab.model.scenario import GuestSpec, PinVcpu, Scenario, SetMemory
 from virtlab.model.timeline import ProgramOutcome, Timeline
+from virtlab.model.units import KIB_PER_MIB
 
 __all__ = ["as_found", "replayed"]
+
+_BLOCK_KIB: Final = 2 * KIB_PER_MIB
+_BLOCKS_A_ZONE: Final = 11  # two, and three times three for kinds of pages that are not mixed
+_ABOVE_4G_FROM_KIB: Final = 2816 * KIB_PER_MIB  # from here on a q35 machine has some there
 
 
 def as_found(scenario: Scenario, held_kib: Mapping[str, int], accelerator: str) -> Scenario:
@@ -46,7 +53,23 @@ def _holding(guest: GuestSpec, held_kib: int) -> GuestSpec:
     if not held_kib:
         return guest
     kernel_kib = min(guest.kernel_kib, held_kib)
-    return replace(guest, kernel_kib=kernel_kib, processes_kib=held_kib - kernel_kib, cache_kib=0)
+    return replace(
+        guest,
+        kernel_kib=kernel_kib,
+        processes_kib=held_kib - kernel_kib,
+        cache_kib=0,
+        reserve_kib=_reserve_kib(guest.max_memory_kib),
+    )
+
+
+def _reserve_kib(memory_kib: int) -> int:
+    """Return the min_free_kbytes of a Linux with transparent huge pages, in a guest of that size.
+
+    Source: Linux 6.1, mm/khugepaged.c, set_recommended_min_free_kbytes: eleven page blocks of
+    2 MiB for each zone, at most a twentieth of the memory. A micro-guest of 2 GiB has 45056.
+    """
+    zones = 2 if memory_kib < _ABOVE_4G_FROM_KIB else 3
+    return min(_BLOCKS_A_ZONE * _BLOCK_KIB * zones, memory_kib // 20)
 
 
 def _event(act: Act) -> PinVcpu | SetMemory:

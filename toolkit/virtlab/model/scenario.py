@@ -11,7 +11,7 @@ from typing import Literal
 
 from virtlab.model.faults import GuestFault, HostFault
 from virtlab.model.topology import Topology, flat
-from virtlab.model.units import NS_PER_S
+from virtlab.model.units import KIB_PER_MIB, NS_PER_S
 from virtlab.model.workload import Workload
 
 __all__ = [
@@ -87,6 +87,7 @@ class GuestSpec:
     swap_kib_s: int = 500 * 1024  # how fast pages are written to it
     file_reads_kib_s: int = 0  # files read that are not cached: the page cache comes back
     free_page_reporting: bool = False
+    reserve_kib: int = 4 * KIB_PER_MIB  # its kernel's min_free_kbytes: processes leave it alone
     defined: bool = True  # False: it is not there until an event defines it
     memory_cell: int | None = None  # None: where its first vCPU starts
     # Scheduler parameters under libvirt's names: cpu_shares, vcpu_quota (us) and so on.

@@ -57,8 +57,10 @@ def flow_of(sizes: MemorySizes, grow: float, balloon: float) -> Flow | None:
         ends.append((sizes.processes_swapped_kib(), back))
     need = grow - balloon + reads + back  # how fast free memory shrinks
     if need > 0.0:
-        if free_kib > FREE_MIN_KIB:
-            ends.append((free_kib - FREE_MIN_KIB, need))
+        # A balloon goes below what processes leave, but not they themselves.
+        floor_kib = max(sizes.spec.reserve_kib, FREE_MIN_KIB) if grow > 0.0 else FREE_MIN_KIB
+        if free_kib > floor_kib:
+            ends.append((free_kib - floor_kib, need))
         elif sizes.cache.kib > CACHE_REST_KIB:
             cache = -need
             ends.append((sizes.cache.kib - CACHE_REST_KIB, need))
