@@ -74,8 +74,14 @@ def _play(timeline: Timeline, program: Path | None, what: Path, speed: float) ->
 
     if not timeline.times_ns:
         raise InputError("nothing was recorded: the run ended before its first moment.")
-    glyphs = PLAIN_GLYPHS if page_options()["ascii_only"] else GLYPHS
-    RunView(timeline, _judged(timeline, program or what), speed=speed, glyphs=glyphs).run()
+    options = page_options()
+    RunView(
+        timeline,
+        _judged(timeline, program or what),
+        speed=speed,
+        glyphs=PLAIN_GLYPHS if options["ascii_only"] else GLYPHS,
+        colour=options["colour"],
+    ).run()
 
 
 def _judged(timeline: Timeline, named: Path) -> RunVerdict:

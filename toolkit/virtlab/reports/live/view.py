@@ -56,8 +56,9 @@ class RunView(App[None]):
         *,
         speed: float = 5.0,
         glyphs: Glyphs = GLYPHS,
+        colour: bool = True,
     ) -> None:
-        """Take what is played, how fast at first, and the letters of bars.
+        """Take what is played, how fast at first, the letters of bars, and whether there is colour.
 
         Raises:
             ValueError: the timeline has no sample.
@@ -68,6 +69,8 @@ class RunView(App[None]):
         self._timeline = timeline
         self._verdict = verdict
         self._glyphs = glyphs
+        # Without colour textual makes grey of it, and of red a dark one.
+        self._alarm = "bold red" if colour else "bold reverse"
         self._acts = acts_of(timeline)
         self._speed = min(range(len(SPEEDS)), key=lambda n: abs(SPEEDS[n] - speed))
         self._times_s = [time_ns / NS_PER_S for time_ns in timeline.times_ns]
@@ -174,7 +177,7 @@ class RunView(App[None]):
         self.query_one("#head", Static).update(self._head(scene, width))
         self.query_one("#bars", Static).update(self._bars(scene, width))
         self.query_one("#acts", Static).update(self._acts_text(width))
-        self.query_one("#foot", Static).update(_failing(scene) or Text(said))
+        self.query_one("#foot", Static).update(self._failing(scene) or Text(said))
 
     def _head(self, scene: Scene, width: int) -> Text:
         state = "playing" if self._playing else "paused"
@@ -207,14 +210,13 @@ class RunView(App[None]):
                 text.append("\n")
                 continue
             fresh = act.time_s > self._times_s[max(self._index - 1, 0)] or self._index == 0
-            style = "bold red" if act.alarming else "bold" if fresh else "dim"
+            style = self._alarm if act.alarming else "bold" if fresh else "dim"
             text.append(f"{act.time_s:8.2f} s  {readable(act.text)}"[:width] + "\n", style=style)
         return text
 
-
-def _failing(scene: Scene) -> Text:
-    if not scene.failing:
-        return Text("")
-    first = scene.failing[0]
-    more = f" (and {len(scene.failing) - 1} more)" if len(scene.failing) > 1 else ""
-    return Text(f"not met: {first.name}{more}: {first.reason}", style="bold red")
+    def _failing(self, scene: Scene) -> Text:
+        if not scene.failing:
+            return Text("")
+        first = scene.failing[0]
+        more = f" (and {len(scene.failing) - 1} more)" if len(scene.failing) > 1 else ""
+        return Text(f"not met: {first.name}{more}: {first.reason}", style=self._alarm)
