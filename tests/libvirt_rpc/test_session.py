@@ -21,6 +21,7 @@ from virtlab.libvirt_rpc.xdr import LimitError
 DOM = DomainHandle("web", bytes(range(16)), 1)
 DOM_WIRE = b"\0\0\0\x03web\0" + bytes(range(16)) + b"\0\0\0\x01"
 INFO = (1, 1048576, 524288, 2, 5)
+INFO_OF_NODE = ("x86_64", 1048576, 4, 2000, 1, 1, 4, 1)
 
 
 def opened(*, read_only: bool = False) -> tuple[ServerConnection, ClientConnection]:
@@ -91,17 +92,41 @@ def test_an_error_reply_is_these_bytes() -> None:
     assert server.data_to_send() == header(28 + len(payload), 22, 1, 3, 1) + payload
 
 
-def test_calls_before_their_turn_are_refused() -> None:
+@pytest.mark.parametrize("asked", [True, False])
+@pytest.mark.parametrize(
+    ("name", "args", "kind"),
+    [("NODE_GET_INFO", (), "hypervisor "), ("NETWORK_LOOKUP_BY_NAME", ("x",), "")],
+)
+def test_calls_before_the_opening_are_refused_whether_ways_to_log_in_were_asked_for_or_not(
+    asked: bool, name: str, args: tuple[Any, ...], kind: str
+) -> None:
     server, client = ServerConnection(), ClientConnection()
+    if asked:
+        server.reply(next(server.receive(client.call("AUTH_LIST"))), ([0],))
+        client.receive(server.data_to_send())
 
-    early = refusal(server, client, client.call("CONNECT_OPEN", None, 0))
-    assert (early.code, early.message) == (39, "authentication required")
+    early = refusal(server, client, client.call(name, *args))
+    (opening,) = server.receive(client.call("CONNECT_OPEN", None, 0))
 
-    (call,) = server.receive(client.call("AUTH_LIST"))
-    server.reply(call, ([0],))
-    client.receive(server.data_to_send())
-    unopened = refusal(server, client, client.call("NODE_GET_INFO"))
-    assert (unopened.code, unopened.message) == (1, "internal error: connection not open")
+    assert (early.code, early.domain) == (1, 7)
+    assert early.message == f"internal error: {kind}connection not open"
+    assert opening.refusal is None
+
+
+def test_calls_behind_an_open_that_is_refused_are_out_of_order() -> None:
+    server, client = ServerConnection(), ClientConnection()
+    wire = client.open("xen:///") + client.call("NODE_GET_INFO") + client.open()
+
+    refused = []
+    for call in server.receive(wire + client.call("NODE_GET_INFO")):
+        if call.refusal is not None:
+            refused.append((call.serial, call.refusal.message))
+        elif call.args == ("xen:///", 0):
+            server.reply_error(call, errors.no_connection("xen:///"))
+        else:
+            server.reply(call, {66: ([0],), 1: ()}.get(call.procedure.number, INFO_OF_NODE))
+
+    assert refused == [(3, "internal error: hypervisor connection not open")]
 
 
 def test_a_second_open_is_refused_and_changes_nothing() -> None:
@@ -124,13 +149,19 @@ def test_a_refused_open_can_be_tried_again() -> None:
     assert second.refusal is None
 
 
-def test_nothing_is_served_after_the_close() -> None:
-    server, client = opened()
-    server.receive(client.call("CONNECT_CLOSE"))
+@pytest.mark.parametrize("is_open", [True, False])
+def test_nothing_is_served_or_refused_after_the_close(is_open: bool) -> None:
+    server, client = opened() if is_open else (ServerConnection(), ClientConnection())
 
-    (late,) = server.receive(client.call("NODE_GET_INFO"))
+    seen = []
+    for call in server.receive(client.call("CONNECT_CLOSE") + client.call("NODE_GET_INFO")):
+        seen.append(call.procedure.name)
+        server.reply(call)
 
-    assert late.refusal is not None and server.state is State.CLOSED
+    assert seen == ["CONNECT_CLOSE"]
+    assert list(server.receive(client.call("NODE_GET_INFO") + client.ping())) == []
+    assert len(client.receive(server.data_to_send())) == 1
+    assert server.state is State.CLOSED
 
 
 @pytest.mark.parametrize(
@@ -165,7 +196,7 @@ def test_a_read_only_connection_changes_nothing_and_sets_no_agent_to_work(
     assert (error.code, error.domain) == (29, 20)
     assert error.message == f"operation forbidden: read only access prevents {function}"
     assert error.str1 == "operation forbidden: %s"
-    assert server.receive(client.call("DOMAIN_GET_INFO", DOM))[0].refusal is None
+    assert next(server.receive(client.call("DOMAIN_GET_INFO", DOM))).refusal is None
 
 
 @pytest.mark.parametrize("flags", [1, 3, 8])
@@ -232,7 +263,7 @@ def test_what_cannot_be_served_is_refused_and_the_connection_lives(
     error = LibvirtError.from_wire(data[28:])
     assert (error.code, error.message) == (code, message)
     assert call.refusal is not None and call.detail() == ""
-    assert server.receive(client.call("NODE_GET_INFO"))[0].refusal is None
+    assert next(server.receive(client.call("NODE_GET_INFO"))).refusal is None
 
 
 @pytest.mark.parametrize("length", [0, 27, 33_554_437, 2**32 - 1])
@@ -243,17 +274,34 @@ def test_a_length_outside_the_limits_ends_the_connection(length: int) -> None:
         server.receive(struct.pack(">I", length))
 
 
-def test_a_client_that_sends_replies_is_dropped() -> None:
-    server, _ = opened()
+def test_what_came_whole_before_a_broken_packet_is_still_served() -> None:
+    server, client = opened()
+    calls = server.receive(client.call("DOMAIN_GET_INFO", DOM) + bytes(4) + client.ping())
 
-    with pytest.raises(ProtocolError, match="a client does not send packets of type 1"):
-        server.receive(encode_packet(16, 1, 5))
+    server.reply(next(calls), INFO)
+
+    with pytest.raises(ProtocolError, match="a packet announces 0 bytes"):
+        next(calls)
+    assert len(client.receive(server.data_to_send())) == 1
+    with pytest.raises(ProtocolError, match="a packet announces 0 bytes"):
+        server.receive(client.ping())
+
+
+@pytest.mark.parametrize("type_", [1, 2, 3, 5, 6, 9])
+def test_packets_that_no_client_sends_are_passed_over(type_: int) -> None:
+    server, client = opened()
+    wire = encode_packet(16, type_, 5) + client.call("DOMAIN_GET_INFO", DOM)
+
+    (call,) = server.receive(wire)
+
+    assert call.refusal is None and call.args == (DOM,)
+    assert server.data_to_send() == b""
 
 
 def test_a_ping_is_answered_without_a_call() -> None:
     server, client = opened()
 
-    assert server.receive(client.ping()) == []
+    assert list(server.receive(client.ping())) == []
     assert client.receive(server.data_to_send()) == [Event("PONG", ())]
 
 
@@ -279,6 +327,26 @@ def test_events_follow_the_reply_of_the_call_that_caused_them() -> None:
     ]
     event = seen[1]
     assert isinstance(event, Event) and event.values == (7, DOM, 3, 0)
+
+
+def test_events_do_not_wait_for_a_call_that_is_put_off() -> None:
+    server, client = opened()
+    (call,) = server.receive(client.call("DOMAIN_SUSPEND", DOM))
+
+    server.send_event("DOMAIN_EVENT_CALLBACK_LIFECYCLE", (7, DOM, 3, 0))
+    held = server.data_to_send()
+    server.put_off(call)
+    server.send_event("DOMAIN_EVENT_CALLBACK_REBOOT", (8, DOM))
+    told = client.receive(server.data_to_send())
+    server.reply(call)
+    answered = client.receive(server.data_to_send())
+
+    assert held == b""
+    assert [item.name for item in told if isinstance(item, Event)] == [
+        "DOMAIN_EVENT_CALLBACK_LIFECYCLE",
+        "DOMAIN_EVENT_CALLBACK_REBOOT",
+    ]
+    assert [type(item) for item in answered] == [Answer]
 
 
 def test_a_reply_over_the_packet_limit_is_not_sent_and_may_become_an_error() -> None:
@@ -366,11 +434,12 @@ def test_any_fragmentation_yields_the_same_calls(cuts: list[int]) -> None:
     server = ServerConnection()
     edges = [0, *sorted(min(cut, len(wire)) for cut in cuts), len(wire)]
 
-    calls = [
-        (call.procedure.number, call.args, call.serial)
-        for start, stop in pairwise(edges)
-        for call in server.receive(wire[start:stop])
-    ]
+    calls = []
+    for start, stop in pairwise(edges):
+        for call in server.receive(wire[start:stop]):
+            calls.append((call.procedure.number, call.args, call.serial))
+            if call.procedure.number in (66, 1):
+                server.reply(call, ([0],) if call.procedure.number == 66 else ())
 
     assert calls == [
         (66, (), 1),

@@ -19,7 +19,8 @@ Handlers take the arguments in the declared order and return a tuple of results 
 
 Modules: `xdr` and `structs` types and codecs, `packet` framing, `procedures` the table, `typed`
 typed parameters and bulk statistics, `values` shared structs, `errors` refusals, `call` and
-`session` the host's end, `client` (not imported here) the other end for tests.
+`session` the host's end, `client` (not imported here) the other end, for the lab's own looks at a
+host and for tests.
 """
 
 from __future__ import annotations

@@ -18,7 +18,10 @@ _ITEMS_MAX = 8  # of a list that are spelt out
 class Call:
     """One complete call: answer it unless `refusal` says that the connection already did."""
 
-    __slots__ = ("answered", "args", "procedure", "program", "refusal", "serial", "version")
+    __slots__ = (
+        *("answered", "args", "procedure", "program", "refusal", "serial", "size", "version"),
+        "waits",
+    )
 
     def __init__(
         self,
@@ -28,6 +31,7 @@ class Call:
         refusal: LibvirtError | None = None,
         program: int = REMOTE_PROGRAM,
         version: int = VERSION,
+        size: int = 0,
     ) -> None:
         self.procedure = procedure
         self.args = args  # a named tuple with the declared fields; () where it was refused unread
@@ -35,7 +39,9 @@ class Call:
         self.refusal = refusal
         self.program = program
         self.version = version
+        self.size = size  # bytes of its arguments on the wire
         self.answered = False
+        self.waits = False  # it was put off, to be answered later
 
     @property
     def guest(self) -> str | None:

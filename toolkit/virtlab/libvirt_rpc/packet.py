@@ -91,18 +91,26 @@ def encode_header(
 
 
 class PacketReader:
-    """Cut a stream of bytes into packets, however it was fragmented."""
+    """Cut a stream of bytes into packets, however it was fragmented.
+
+    Attributes:
+        failure: why nothing more can be read; None as long as all is well.
+    """
 
     def __init__(self) -> None:
         self._buffer = bytearray()
+        self.failure: str | None = None
 
     def feed(self, data: bytes) -> list[Packet]:
-        """Return the packets that these bytes complete.
+        """Return the packets that these bytes complete, those before a broken one included.
 
         Raises:
-            ProtocolError: a length word outside the limits; nothing after it can be trusted.
+            ProtocolError: there are none, and never will be: a length word was outside the limits,
+                and nothing after it can be trusted.
         """
         packets: list[Packet] = []
+        if self.failure is not None:
+            raise ProtocolError(self.failure)
         if self._buffer:
             self._buffer += data
             used = self._cut(self._buffer, packets)
@@ -112,6 +120,10 @@ class PacketReader:
             used = self._cut(data, packets)
             if used < len(data):
                 self._buffer += data[used:]
+        if self.failure is not None:
+            self._buffer.clear()
+            if not packets:
+                raise ProtocolError(self.failure)
         return packets
 
     @property
@@ -125,9 +137,10 @@ class PacketReader:
         while end - at >= 4:
             (length,) = _LENGTH.unpack_from(data, at)
             if not PACKET_MIN <= length <= PACKET_MAX:
-                raise ProtocolError(
+                self.failure = (
                     f"a packet announces {length} bytes; {PACKET_MIN} to {PACKET_MAX} are allowed"
                 )
+                break
             stop = at + length
             if stop > end:
                 break

@@ -1,17 +1,26 @@
 """The host's end of one connection: bytes in, calls out; results in, bytes out.
 
-A client first asks how to prove who it is (AUTH_LIST), then opens the driver (CONNECT_OPEN), and
-only then may call the rest. That order is one table, `_NEXT`. What the protocol alone can decide
-is refused here: calls out of order, those that a read-only connection is denied, procedures that
-are not declared, payloads of another shape, questions whose answer no reply can hold. Such a call
-still appears, with its `refusal`, so that it can be logged.
+A client may ask how to prove who it is (AUTH_LIST: it need not), opens the driver (CONNECT_OPEN),
+and only then may call the rest, until it takes leave (CONNECT_CLOSE). What is legal when is one
+table, `_NEXT`. What the protocol alone can decide is refused here: calls out of order, those that a
+read-only connection is denied, procedures that are not declared, payloads of another shape,
+questions whose answer no reply can hold. Such a call still appears, with its `refusal`, so that it
+can be logged. Packets that no client sends are passed over.
+
+Calls are read one by one, each in the state in which the reply to the one before it left the
+connection: a call behind an open that was refused is out of order, whenever its bytes came.
 
 Events wait until no call is unanswered, or at least until the next reply has gone before them: a
-client must not learn of what its call did before that call has returned.
+client must not learn of what its call did before that call has returned. For a call that is put off
+nothing waits.
+
+Source: a libvirtd 9.0.0 that was sent the same packets.
 """
 
 from __future__ import annotations
 
+from collections import deque
+from collections.abc import Iterator
 from enum import Enum
 from typing import Final
 
@@ -23,6 +32,7 @@ from virtlab.libvirt_rpc.procedures import (
     BY_NUMBER,
     LAST_NUMBER,
     MESSAGES_BY_NAME,
+    resources,
     unknown_procedure,
 )
 from virtlab.libvirt_rpc.procedures.declaration import Values
@@ -33,7 +43,6 @@ __all__ = ["UNSENT_MAX", "Call", "ServerConnection", "State"]
 
 UNSENT_MAX: Final = 64 << 20  # bytes kept for a client that does not read: two replies of full size
 
-
 _LARGE_BYTES: Final = 1 << 16  # a reply from this size on is not copied behind its header
 
 
@@ -41,25 +50,23 @@ class State(Enum):
     """How far a client has come."""
 
     CONNECTED = "connected"
-    AUTHENTICATED = "authenticated"
     OPEN = "open"
     CLOSED = "closed"
 
 
-_AUTH, _OPEN, _CLOSE, _FEATURE, _OTHER = "auth", "open", "close", "feature", "other"
-_KINDS = {66: _AUTH, 1: _OPEN, 2: _CLOSE, 60: _FEATURE}
+_AUTH, _OPEN, _CLOSE, _OTHER = "auth", "open", "close", "other"
+_KINDS = {66: _AUTH, 1: _OPEN, 2: _CLOSE}
 _CONNECT_OPEN = 1
 _OPEN_READ_ONLY = 1  # VIR_CONNECT_RO
+# These are other drivers' than the hypervisor's.
+_RESOURCES = frozenset(procedure.number for procedure in resources.PROCEDURES)
 
-# (state, kind of call) -> the state after it; what is not here is refused.
+# (state, kind of call) -> the state after its results; what is not here is refused.
 _NEXT = {
-    (State.CONNECTED, _AUTH): State.AUTHENTICATED,
-    (State.AUTHENTICATED, _AUTH): State.AUTHENTICATED,
-    (State.AUTHENTICATED, _FEATURE): State.AUTHENTICATED,
-    (State.AUTHENTICATED, _OPEN): State.OPEN,
-    (State.AUTHENTICATED, _CLOSE): State.CLOSED,
+    (State.CONNECTED, _AUTH): State.CONNECTED,
+    (State.CONNECTED, _OPEN): State.OPEN,
+    (State.CONNECTED, _CLOSE): State.CLOSED,
     (State.OPEN, _AUTH): State.OPEN,
-    (State.OPEN, _FEATURE): State.OPEN,
     (State.OPEN, _OTHER): State.OPEN,
     (State.OPEN, _CLOSE): State.CLOSED,
 }
@@ -74,7 +81,9 @@ class ServerConnection:
         self._only_reads = read_only  # whatever the client says when it opens the driver
         self.state = State.CONNECTED
         self._reader = PacketReader()
-        self._unanswered = 0
+        self._packets: deque[Packet] = deque()  # received, but not yet turned into calls
+        self._packet_bytes = 0
+        self._unanswered = 0  # calls, without those that were put off
         self._events: list[bytes] = []  # wait for the reply in progress
         self._out: list[bytes] = []
         self._unsent = 0  # bytes in the two lists
@@ -82,25 +91,53 @@ class ServerConnection:
 
     @property
     def unfinished_bytes(self) -> int:
-        """Return how much was received of a call that is not complete."""
-        return self._reader.pending
+        """Return how much was received of calls that are not complete, or not yet read."""
+        return self._reader.pending + self._packet_bytes
 
-    def receive(self, data: bytes) -> list[Call]:
-        """Return the calls that these bytes complete, in order; answer keepalive pings.
+    @property
+    def has_packets(self) -> bool:
+        """Tell whether `next_call` has something to do."""
+        return bool(self._packets) or self._reader.failure is not None
+
+    def receive(self, data: bytes) -> Iterator[Call]:
+        """Take bytes; return an iterator over the calls, each to be answered before the next.
+
+        It ends for now where `next_call` returns None, and raises what that raises.
 
         Raises:
             ProtocolError: the peer broke the framing or never reads; close its connection.
         """
         self._check()
-        calls = []
         for item in self._reader.feed(data):
+            self._packets.append(item)
+            self._packet_bytes += len(item.payload)
+        return iter(self.next_call, None)
+
+    def next_call(self) -> Call | None:
+        """Return the next call that was received whole; answer keepalive pings before it.
+
+        Raises:
+            ProtocolError: behind all that could be read the peer broke the framing.
+        """
+        while self._packets:
+            item = self._packets.popleft()
+            self._packet_bytes -= len(item.payload)
+            if self.state is State.CLOSED:
+                continue
             if item.program == packet.KEEPALIVE_PROGRAM:
                 self._keepalive(item)
             elif item.type in (packet.CALL, packet.CALL_WITH_FDS):
-                calls.append(self._call(item))
-            else:
-                raise ProtocolError(f"a client does not send packets of type {item.type}")
-        return calls
+                return self._call(item)
+        if self._reader.failure is not None:
+            raise ProtocolError(self._reader.failure)
+        return None
+
+    def put_off(self, call: Call) -> None:
+        """Note that a call will be answered later: events no longer wait for its reply."""
+        self._unanswered -= not call.waits
+        call.waits = True
+        if not self._unanswered:
+            self._release_events()
 
     def reply(self, call: Call, results: Values = ()) -> None:
         """Answer a call with its results, in the declared order or by name.
@@ -112,13 +149,11 @@ class ServerConnection:
         if len(payload) > packet.PACKET_MAX - packet.PACKET_MIN:
             raise LimitError(f"{len(payload)} bytes where a packet holds {packet.PACKET_MAX}")
         self._answer(call, payload, packet.STATUS_OK)
+        if call.procedure.number in _KINDS:
+            self.state = _NEXT.get((self.state, _KINDS[call.procedure.number]), self.state)
 
     def reply_error(self, call: Call, error: LibvirtError) -> None:
-        """Answer a call with an error."""
-        if call.procedure.number == _CONNECT_OPEN and self.state is State.OPEN:
-            # A refused open leaves the client where it was, free to try another URI. (That of a
-            # second open never gets here: it is refused by the table.)
-            self.state = State.AUTHENTICATED
+        """Answer a call with an error; a refused open leaves the client free to try again."""
         self._answer(call, error.to_wire(), packet.STATUS_ERROR)
 
     def send_event(self, name: str, values: Values) -> None:
@@ -165,23 +200,22 @@ class ServerConnection:
             or item.status != packet.STATUS_OK
         ):
             return self._refuse_foreign(item)
-        after = _NEXT.get((self.state, _KINDS.get(item.procedure, _OTHER)))
-        if after is None:
-            return self._refuse(Call(procedure, (), item.serial, self._out_of_order()))
+        if (self.state, _KINDS.get(item.procedure, _OTHER)) not in _NEXT:
+            error = self._out_of_order(item.procedure)
+            return self._refuse(Call(procedure, (), item.serial, error))
         try:
             args = procedure.decode_args(item.payload)
         except DecodeError:
             return self._refuse(Call(procedure, (), item.serial, errors.decode_error()))
-        error = too_much(procedure.name, args)
-        if error is None and self.read_only:
-            error = procedure.denial(args)
-        if error is not None:
-            return self._refuse(Call(procedure, args, item.serial, error))
+        refusal = too_much(procedure.name, args)
+        if refusal is None and self.read_only:
+            refusal = procedure.denial(args)
+        if refusal is not None:
+            return self._refuse(Call(procedure, args, item.serial, refusal))
         if item.procedure == _CONNECT_OPEN:
             self.read_only = self._only_reads or bool(args.flags & _OPEN_READ_ONLY)
-        self.state = after
         self._unanswered += 1
-        return Call(procedure, args, item.serial)
+        return Call(procedure, args, item.serial, size=len(item.payload))
 
     def _refuse_foreign(self, item: Packet) -> Call:
         """Refuse a call that is none of the table's."""
@@ -200,13 +234,14 @@ class ServerConnection:
             Call(procedure, (), item.serial, error, program=item.program, version=item.version)
         )
 
-    def _out_of_order(self) -> LibvirtError:
+    def _out_of_order(self, procedure: int) -> LibvirtError:
         """Return the error of a call that is not legal in this state, as libvirtd words it."""
-        if self.state is State.CONNECTED:
-            return errors.rpc_error("authentication required")
         if self.state is State.OPEN:
-            return errors.internal_error("connection already open", errors.ErrorDomain.RPC)
-        return errors.internal_error("connection not open", errors.ErrorDomain.RPC)
+            detail = "connection already open"
+        else:
+            kind = "" if procedure in _RESOURCES else "hypervisor "
+            detail = f"{kind}connection not open"
+        return errors.internal_error(detail, errors.ErrorDomain.RPC)
 
     def _refuse(self, call: Call) -> Call:
         assert call.refusal is not None
@@ -219,7 +254,7 @@ class ServerConnection:
         if call.answered:
             raise RuntimeError(f"{call.procedure.name} was answered before; see Call.refusal")
         call.answered = True
-        self._unanswered -= 1
+        self._unanswered -= not call.waits
         if len(payload) >= _LARGE_BYTES and call.program == packet.REMOTE_PROGRAM:
             number, size = call.procedure.number, len(payload)
             self._queue(self._out, encode_header(number, packet.REPLY, call.serial, size, status))
@@ -237,9 +272,11 @@ class ServerConnection:
                     version=call.version,
                 ),
             )
-        if self._events:
-            self._out += self._events
-            self._events.clear()
+        self._release_events()
+
+    def _release_events(self) -> None:
+        self._out += self._events
+        self._events.clear()
 
     def _queue(self, queue: list[bytes], data: bytes) -> None:
         # Too much is told at the next receive or data_to_send: the one who sends an event may be
