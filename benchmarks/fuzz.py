@@ -113,8 +113,8 @@ class Target:
                 session.reply(call, handlers[call.procedure.name](*call.args))
             except LibvirtError as error:
                 session.reply_error(call, error)
-            except LimitError as error:
-                session.reply_error(call, errors.encode_error(str(error)))
+            except LimitError:
+                session.reply_error(call, errors.encode_error())
             if time.perf_counter() - began > _SLOW_S:
                 raise AssertionError(f"{call.procedure.name} took longer than {_SLOW_S} s")
         if not call.answered:

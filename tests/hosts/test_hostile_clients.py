@@ -253,6 +253,89 @@ def test_a_client_may_not_have_any_number_of_calls_wait_for_a_lock(lab: Any, con
     assert lab.within(lambda: lab.server.next_word_ns) is None
 
 
+def test_calls_that_wait_for_a_lock_may_not_keep_any_number_of_bytes(
+    lab: Any, connect: Any
+) -> None:
+    client = connect(lab)
+    lab.within(lambda: lab.host.guests["aos_vm1"].block(None))
+    args = ("DOMAIN_SET_METADATA", _handle(lab, "aos_vm1"), 0, "x" * (3 << 20), None, None, 1)
+
+    client.socket.sendall(client.protocol.call(*args))
+    code, said = client.refusal(*args)
+    lab.move(40)
+    (late,) = client.ask_bytes(b"", 1)
+
+    assert code == 9
+    assert said.startswith("operation failed: calls of this client wait already with 31457")
+    assert late.error.code == 68
+
+
+def test_calls_that_wait_go_with_their_client(lab: Any, connect: Any) -> None:
+    client, watcher = connect(lab), connect(lab)
+    lab.within(lambda: lab.host.guests["aos_vm1"].block(None))
+    events = lab.within(lambda: len(lab.host.queue))
+    wire = client.protocol.call("DOMAIN_SET_MEMORY", _handle(lab, "aos_vm1"), 400_000)
+    client.socket.sendall(wire * 3)
+    client.ask("CONNECT_GET_HOSTNAME")
+    waited = lab.within(lambda: lab.server.next_word_ns)
+
+    client.socket.close()
+    watcher.ask("CONNECT_GET_HOSTNAME")
+
+    assert waited is not None
+    assert lab.within(lambda: lab.server.next_word_ns) is None
+    assert lab.within(lambda: len(lab.host.queue)) <= events
+
+
+def test_answers_that_wait_for_room_wait_no_longer_than_that(lab: Any, connect: Any) -> None:
+    client = connect(lab)
+    lab.within(lambda: lab.host.guests["aos_vm1"].block(None))
+    dom, other = _handle(lab, "aos_vm1"), _handle(lab, "aos_vm3")
+    client.ask("DOMAIN_SET_METADATA", other, 0, "x" * 1_000_000, None, None, 1)
+    late = client.protocol.call("DOMAIN_SET_MEMORY", dom, 400_000)
+    large = [client.protocol.call("DOMAIN_GET_XML_DESC", other, 0) for _ in range(10)]
+    client.socket.sendall(late + b"".join(large))  # of which nothing is read yet
+    while not lab.within(lambda: any(one.is_full for one in lab.server._clients.values())):
+        pass
+
+    lab.move(31)
+    answers = client.ask_bytes(b"", 11)
+
+    assert sorted(0 if one.error is None else one.error.code for one in answers) == [0] * 10 + [68]
+
+
+def test_more_answers_than_may_wait_all_arrive_at_a_client_that_reads(
+    lab: Any, connect: Any
+) -> None:
+    client = connect(lab)
+    dom = _handle(lab, "aos_vm1")
+    client.ask("DOMAIN_SET_METADATA", dom, 0, "x" * 1_000_000, None, None, 1)
+    calls = [client.protocol.call("DOMAIN_GET_XML_DESC", dom, 0) for _ in range(70)]
+
+    answers = client.ask_bytes(b"".join(calls), 70)  # 70 MB, of which 64 MiB may wait
+
+    assert {len(answer.results.xml) > 1_000_000 for answer in answers} == {True}
+
+
+def test_a_client_with_many_calls_lets_others_have_their_turn(lab: Any, connect: Any) -> None:
+    many, one = connect(lab), connect(lab)
+    calls = [many.protocol.call("CONNECT_GET_HOSTNAME") for _ in range(500)]
+    single = one.protocol.call("CONNECT_GET_URI")
+
+    def both() -> None:  # before the server looks at either
+        many.socket.sendall(b"".join(calls))
+        one.socket.sendall(single)
+
+    lab.within(both)
+    many.ask_bytes(b"", 500)
+    one.ask_bytes(b"", 1)
+
+    log = lab.within(lambda: lab.recorder.timeline(None)).calls
+    asked = [call.procedure for call in log if call.procedure != "virConnectOpen"]
+    assert asked.index("virConnectGetURI") < 20
+    assert asked.count("virConnectGetHostname") == 500
+
+
 def _attack(
     lab: Any, stop: threading.Event, rng: Random, how: Callable[[socket.socket, Random], None]
 ) -> None:

@@ -131,6 +131,24 @@ def test_a_client_that_never_reads_loses_events_and_nothing_else(lab: Any) -> No
         assert is_served(deaf)
 
 
+def test_a_client_that_takes_leave_is_hung_up_on_and_its_registrations_go(lab: Any) -> None:
+    with connect(lab) as client, connect(lab) as other:
+        client.sendall(call(316, struct.pack(">iI", 17, 0)) + call(2) + HOSTNAME)
+
+        assert [read(client)[0] for _ in range(2)] == [0, 0]
+        assert is_dropped(client)
+        assert is_served(other)
+        assert lab.within(lambda: len(lab.server._clients)) == 1
+
+
+def test_what_came_before_a_broken_packet_is_answered_however_the_bytes_came(lab: Any) -> None:
+    with connect(lab) as client:
+        client.sendall(HOSTNAME * 2 + bytes(4) + HOSTNAME)
+
+        assert [read(client)[1] for _ in range(2)] == [b"\0\0\0\x07virtlab\0"] * 2
+        assert is_dropped(client)
+
+
 def test_half_a_packet_waits_for_its_rest(lab: Any) -> None:
     with connect(lab) as good, connect(lab) as slow:
         slow.sendall(HOSTNAME[:17])

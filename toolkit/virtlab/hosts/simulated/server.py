@@ -1,12 +1,12 @@
 """The server: libvirt's two sockets of a simulated host, served by a shared selector.
 
-It carries bytes and decides nothing: the sans-IO session turns bytes into calls, the driver turns
-calls into values. Each client has its own session, registrations and buffers, all with limits, so
-that one that is hostile, slow or dead harms no other and never blocks the loop.
+It carries bytes: the sans-IO session turns them into calls, the driver turns calls into values.
+What it decides is who is served, and how much of each: who is admitted, how many may connect, how
+many calls a client is answered in a turn and what may wait for it. So one that is hostile, slow or
+dead harms no other, and holds the loop no longer than a few of its calls take.
 
-A call on a domain whose lock is held is put off: its answer leaves when the host comes to the
-moment at which the lock is free, or the call gives up. Others go on meanwhile. Where the daemon
-restarts, all connections end, and new ones are refused until it serves again.
+A call on a domain whose lock is held is put off (`put_off`); others go on meanwhile. Where the
+daemon restarts, all connections end, and new ones are refused until it serves again.
 """
 
 from __future__ import annotations
@@ -16,21 +16,20 @@ import logging
 import os
 import selectors
 import socket
-import struct
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Final
 
 from virtlab.hosts.clock import HostClock, call_cost_ns
-from virtlab.hosts.simulated.backlog import Backlog
 from virtlab.hosts.simulated.driver.driver import SimulatedDriver
-from virtlab.hosts.simulated.driver.events import DomainEvent, Subscriptions
+from virtlab.hosts.simulated.driver.events import DomainEvent
+from virtlab.hosts.simulated.put_off import PutOffCalls
+from virtlab.hosts.simulated.served_client import ServedClient
 from virtlab.libvirt_rpc import errors
 from virtlab.libvirt_rpc.errors import LibvirtError, ProtocolError
-from virtlab.libvirt_rpc.session import Call, ServerConnection
+from virtlab.libvirt_rpc.session import Call
 from virtlab.libvirt_rpc.xdr import LimitError
-from virtlab.simulator.engine import EventHandle
 
 __all__ = ["SOCKET_NAME", "SOCKET_NAME_READ_ONLY", "LibvirtServer", "OnCall"]
 
@@ -43,13 +42,11 @@ OnCall = Callable[[Call, str | None, int], None]
 _READ_BYTES: Final = 65_536
 # libvirtd's max_clients is 5000; a program that opens a connection a round stays far below this.
 _CLIENTS_MAX: Final = 500
-# From here on a client's calls wait until it has read what it was sent.
-_UNSENT_PAUSE_BYTES: Final = 1 << 20
+# So many of a client's calls are answered before others have their turn. libvirtd takes as many at
+# a time (its max_client_requests).
+_CALLS_A_TURN: Final = 5
 # Events are no answer to anything: a client that never reads them loses those beyond this.
 _UNSENT_EVENTS_MAX_BYTES: Final = 1 << 20
-# libvirtd reads no more from a client of which five calls are under way; here there may be as many
-# as threads of a program could make.
-_PUT_OFF_MAX: Final = 1_000
 # A call may have 32 MiB, and a client that never completes one keeps as much memory. So each may
 # have 4 MiB under way (16,384 domains are about 1 MiB), and a few at a time may have more.
 _UNFINISHED_BYTES: Final = 4 << 20
@@ -94,13 +91,16 @@ class LibvirtServer:
         self._clock = clock
         self._on_call = on_call
         self._admit = admit
-        self._clients: dict[int, _Client] = {}
+        self._clients: dict[int, ServedClient] = {}
         self._handling = False
         self._events: list[DomainEvent] = []
-        self._late: dict[Call, EventHandle] = {}  # answers that were put off
+        self._put_off = PutOffCalls(driver, self._answer_late)
         self.hang_ups = 0  # how often the daemon went away
         self._directory = directory
         self._spare_fd = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+        # Readable as long as calls wait for their clients' next turns.
+        self._bell = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        selector.register(self._bell, selectors.EVENT_READ, self._take_turns)
         self._listeners: list[socket.socket] = []
         try:
             self._listen_on_both()
@@ -116,8 +116,13 @@ class LibvirtServer:
 
     @property
     def next_word_ns(self) -> int | None:
-        """Return the earliest moment at which an answer leaves that was put off, if one was."""
-        return min((handle.time_ns for handle in self._late.values()), default=None)
+        """Return the earliest moment at which an answer leaves that is under way, if one is.
+
+        That is now, as long as calls wait for their client's next turn and it reads its answers.
+        """
+        if any(client.is_due for client in self._clients.values()):
+            return self._driver.now_ns
+        return self._put_off.next_ns
 
     def close(self) -> None:
         """Drop all clients and remove the sockets; closing twice is harmless."""
@@ -129,6 +134,8 @@ class LibvirtServer:
         for name in (SOCKET_NAME, SOCKET_NAME_READ_ONLY):
             (self._directory / name).unlink(missing_ok=True)
         if self._spare_fd >= 0:
+            self._selector.unregister(self._bell)
+            os.close(self._bell)
             os.close(self._spare_fd)
             self._spare_fd = -1
 
@@ -188,7 +195,7 @@ class LibvirtServer:
         accepted.setblocking(False)
         # The kernel grants less; the more it takes at once, the less often the loop is woken.
         accepted.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER_BYTES)
-        client = _Client(accepted, self._driver, read_only=read_only)
+        client = ServedClient(accepted, self._driver, read_only=read_only)
         client.admitted = self._admit is None
         self._clients[accepted.fileno()] = client
         self._selector.register(accepted, selectors.EVENT_READ, partial(self._ready, client))
@@ -200,16 +207,32 @@ class LibvirtServer:
             listener.accept()[0].close()
         self._spare_fd = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
 
-    def _ready(self, client: _Client, mask: int) -> None:
+    def _ready(self, client: ServedClient, mask: int) -> None:
         if client.closed:  # dropped by an earlier callback of the same turn
             return
         if mask & selectors.EVENT_READ and not self._read(client):
             self._drop(client)
             return
-        self._flush(client)
+        self._take_turn(client)
 
-    def _read(self, client: _Client) -> bool:
-        """Answer what a client sent; return False where it has left or broke the protocol."""
+    def _take_turns(self, _mask: int) -> None:
+        """Give each client whose calls wait another turn."""
+        os.eventfd_read(self._bell)
+        for client in list(self._clients.values()):
+            if client.is_due and not client.closed:
+                self._take_turn(client)
+
+    def _take_turn(self, client: ServedClient) -> None:
+        broken = self._serve(client)
+        self._flush(client)
+        if broken is not None:
+            _log.info("a client is dropped: %s", broken)
+            self._drop(client)
+        elif client.is_due and not client.closed:
+            os.eventfd_write(self._bell, 1)  # the rest, once others were looked after
+
+    def _read(self, client: ServedClient) -> bool:
+        """Take what a client sent; return False where it has left or broke the protocol."""
         try:
             data = client.socket.recv(_READ_BYTES)
         except (BlockingIOError, InterruptedError):
@@ -219,14 +242,10 @@ class LibvirtServer:
         if not data:
             return False
         try:
-            calls = client.session.receive(data)
+            client.session.receive(data)
         except ProtocolError as error:
             _log.info("a client is dropped: %s", error)
             return False
-        for call in calls:
-            self._answer(client, call)
-            if client.closed:
-                break
         return client.unfinished_bytes <= _UNFINISHED_BYTES or self._room_for_large_calls()
 
     def _room_for_large_calls(self) -> bool:
@@ -236,45 +255,62 @@ class LibvirtServer:
             _log.info("a client is dropped: %d bytes of unfinished calls are kept", growing)
         return growing <= _UNFINISHED_ALL_MAX_BYTES
 
-    def _answer(self, client: _Client, call: Call) -> None:
+    def _serve(self, client: ServedClient) -> ProtocolError | None:
+        """Answer a client's next calls as far as its turn goes; return how it broke the protocol.
+
+        It gets no more than it reads; what is left waits for its next turn.
+        """
+        try:
+            for _ in range(_CALLS_A_TURN):
+                if client.closed or not client.is_due:
+                    break
+                if client.overdue:
+                    self._reply_late(client, *client.overdue.popleft())
+                elif call := client.session.next_call():
+                    self._answer(client, call)
+                client.collect()
+        except ProtocolError as error:
+            return error
+        return None
+
+    def _answer(self, client: ServedClient, call: Call) -> None:
         self._handling = True
         try:
             self._clock.charge(call_cost_ns(call.procedure.name))
         finally:
             self._handling = False
         # Time moved on: the daemon may have gone away, and the client with it.
-        if not client.closed and not self._put_off(client, call, self._driver.now_ns):
+        if not client.closed and not self._has_to_wait(client, call, self._driver.now_ns):
             self._reply(client, call, call.refusal)
         if self._events:
             self._send_events(client)
 
-    def _put_off(self, client: _Client, call: Call, since_ns: int) -> bool:
-        """Let a call wait for its domain's lock; tell whether it has to."""
+    def _has_to_wait(self, client: ServedClient, call: Call, since_ns: int) -> bool:
+        """Put a call off whose domain's lock is held; tell whether there is no more to do now."""
         if call.refusal is not None or not client.admitted:
             return False
-        at_ns = self._driver.locks.answered_at(call, since_ns)
-        if at_ns is None:
-            return False
-        if client.put_off >= _PUT_OFF_MAX:
-            reason = f"{_PUT_OFF_MAX} calls of this client wait already"
-            self._reply(client, call, errors.operation_failed(reason))
+        try:
+            return self._put_off.has_to_wait(client, call, since_ns)
+        except LibvirtError as error:
+            self._reply(client, call, error)
             return True
-        client.put_off += 1
-        action = partial(self._answer_late, client, call, since_ns)
-        self._late[call] = self._driver.at(at_ns, action)
-        return True
 
-    def _answer_late(self, client: _Client, call: Call, since_ns: int, _now_ns: int) -> None:
-        del self._late[call]
-        client.put_off -= 1
-        if client.closed or self._put_off(client, call, since_ns):
+    def _answer_late(self, client: ServedClient, call: Call, since_ns: int) -> None:
+        """Answer a call that was put off; it waits for the client's turn where that is full."""
+        if client.is_full:
+            client.overdue.append((call, since_ns))
+            return
+        self._reply_late(client, call, since_ns)
+        self._flush(client)
+
+    def _reply_late(self, client: ServedClient, call: Call, since_ns: int) -> None:
+        if self._has_to_wait(client, call, since_ns):
             return
         self._reply(client, call, self._driver.locks.refusal(call))
         if self._events and not self._handling:
             self._send_events(client)
-        self._flush(client)
 
-    def _reply(self, client: _Client, call: Call, refusal: LibvirtError | None) -> None:
+    def _reply(self, client: ServedClient, call: Call, refusal: LibvirtError | None) -> None:
         name = call.procedure.name
         outer, self._handling = self._handling, True
         try:
@@ -299,7 +335,7 @@ class LibvirtServer:
             message = None if refusal is None else refusal.message
             self._on_call(call, message, self._driver.now_ns)
 
-    def _check_admission(self, client: _Client) -> None:
+    def _check_admission(self, client: ServedClient) -> None:
         assert self._admit is not None
         reason = self._admit(client.peer_pid())
         if reason is not None:
@@ -311,7 +347,7 @@ class LibvirtServer:
         if not self._handling:  # time moved on by itself
             self._send_events(None)
 
-    def _send_events(self, current: _Client | None) -> None:
+    def _send_events(self, current: ServedClient | None) -> None:
         """Queue the events after whatever reply went before; `current` is flushed by its caller."""
         events, self._events = self._events, []
         for client in list(self._clients.values()):
@@ -324,75 +360,36 @@ class LibvirtServer:
             if told and client is not current:
                 self._flush(client)
 
-    def _flush(self, client: _Client) -> None:
+    def _flush(self, client: ServedClient) -> None:
         """Send what can be sent at once, in one write; the rest waits for room in the socket."""
         if client.closed:
             return
         try:
-            chunks = client.session.chunks_to_send()
+            client.collect()
         except ProtocolError as error:
             _log.info("a client is dropped: %s", error)
             self._drop(client)
             return
-        unsent = client.unsent
-        unsent.add(chunks)
         try:
-            unsent.send(client.socket)
+            client.unsent.send(client.socket)
         except (BlockingIOError, InterruptedError):
             pass
         except OSError:  # it left without waiting for the answer
             self._drop(client)
             return
-        self._watch(client)
-
-    def _watch(self, client: _Client) -> None:
-        """Wait for calls, for room to write, or for both."""
-        mask = selectors.EVENT_READ
-        if client.unsent:
-            mask |= selectors.EVENT_WRITE
-            if len(client.unsent) > _UNSENT_PAUSE_BYTES:
-                mask = selectors.EVENT_WRITE
+        if client.has_left:  # libvirtd hangs up then, and so do we
+            self._drop(client)
+            return
+        mask = client.wanted_mask()
         if mask != client.mask:
             client.mask = mask
             self._selector.modify(client.socket, mask, partial(self._ready, client))
 
-    def _drop(self, client: _Client) -> None:
+    def _drop(self, client: ServedClient) -> None:
         if client.closed:
             return
         client.closed = True
+        self._put_off.forget(client)
         del self._clients[client.socket.fileno()]
         self._selector.unregister(client.socket)
         client.socket.close()
-
-
-class _Client:
-    """One connection: its socket, session, registrations and what it has not read yet."""
-
-    def __init__(
-        self, connected: socket.socket, driver: SimulatedDriver, *, read_only: bool
-    ) -> None:
-        self.socket = connected
-        self.session = ServerConnection(read_only=read_only)
-        self.subscriptions = Subscriptions()
-        self.handlers = driver.handlers_for(self.subscriptions)
-        self.unsent = Backlog()
-        self.put_off = 0  # calls that wait for the lock of a domain
-        self.mask = selectors.EVENT_READ
-        self.admitted = True
-        self.closed = False
-
-    @property
-    def unfinished_bytes(self) -> int:
-        """Return how much there is of a call that is not complete."""
-        return self.session.unfinished_bytes
-
-    def peer_pid(self) -> int:
-        """Return the process that connected, as the kernel saw it."""
-        credentials = self.socket.getsockopt(
-            socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER_CREDENTIALS.size
-        )
-        pid: int = _PEER_CREDENTIALS.unpack(credentials)[0]
-        return pid
-
-
-_PEER_CREDENTIALS = struct.Struct("3i")  # struct ucred: pid, uid, gid

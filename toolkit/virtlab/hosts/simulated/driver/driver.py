@@ -102,6 +102,10 @@ class SimulatedDriver:
         """Have something done when the host comes to a moment."""
         return self._state.host.queue.schedule(time_ns, Priority.SCENARIO, action)
 
+    def cancel(self, handle: EventHandle) -> None:
+        """Have it not done."""
+        self._state.host.queue.cancel(handle)
+
     def _counted(self, name: str, handler: Handler) -> Handler:
         """Count the calls that may change what bulk statistics show, for those who keep these."""
         if name in _PINS or not BY_NAME[name].changes_state:
