@@ -246,6 +246,23 @@ def test_what_a_program_does_to_a_guests_life_is_an_event(
     )
 
 
+def test_a_guests_handle_may_have_the_name_that_it_had(described: Any) -> None:
+    host = SimulatedHost(described)
+    recorder = Recorder(host, described)
+    recorder.advance(seconds(2))
+    guest = host.guests["aos_vm1"]
+    stale = DomainHandle("aos_vm1", guest.uuid, guest.id)
+    guest.destroy()
+    host.rename(guest, "other")
+    procedure = BY_NAME["DOMAIN_DESTROY"]
+    args = procedure.decode_args(procedure.encode_args((stale,)))
+
+    recorder.call(Call(procedure, args, 1), None, seconds(2))
+
+    (event,) = [one for one in recorder.timeline(DONE).events if one.kind == "interference"]
+    assert (event.guest, event.detail) == ("aos_vm1", "destroyed")
+
+
 def test_a_guest_that_goes_down_is_told_to_be_the_scenarios_doing_only_where_it_asked_for_that(
     described: Any,
 ) -> None:

@@ -69,6 +69,37 @@ def test_a_timeline_keeps_the_names_and_sizes_that_were_declared(
     ]
 
 
+def test_what_a_program_does_is_told_of_the_guest_that_it_does_it_to(
+    make_lab: Any, described: Any
+) -> None:
+    lab = make_lab(described)
+    renamed = lab.host.guests["aos_vm2"]
+    call(lab, "DOMAIN_DESTROY", "aos_vm2")
+    call(lab, "DOMAIN_RENAME", "aos_vm2", "other", 0)
+    lab.within(
+        lambda: lab.driver.handlers["DOMAIN_CREATE_XML"](
+            "<domain type='kvm'><name>aos_vm2</name><memory>262144</memory>"
+            "<os><type>hvm</type></os></domain>",
+            0,
+        )
+    )
+    call(lab, "DOMAIN_CREATE", "other")
+
+    call(lab, "DOMAIN_PIN_VCPU", "aos_vm2", 0, b"\1")  # the program's own guest
+    call(lab, "DOMAIN_PIN_VCPU", "other", 0, b"\2")
+    call(lab, "DOMAIN_SET_MEMORY", "other", mib(400))
+    call(lab, "DOMAIN_SHUTDOWN", "other")
+    lab.move(20)
+    timeline = lab.within(lambda: lab.recorder.timeline(DONE))
+
+    assert renamed.name == "other"
+    assert [(pin.guest, pin.pcpus, pin.by) for pin in timeline.pins] == [
+        ("aos_vm2", (1,), "program")
+    ]
+    assert [(one.guest, one.target_kib) for one in timeline.memory_calls] == [("aos_vm2", mib(400))]
+    assert (timeline.events[0].kind, timeline.events[0].guest) == ("guest_stop", "aos_vm2")
+
+
 @pytest.mark.parametrize("how", ["DOMAIN_REBOOT", "DOMAIN_RESET"])
 def test_a_rebooted_guest_has_its_balloon_and_reports_as_before(
     make_lab: Any, described: Any, how: str

@@ -72,6 +72,7 @@ class Recorder:
         self._events: list[EventRecord] = []
         self._calls = CallLog(first_calls, last_calls)
         self._masks = {(name, n): mask for name, n, mask in self._guests.start_masks()}
+        self._declared = {guest: name for name, guest in host.declared.items()}
         self._next_sample_ns = 0
         # What the scenario's administrator does is known beforehand, in time order.
         self._acts = deque(
@@ -98,36 +99,43 @@ class Recorder:
     def pinned(self, guest: str, vcpu: int, pcpus: frozenset[int], effective: bool) -> None:
         """Note an affinity that the program set, at the host's now."""
         now_ns = self._host.now_ns
-        if now_ns <= self._end_ns and (guest, vcpu) in self._masks:
-            self._masks[guest, vcpu] = pcpus
-            self._add_pin(now_ns, guest, vcpu, pcpus, effective, "program")
+        name = self._declared_name(guest)
+        if now_ns <= self._end_ns and name is not None and (name, vcpu) in self._masks:
+            self._masks[name, vcpu] = pcpus
+            self._add_pin(now_ns, name, vcpu, pcpus, effective, "program")
 
     def memory_set(self, guest: str, target_kib: int) -> None:
         """Note a balloon target that the program set, at the host's now."""
         now_ns = self._host.now_ns
-        if now_ns <= self._end_ns and (guest, 0) in self._masks:
-            self._memory_calls.append(MemoryCall(now_ns, guest, target_kib, "program"))
+        name = self._declared_name(guest)
+        if now_ns <= self._end_ns and name is not None:
+            self._memory_calls.append(MemoryCall(now_ns, name, target_kib, "program"))
 
     def started(self, guest: str, masks: Sequence[frozenset[int]]) -> None:
         """Note the affinities with which a guest started, where they are others than before."""
         now_ns = self._host.now_ns
+        name = self._declared_name(guest)
+        if name is None or now_ns > self._end_ns:
+            return
         for vcpu, mask in enumerate(masks):
-            if now_ns <= self._end_ns and self._masks.get((guest, vcpu), mask) != mask:
-                self._masks[guest, vcpu] = mask
-                self._add_pin(now_ns, guest, vcpu, mask, True, "scenario")
+            if self._masks.get((name, vcpu), mask) != mask:
+                self._masks[name, vcpu] = mask
+                self._add_pin(now_ns, name, vcpu, mask, True, "scenario")
 
     def event(self, record: EventRecord) -> None:
         """Note something that happened to the host or to a guest."""
-        known = record.guest is None or (record.guest, 0) in self._masks
+        name = None if record.guest is None else self._declared_name(record.guest)
+        known = record.guest is None or name is not None
         if known and record.time_ns <= self._end_ns:
-            self._events.append(attributed(record, self._scenario.events))
+            named = replace(record, guest=name)
+            self._events.append(attributed(named, self._scenario.events))
 
     def call(self, call: Call, error: str | None, time_ns: int) -> None:
         """Note one libvirt call."""
         if time_ns <= self._end_ns:
             self._calls.add(time_ns, call, error)
             if error is None and (act := interference(call, time_ns)) is not None:
-                self.event(act)
+                self.event(replace(act, guest=self._present_name(call)))
 
     def timeline(
         self, outcome: ProgramOutcome, *, clock: ClockKind = "lockstep", pace: float = 1.0
@@ -148,6 +156,19 @@ class Recorder:
             clock=clock,
             pace=pace,
         )
+
+    def _present_name(self, call: Call) -> str | None:
+        """Return how the guest is called now that a call is about, whatever its handle says."""
+        uuid, guests = call.args.dom.uuid, self._host.guests.values()
+        return next((guest.name for guest in guests if guest.uuid == uuid), call.guest)
+
+    def _declared_name(self, name: str) -> str | None:
+        """Return how the scenario calls the guest that has a name now; None: it has none such.
+
+        A client may rename guests, and define another one under a name that is free then.
+        """
+        guest = self._host.guests.get(name) or self._host.declared.get(name)
+        return None if guest is None or guest.name != name else self._declared.get(guest)
 
     def _sample(self, now_ns: int) -> None:
         self._times_ns.append(now_ns)
