@@ -119,3 +119,15 @@ def test_every_shipped_scenario_has_an_optimum() -> None:
 
     assert cpu_optimum(scheduled).figures == {"peak": pytest.approx(0.42), "moves": 4}
     assert cpu_optimum(drawn_scenario(families["general-4-no-guest"], 1)).figures["moves"] == 0
+
+
+def test_without_the_solver_the_floors_stand_in_and_say_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("virtlab.league.optimum.has_solver", lambda: False)
+    scheduled, scenario = cpu_family_scenario("smt", 1), family_scenario("all-grow", 1)
+    needs = needs_of(scenario, reserve_kib=COURSE_LIMITS.reserve_kib)
+
+    cpu, memory = cpu_optimum(scheduled), memory_optimum(scenario, needs)
+
+    assert cpu.how == {"peak": "bound", "moves": "bound"}
+    assert memory.how == {"shortage_mib_s": "bound"}
+    assert memory.figures == {"shortage_mib_s": needs.least_mib_s}

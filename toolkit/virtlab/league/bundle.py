@@ -15,7 +15,6 @@ packs.)
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import io
 import json
 import os
@@ -35,10 +34,10 @@ from virtlab.errors import InputError, UsageError
 from virtlab.grading.results_folder import translated
 from virtlab.league.results import league_files
 from virtlab.league.season import Step, held
+from virtlab.league.source import source_digest, source_files
 from virtlab.league.standings import table_of
 from virtlab.model.league import Entrant, Family, League, Table
 from virtlab.policies.registry import BUILT_IN
-from virtlab.resources import testcases_dir
 
 __all__ = ["Reproduction", "files_of_users", "reproduced", "write_bundle"]
 
@@ -103,7 +102,7 @@ def write_bundle(path: Path, table: Table, inputs: Mapping[str, bytes]) -> None:
     files = {name: text.encode() for name, text in documents.items()}
     files |= {f"results/{name}": text.encode() for name, text in league_files(table).items()}
     files |= {f"inputs/{name}": data for name, data in inputs.items()}
-    files |= {f"source/{name}": data for name, data in _source()}
+    files |= {f"source/{name}": data for name, data in source_files()}
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as bundle:
         for name, data in sorted(files.items()):
@@ -193,7 +192,7 @@ def _notes(files: Mapping[str, bytes]) -> Iterator[str]:
         if theirs.get(name) != ours:
             yield f"{name} is {ours} here, and was {theirs.get(name)} when the bundle was made."
     source = {name.removeprefix("source/") for name in files if name.startswith("source/")}
-    here = dict(_source())
+    here = dict(source_files())
     changed = [n for n in sorted(source | set(here)) if here.get(n) != files.get(f"source/{n}")]
     if changed:
         yield (
@@ -240,24 +239,11 @@ def _traces_of(scenario: Path) -> list[str]:
     return [str(scenario.parent / name) for name in dict.fromkeys(named)]
 
 
-def _source() -> Iterator[tuple[str, bytes]]:
-    """Yield the code and the shipped scenarios, as a checkout has them."""
-    package = Path(virtlab.__file__).resolve().parent
-    for root, place in ((package, "toolkit/virtlab"), (testcases_dir(), "testcases")):
-        for path in sorted(root.rglob("*")):
-            shipped = "_shipped" in path.parts or "__pycache__" in path.parts
-            if path.is_file() and not shipped:
-                yield f"{place}/{path.relative_to(root).as_posix()}", path.read_bytes()
-
-
 def _environment() -> dict[str, str | None]:
-    digest = hashlib.sha256()
-    for name, data in _source():
-        digest.update(f"{name}\0{len(data)}\0".encode() + data)
     return {
         "python": platform.python_version(),
         "virtlab": virtlab.__version__,
-        "source_sha256": digest.hexdigest(),
+        "source_sha256": source_digest(),
         "numpy": _version("numpy"),
         "ortools": _version("ortools"),
         "machine": f"{os.uname().sysname} {os.uname().machine}",

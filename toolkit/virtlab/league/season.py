@@ -12,10 +12,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from virtlab import __version__
 from virtlab.errors import InputError
 from virtlab.grading.workers import open_workers
 from virtlab.league.contest import Contest, Outcome, played
+from virtlab.league.source import source_digest
 from virtlab.model.league import Bout, Entrant, Family, League, Optimum
 
 __all__ = ["Journal", "Step", "held"]
@@ -39,7 +39,7 @@ class Journal:
         self._head = json.dumps(
             {
                 "version": 1,
-                "virtlab": __version__,
+                "source_sha256": source_digest(),
                 "entrants": [asdict(one) for one in league.entrants],
                 "wire": league.wire,
             }
@@ -59,7 +59,7 @@ class Journal:
             raise InputError(f"{self._path} cannot be read: {error}") from error
         if lines and lines[0] != self._head:
             raise InputError(
-                f"{self._path} is of another league: other policies, parameters or version",
+                f"{self._path} is of another league: other policies, parameters or code",
                 fix="give the same policies as before, or begin anew with --overwrite.",
             )
         found = {}
