@@ -1,7 +1,7 @@
 """The laws of CPU sharing, held against the Linux that this runs on.
 
-    python -m benchmarks.linux [--rounds N] [--only TEXT] [--write]
-    python -m benchmarks.linux --again [--only TEXT] [--write]
+    python -m benchmarks.linux [--rounds N] [--only TEXT | --write]
+    python -m benchmarks.linux --again [--only TEXT | --write]
 
 Each set of closed loops runs as real processes (`closed_loops`), and as guests of one vCPU on a
 simulated host. Of each kind of loop in a set the share of a CPU that it ran and the share of the
@@ -433,6 +433,8 @@ def main() -> None:
     parser.add_argument("--write", action="store_true", help="write the table into the docs")
     parser.add_argument("--again", action="store_true", help="take what was measured before")
     options = parser.parse_args()
+    if options.write and options.only:
+        parser.error("--write takes all sets: the page and the figures that are kept are whole")
     sets = [each for each in loop_sets() if options.only in str(each)]
     if options.again:
         kept = json.loads(_MEASURED.read_text())

@@ -25,7 +25,7 @@ was measured of like loops. And each work and each sleep is a little longer or s
 as loops in step with one another or with the tick would else be so for ever.
 
 Left out: what switches cost, and load averages: a group's weight is `shares * n / (n + q)`, as in
-`weight_law`. Held against 74 sets on Linux 6.18 (docs/explanation/linux.md).
+`weight_law`. Which sets are played, and how far they are off: `unlike_law`.
 """
 
 from __future__ import annotations

@@ -15,8 +15,8 @@ came to more. wait = 1 - run / d, so that a demand is read back exactly.
 Range: pCPUs with two to eight loads of known period that are bound, one at least with work within
 a slice, on hosts whose pCPUs are alike and that have fewer than 256 vCPUs; elsewhere the other
 laws stay, and where a quota is used up. One short period beside busy vCPUs is left to `cpu_law`,
-which has it within 3 points, unless they are just two. A play takes some milliseconds, a tenth of
-a second for eight loops or for loops of 50 ms among short ones, and is kept for the next set alike.
+which has it within 3 points, unless they are just two. A play takes some milliseconds, up to two
+tenths of a second with loops of 50 ms among short ones, and is kept for the next set alike.
 
 Held against Linux 6.18 (docs/explanation/linux.md), 16 sets of this kind: 10 are within 3 points of
 delay, where the other laws have 3, and 11 within 2 of share, where they have 5. What a loop of half
