@@ -36,7 +36,7 @@ class CoordinateCraft(MemorySense):
     def step(self, action: Resize, guest: KnownGuest, watch: Watch) -> Step | str | None:
         """Return the change; no guest is taken below its floor."""
         size_kib, floor_kib = action.memory_kib, self.floor_of(guest)
-        now_kib = guest.figures["balloon.current"]
+        now_kib = guest.size_kib
         if size_kib < floor_kib:
             if now_kib <= floor_kib:
                 return f"it is never taken below {floor_kib // KIB_PER_MIB} MiB"

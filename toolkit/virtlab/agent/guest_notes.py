@@ -11,7 +11,7 @@ read was meant to keep somebody away.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 from xml.etree import ElementTree
 
@@ -36,6 +36,7 @@ class GuestNotes:
     shares: int = 1000
     memory_cells: frozenset[int] | None = None  # `<numatune>`
     has_balloon: bool = True
+    deflates: bool = False  # by itself, when the guest runs out of memory
     stats_period_s: int = 0
 
 
@@ -51,6 +52,7 @@ def notes_of(xml: str) -> GuestNotes:
         floor_kib=_guaranteed_kib(root),
         memory_cells=_cells(root),
         has_balloon=balloon is not None and balloon.get("model") != "none",
+        deflates=balloon is not None and balloon.get("autodeflate") == "on",
         stats_period_s=0 if period is None else int(period.get("period", "0")),
     )
     element = root.find(f"metadata/{{{NOTES}}}agent")
@@ -81,15 +83,13 @@ def pcpus_of_list(text: str) -> frozenset[int]:
 
 def _with_element(notes: GuestNotes, element: ElementTree.Element) -> GuestNotes:
     pcpus, floor = element.get("pcpus"), element.get("floor-mib")
-    return GuestNotes(
+    return replace(
+        notes,
         schedule=_switch(element.get("schedule", "on")),
         coordinate=_switch(element.get("coordinate", "on")),
         pcpus=None if pcpus is None else pcpus_of_list(pcpus),
         floor_kib=notes.floor_kib if floor is None else int(floor) * KIB_PER_MIB,
         shares=int(element.get("shares", "1000")),
-        memory_cells=notes.memory_cells,
-        has_balloon=notes.has_balloon,
-        stats_period_s=notes.stats_period_s,
     )
 
 

@@ -36,6 +36,10 @@ class KnownGuest:
     # Of its balloon.
     asked_kib: int | None = None  # the last size that was asked for
     report: tuple[int, int] | None = None  # the last report: its date in s, when it was made in ns
+    size_kib: int = 0  # of the balloon, at the moment of what was last told of it
+    shown_kib: int | None = None  # `balloon.current`, when it was last looked at
+    kernel_kib: int | None = None  # what of its size the guest's kernel does not report
+    still: tuple[int, int] = (0, 0)  # size and available memory at the report before
     period_tries: int = 0
     period_set: bool = False
 

@@ -1,5 +1,11 @@
 """What a coordinator wants to know of a host, and the snapshot that comes of it.
 
+The host learns a balloon's size by events, which come once a second at most; a guest's report says
+what memory the guest has at its own moment. While a balloon moves these are not of one moment, and
+what is in use would be off by as far as the balloon went. So a report that is new says how large
+the guest is, too: its available memory, and what its kernel keeps for itself, which is seen while
+the balloon stands still.
+
 A report's age is counted on a clock that never goes back, from the moment at which its date was
 seen to change: the date itself is of the calendar's clock, which may jump.
 """
@@ -58,7 +64,9 @@ class MemorySense:
             free_kib += memory.get("buffers", 0) + memory.get("cached", 0)
         shown = [guest for guest in guests if guest.runs and "balloon.current" in guest.figures]
         for guest in shown:
+            before = guest.report
             _date_report(guest, time_ns, wall_s, interval_ns)
+            _size_up(guest, new=guest.report is not None and guest.report != before)
         return MemorySnapshot(
             time_ns=time_ns,
             interval_ns=interval_ns,
@@ -89,7 +97,7 @@ class MemorySense:
         figures = guest.figures
         return GuestMemory(
             guest=guest.name,
-            actual_kib=figures["balloon.current"],
+            actual_kib=guest.size_kib,
             max_kib=figures.get("balloon.maximum", figures["balloon.current"]),
             target_kib=guest.asked_kib,
             floor_kib=self.floor_of(guest),
@@ -106,6 +114,24 @@ class MemorySense:
             swap_out_kib=figures.get("balloon.swap_out"),
             major_faults=figures.get("balloon.major_fault"),
         )
+
+
+def _size_up(guest: KnownGuest, *, new: bool) -> None:
+    """Note how large a guest is, by whatever told it last."""
+    shown_kib = guest.figures["balloon.current"]
+    available_kib = guest.figures.get("balloon.available")
+    if shown_kib != guest.shown_kib:
+        guest.size_kib = shown_kib
+    guest.shown_kib = shown_kib
+    # What a balloon that deflates by itself holds, the guest goes on to report as available.
+    if not new or available_kib is None or guest.notes.deflates:
+        return
+    if guest.kernel_kib is not None:
+        guest.size_kib = min(available_kib + guest.kernel_kib, guest.figures["balloon.maximum"])
+    if guest.still == (shown_kib, available_kib) and shown_kib >= available_kib:
+        guest.kernel_kib = shown_kib - available_kib
+        guest.size_kib = shown_kib
+    guest.still = (shown_kib, available_kib)
 
 
 def _date_report(guest: KnownGuest, time_ns: int, wall_s: float, interval_ns: int) -> None:
