@@ -41,7 +41,7 @@ __all__ = ["Clock", "Craft", "Daemon", "DaemonSettings", "Meter", "NoMeter", "St
 
 _log = logging.getLogger(__name__)
 
-# With 10,000 guests a daemon takes a fraction of this; see `MemoryMax` in its unit, too.
+# A little less than what its unit allows (`MemoryMax`), so that the policy is named.
 _MEMORY_KIB_MAX: Final = 900 * KIB_PER_MIB
 
 Act = TypeVar("Act", contravariant=True)  # Pin or Resize
