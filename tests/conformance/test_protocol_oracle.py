@@ -1,7 +1,8 @@
 """The same packets to a real libvirtd and to the simulated host: what is denied, what is too much.
 
-libvirt's own library checks most of this before it sends anything, so these are packets of our own
-client: a read-only connection asks for everything that the protocol declares here.
+Other arguments that it refuses are among them. libvirt's own library checks most of this before it
+sends anything, so these are packets of our own client: a read-only connection asks for everything
+that the protocol declares here.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import pytest
 from virtlab.libvirt_rpc.client import Answer, ClientConnection
 from virtlab.libvirt_rpc.procedures import BY_NUMBER
 from virtlab.libvirt_rpc.structs import Struct
+from virtlab.libvirt_rpc.typed import ParamType
 from virtlab.libvirt_rpc.values import DOMAIN, DomainHandle
 from virtlab.libvirt_rpc.xdr import Array, FixedOpaque, Opaque, Optional, Scalar, String, XdrType
 
@@ -67,6 +69,46 @@ _TOO_MUCH: tuple[tuple[str, tuple[Any, ...]], ...] = (
     ("DOMAIN_BLOCK_STATS_FLAGS", (DOMAIN, "vda", 17, 0)),
     ("DOMAIN_GET_DISK_ERRORS", (DOMAIN, 257, 0)),
     ("DOMAIN_SNAPSHOT_LIST_NAMES", (DOMAIN, 16_385, 0)),
+)
+_INT, _UINT, _LLONG, _ULLONG, _DOUBLE, _BOOLEAN, _STRING = ParamType
+_REFUSED: tuple[tuple[str, tuple[Any, ...]], ...] = (
+    *(
+        (call, (DOMAIN, [(field, type_, "x" if type_ is _STRING else 5000)], 2))
+        for call, field, wanted in (
+            ("DOMAIN_SET_SCHEDULER_PARAMETERS_FLAGS", "cpu_shares", _ULLONG),
+            ("DOMAIN_SET_SCHEDULER_PARAMETERS_FLAGS", "vcpu_quota", _LLONG),
+            ("DOMAIN_SET_MEMORY_PARAMETERS", "hard_limit", _ULLONG),
+            ("DOMAIN_SET_NUMA_PARAMETERS", "numa_mode", _INT),
+            ("DOMAIN_SET_NUMA_PARAMETERS", "numa_nodeset", _STRING),
+            ("DOMAIN_SET_BLKIO_PARAMETERS", "weight", _UINT),
+        )
+        for type_ in ParamType
+        if type_ is not wanted
+    ),
+    ("DOMAIN_SET_SCHEDULER_PARAMETERS_FLAGS", (DOMAIN, [("bogus", _ULLONG, 1)] * 2, 2)),
+    ("DOMAIN_SET_SCHEDULER_PARAMETERS_FLAGS", (DOMAIN, [("cpu_shares", _ULLONG, 9)] * 2, 2)),
+    ("DOMAIN_SET_SCHEDULER_PARAMETERS_FLAGS", (DOMAIN, [], 2)),
+    ("DOMAIN_SET_MEMORY_PARAMETERS", (DOMAIN, [("bogus", _ULLONG, 1)], 2)),
+    ("DOMAIN_SET_BLKIO_PARAMETERS", (DOMAIN, [("bogus", _UINT, 1)], 2)),
+    ("DOMAIN_SET_NUMA_PARAMETERS", (DOMAIN, [("bogus", _INT, 1)], 2)),
+    *(("CONNECT_DOMAIN_EVENT_REGISTER_ANY", (number,)) for number in (-1, 16, 17, 27)),
+    *(("CONNECT_DOMAIN_EVENT_DEREGISTER_ANY", (number,)) for number in (-1, 13, 16, 99)),
+    ("CONNECT_DOMAIN_EVENT_DEREGISTER", ()),
+    ("NODE_GET_CPU_STATS", (-1, 3, 0)),
+    ("NODE_GET_CPU_STATS", (-1, 5, 0)),
+    ("NODE_GET_CPU_STATS", (99, 4, 0)),
+    ("NODE_GET_CPU_STATS", (-1, 4, 1)),
+    ("NODE_GET_MEMORY_STATS", (16, -1, 0)),
+    ("NODE_GET_MEMORY_STATS", (4, 0, 0)),
+    ("NODE_GET_MEMORY_STATS", (4, -1, 1)),
+    ("NODE_GET_FREE_PAGES", ([], 0, 1, 0)),
+    ("NODE_GET_FREE_PAGES", ([4], 0, 0, 0)),
+    ("NODE_GET_FREE_PAGES", ([4], -2, 1, 0)),
+    ("NODE_GET_FREE_PAGES", ([7], -1, 1, 0)),
+    ("NODE_GET_CELLS_FREE_MEMORY", (-1, 1)),
+    ("NODE_GET_CELLS_FREE_MEMORY", (0, 0)),
+    ("NODE_GET_CPU_MAP", (1, 1, 1)),
+    ("NODE_GET_MEMORY_PARAMETERS", (8, 1)),
 )
 
 
@@ -138,18 +180,21 @@ def denied(asker: Asker) -> dict[str, Any]:
     return {label: answer for label, answer in answers.items() if answer and answer[0] == _DENIED}
 
 
-def too_much(asker: Asker) -> dict[str, Any]:
+def refused(asker: Asker, questions: tuple[tuple[str, tuple[Any, ...]], ...]) -> dict[str, Any]:
     dom = asker.ask("DOMAIN_LOOKUP_BY_NAME", "asked").results[0]
     return {
         f"{name} {args}": asker.refusal(name, *(dom if arg is DOMAIN else arg for arg in args))
-        for name, args in _TOO_MUCH
+        for name, args in questions
     }
 
 
 def answers_of(uri: str) -> dict[str, Any]:
     with connected(uri) as asker:
         assert asker.ask("DOMAIN_DEFINE_XML", _DOMAIN).error is None
-        answers = {"too much": too_much(asker)}
+        answers = {
+            "too much": refused(asker, _TOO_MUCH),
+            "other arguments": refused(asker, _REFUSED),
+        }
     with connected(uri, suffix="-ro") as asker:
         answers["by libvirt-sock-ro"] = denied(asker)
     with connected(uri, flags=1) as asker:
@@ -157,7 +202,9 @@ def answers_of(uri: str) -> dict[str, Any]:
     return answers
 
 
-@pytest.mark.parametrize("what", ["too much", "by libvirt-sock-ro", "opened to read only"])
+@pytest.mark.parametrize(
+    "what", ["too much", "other arguments", "by libvirt-sock-ro", "opened to read only"]
+)
 def test_every_such_refusal_is_a_refusal(lab: Any, what: str) -> None:
     answers = answers_of(lab.uri)[what]
 

@@ -17,6 +17,7 @@ from virtlab.hosts.simulated.driver.numa_tuning import (
     NumaTune,
     no_nodes,
 )
+from virtlab.hosts.simulated.driver.parameters import check_params
 from virtlab.hosts.simulated.driver.quantities import cpu_list
 from virtlab.hosts.simulated.driver.state import CONFIG, LIVE, STRING_OKAY, DriverState
 from virtlab.hosts.simulated.driver.values import format_cpu_list
@@ -29,6 +30,9 @@ __all__ = ["LimitHandlers"]
 
 _UNLIMITED: Final = 9_007_199_254_740_991  # KiB, VIR_DOMAIN_MEMORY_PARAM_UNLIMITED
 _MEMORY_LIMITS: Final = ("hard_limit", "soft_limit", "swap_hard_limit")
+_MEMORY_TYPES: Final = dict.fromkeys(_MEMORY_LIMITS, ParamType.ULLONG)
+_NUMA_TYPES: Final = {"numa_mode": ParamType.INT, "numa_nodeset": ParamType.STRING}
+_BLKIO_TYPES: Final = {"weight": ParamType.UINT}
 _BLKIO_TEXTS: Final = (
     "device_weight",
     "device_read_iops_sec",
@@ -67,12 +71,11 @@ class LimitHandlers:
         self, dom: DomainHandle, params: list[Param], flags: int
     ) -> tuple[()]:
         """Keep limits of a domain's memory."""
+        refusals.check_flags(flags, LIVE | CONFIG, "qemuDomainSetMemoryParameters")
+        check_params(params, _MEMORY_TYPES, "virDomainSetMemoryParameters")
         wanted = {}
         for parameter in params:
-            if parameter.field not in _MEMORY_LIMITS or not isinstance(parameter.value, int):
-                raise errors.invalid_argument(
-                    f"parameter '{parameter.field}' not supported", ErrorDomain.NONE
-                )
+            assert isinstance(parameter.value, int)
             wanted[parameter.field] = min(parameter.value, _UNLIMITED)
         changed = self._changed(dom, flags, "SetMemoryParameters")
         # libvirt looks at the running domain even where only the stored one is to change.
@@ -100,6 +103,7 @@ class LimitHandlers:
     ) -> tuple[()]:
         """Set on which NUMA nodes a domain's memory may lie; of a running one it moves there."""
         refusals.check_flags(flags, LIVE | CONFIG, "qemuDomainSetNumaParameters")
+        check_params(params, _NUMA_TYPES, "virDomainSetNumaParameters")
         guest = self._state.guest(dom)
         live, stored = self._state.impact(guest, flags)
         config = self._state.config(guest)
@@ -128,11 +132,8 @@ class LimitHandlers:
         self, dom: DomainHandle, params: list[Param], flags: int
     ) -> tuple[()]:
         """Keep the weight of a domain's disks; other parameters are refused."""
-        for parameter in params:
-            if parameter.field != "weight" or not isinstance(parameter.value, int):
-                raise errors.invalid_argument(
-                    f"parameter '{parameter.field}' not supported", ErrorDomain.NONE
-                )
+        refusals.check_flags(flags, LIVE | CONFIG, "qemuDomainSetBlkioParameters")
+        check_params(params, _BLKIO_TYPES, "virDomainSetBlkioParameters")
         for settings in self._changed(dom, flags, "SetBlkioParameters"):
             for parameter in params:
                 assert isinstance(parameter.value, int)
@@ -208,17 +209,13 @@ def _numa_wanted(params: list[Param]) -> tuple[int | None, frozenset[int] | None
     nodes: frozenset[int] | None = None
     for parameter in params:
         value = parameter.value
-        if parameter.field == "numa_mode" and isinstance(value, int):
+        if isinstance(value, int):
             if not 0 <= value < len(MODES):
                 detail = f"unsupported numatune mode: '{value}'"
                 raise errors.invalid_argument(detail)
             mode = value
-        elif parameter.field == "numa_nodeset" and isinstance(value, str):
+        elif isinstance(value, str):
             nodes = cpu_list(value)
-        else:
-            raise errors.invalid_argument(
-                f"parameter '{parameter.field}' not supported", ErrorDomain.NONE
-            )
     return mode, nodes
 
 

@@ -21,6 +21,7 @@ from typing import Final
 
 from virtlab.hosts.simulated.driver import refusals
 from virtlab.hosts.simulated.driver.events import EventHub, tunable, tunables
+from virtlab.hosts.simulated.driver.parameters import check_params
 from virtlab.hosts.simulated.driver.state import CONFIG, LIVE, STRING_OKAY, DriverState
 from virtlab.hosts.simulated.driver.values import cpu_map, format_cpu_list, pcpus_of_map
 from virtlab.libvirt_rpc import errors
@@ -41,6 +42,10 @@ _LIMITS: Final = {
 _PERIODS_US: Final = (1_000, 1_000_000)
 _QUOTAS_US: Final = (1_000, 17_592_186_044_415)
 _SHARES: Final = "cpu_shares"
+_TYPES: Final = {
+    name: ParamType.LLONG if name.endswith("quota") else ParamType.ULLONG
+    for name in ("cpu_shares", *_LIMITS)
+}
 _SHARES_MIN: Final = 2
 _SHARES_MAX: Final = 262_144
 _WEIGHT_MAX: Final = 10_000  # of cgroup v2's cpu.weight
@@ -78,7 +83,7 @@ class TuningHandlers:
         guest = self._state.guest(dom)
         live, _ = self._state.impact(guest, flags & (LIVE | CONFIG))
         found = self._live_values(guest) if live else self._stored_values(guest)
-        params = [Param(name, _type_of(name), value) for name, value in found.items()]
+        params = [Param(name, _TYPES[name], value) for name, value in found.items()]
         return (params[:nparams],)
 
     def domain_set_scheduler_parameters(self, dom: DomainHandle, params: list[Param]) -> tuple[()]:
@@ -91,6 +96,7 @@ class TuningHandlers:
         """Set weight and quotas, of the running domain, of the stored one, or of both."""
         function = "qemuDomainSetSchedulerParametersFlags"
         refusals.check_flags(flags, LIVE | CONFIG, function)
+        check_params(params, _TYPES, "virDomainSetSchedulerParametersFlags")
         guest = self._state.guest(dom)
         live, config = self._state.impact(guest, flags)
         values = {parameter.field: _checked(parameter) for parameter in params}
@@ -105,7 +111,7 @@ class TuningHandlers:
             self._events.emit(
                 tunables(
                     guest,
-                    [Param(f"cputune.{n}", _type_of(n), value) for n, value in changed.items()],
+                    [Param(f"cputune.{n}", _TYPES[n], value) for n, value in changed.items()],
                 )
             )
         if config:
@@ -206,20 +212,10 @@ class TuningHandlers:
         )
 
 
-def _type_of(name: str) -> ParamType:
-    return ParamType.LLONG if name.endswith("quota") else ParamType.ULLONG
-
-
 def _checked(parameter: Param) -> int:
     """Return a parameter's value, if libvirt would take it."""
     name, value = parameter.field, parameter.value
-    if name not in _LIMITS and name != _SHARES:
-        raise errors.invalid_argument(f"parameter '{name}' not supported", ErrorDomain.NONE)
-    if not isinstance(value, int):
-        raise errors.invalid_argument(
-            f"invalid type '{ParamType(parameter.type).name.lower()}' for parameter '{name}'",
-            ErrorDomain.NONE,
-        )
+    assert isinstance(value, int)  # all types are numbers'
     if name == _SHARES:
         return value
     least, most = _PERIODS_US if name.endswith("period") else _QUOTAS_US
