@@ -30,6 +30,7 @@ __all__ = [
 
 # virDomainEventID
 _EVENT_IDS = 27  # VIR_DOMAIN_EVENT_ID_LAST
+_OLD_EVENT_IDS = 16  # those that had messages before clients registered with a callback id
 _LIFECYCLE = 0
 _REBOOT = 1
 _BALLOON_CHANGE = 13
@@ -104,7 +105,7 @@ class Subscriptions:
         for callback_id, (event_id, uuid) in self._by_callback.items():
             if event_id == event.event_id and uuid in (None, event.dom.uuid):
                 yield _MESSAGES[event_id], (callback_id, *body)
-        if event.event_id in self._old:
+        if event.event_id in self._old and event.event_id in _OLD_MESSAGES:
             yield _OLD_MESSAGES[event.event_id], body
 
     def connect_domain_event_callback_register_any(
@@ -132,24 +133,40 @@ class Subscriptions:
 
     def connect_domain_event_register(self) -> tuple[int]:
         """Register for life-cycle events in the old style."""
-        self._old.add(_LIFECYCLE)
-        return (1,)
+        self._register_old(_LIFECYCLE)
+        return (0,)
 
     def connect_domain_event_deregister(self) -> tuple[int]:
         """Take that back."""
-        self._old.discard(_LIFECYCLE)
+        self._deregister_old(_LIFECYCLE)
         return (0,)
 
     def connect_domain_event_register_any(self, event_id: int) -> tuple[()]:
-        """Register for one kind of event in the old style."""
-        if event_id in _OLD_MESSAGES:
-            self._old.add(event_id)
+        """Register for one kind of event in the old style; later ones have no such message."""
+        self._register_old(event_id)
         return ()
 
     def connect_domain_event_deregister_any(self, event_id: int) -> tuple[()]:
         """Take that back."""
-        self._old.discard(event_id)
+        self._deregister_old(event_id)
         return ()
+
+    def _register_old(self, event_id: int) -> None:
+        _check_old(event_id)
+        if event_id in self._old:
+            raise errors.invalid_argument("event callback already tracked", errors.ErrorDomain.NONE)
+        self._old.add(event_id)
+
+    def _deregister_old(self, event_id: int) -> None:
+        _check_old(event_id)
+        if event_id not in self._old:
+            raise errors.internal_error(f"domain event {event_id} not registered", domain=7)
+        self._old.discard(event_id)
+
+
+def _check_old(event_id: int) -> None:
+    if not 0 <= event_id < _OLD_EVENT_IDS:
+        raise errors.internal_error(f"unsupported event ID {event_id}", domain=7)
 
 
 def lifecycle_events(guest: SimulatedGuest, what: str) -> list[DomainEvent]:

@@ -96,7 +96,7 @@ class StatisticsHandlers:
     def connect_get_all_domain_stats(
         self, doms: list[DomainHandle], stats: int, flags: int
     ) -> tuple[list[Encoded] | Encoded]:
-        """Return the statistics of the domains given, or of all that pass the filter."""
+        """Return the statistics of those domains that pass the filter, given ones or all."""
         known = _ENFORCE | _BACKING | _NOWAIT | _LIST_FILTERS
         refusals.check_flags(flags, known, "qemuConnectGetAllDomainStats")
         groups = (stats or _SERVED) & _SERVED
@@ -105,9 +105,9 @@ class StatisticsHandlers:
             guests = [by_uuid[dom.uuid] for dom in doms if dom.uuid in by_uuid]
         else:
             guests = self._ordered()
-            if flags & _LIST_FILTERS:
-                passes = list_filter(self._state, flags & _LIST_FILTERS)
-                guests = [guest for guest in guests if passes(guest)]
+        if flags & _LIST_FILTERS:
+            passes = list_filter(self._state, flags & _LIST_FILTERS)
+            guests = [guest for guest in guests if passes(guest)]
         if flags & _ENFORCE:
             _enforce(stats, guests)
         if len(guests) > DOMAINS_MAX:
