@@ -27,6 +27,21 @@ _DOMAIN = (
     "<os><type arch='x86_64' machine='pc'>hvm</type></os></domain>"
 )
 _SESSION = {"AUTH_LIST", "CONNECT_OPEN", "CONNECT_CLOSE"}
+_UNKNOWN_FLAG = 1 << 28
+# `something` is no argument for these, and is refused, or enough, before a flag is looked at.
+_FLAGS_LATER = {
+    "DOMAIN_GET_VCPU_PIN_INFO",
+    "DOMAIN_GET_EMULATOR_PIN_INFO",
+    "DOMAIN_GET_SCHEDULER_PARAMETERS_FLAGS",
+    "DOMAIN_SET_SCHEDULER_PARAMETERS_FLAGS",
+    "DOMAIN_SET_MEMORY_PARAMETERS",
+    "DOMAIN_SET_NUMA_PARAMETERS",
+    "DOMAIN_SET_BLKIO_PARAMETERS",
+    "DOMAIN_MEMORY_STATS",
+    "DOMAIN_GET_METADATA",
+    "DOMAIN_SET_METADATA",
+    "DOMAIN_GET_LAUNCH_SECURITY_INFO",  # takes any
+}
 _SECURE_FLAGS = range(16)
 # (procedure, arguments), with DOMAIN where the domain is meant
 _TOO_MUCH: tuple[tuple[str, tuple[Any, ...]], ...] = (
@@ -188,12 +203,26 @@ def refused(asker: Asker, questions: tuple[tuple[str, tuple[Any, ...]], ...]) ->
     }
 
 
+def with_unknown_flags(asker: Asker) -> dict[str, Any]:
+    """Return what is said to a flag that hardly any call knows."""
+    dom = asker.ask("DOMAIN_LOOKUP_BY_NAME", "asked").results[0]
+    found = {}
+    for procedure in BY_NUMBER.values():
+        if procedure.name in _SESSION | _FLAGS_LATER or "flags" not in procedure.args.types:
+            continue
+        args = [something(one, dom) for one in procedure.args.types.values()]
+        args[list(procedure.args.types).index("flags")] = _UNKNOWN_FLAG
+        found[procedure.name] = asker.refusal(procedure.name, *args)
+    return {name: said for name, said in found.items() if said is None or said[4] == "flags"}
+
+
 def answers_of(uri: str) -> dict[str, Any]:
     with connected(uri) as asker:
         assert asker.ask("DOMAIN_DEFINE_XML", _DOMAIN).error is None
         answers = {
             "too much": refused(asker, _TOO_MUCH),
             "other arguments": refused(asker, _REFUSED),
+            "flags": with_unknown_flags(asker),
         }
     with connected(uri, suffix="-ro") as asker:
         answers["by libvirt-sock-ro"] = denied(asker)
@@ -203,7 +232,7 @@ def answers_of(uri: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    "what", ["too much", "other arguments", "by libvirt-sock-ro", "opened to read only"]
+    "what", ["too much", "other arguments", "flags", "by libvirt-sock-ro", "opened to read only"]
 )
 def test_every_such_refusal_is_a_refusal(lab: Any, what: str) -> None:
     answers = answers_of(lab.uri)[what]

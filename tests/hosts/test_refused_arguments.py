@@ -200,3 +200,24 @@ def test_statistics_of_domains_that_are_given_pass_the_filter_too(lab: Any, ask:
     )
 
     assert (running, stopped) == ([b"aos_vm1"], [b"aos_off"])
+
+
+@pytest.mark.parametrize(
+    ("name", "args", "refused"),
+    [
+        ("DOMAIN_GET_METADATA", (0, None, 8), (8, 20, "virDomainObjGetMetadata")),
+        ("DOMAIN_BLOCK_STATS_FLAGS", ("vda", 4, 8), (8, 10, "qemuDomainBlockStatsFlags")),
+        ("DOMAIN_GET_TIME", (8,), (8, 10, "qemuDomainGetTime")),
+        ("DOMAIN_MIGRATE_GET_MAX_DOWNTIME", (8,), (8, 10, "qemuDomainMigrateGetMaxDowntime")),
+        ("DOMAIN_GET_BLOCK_JOB_INFO", ("vda", 8), (8, 10, "qemuDomainGetBlockJobInfo")),
+    ],
+)
+def test_flags_that_a_function_does_not_know(
+    lab: Any, ask: Ask, name: str, args: tuple[Any, ...], refused: tuple[int, int, str]
+) -> None:
+    dom = handle_of(lab.host.guests["aos_vm1"])
+    code, domain, function = refused
+
+    said = refusal(ask, name, dom, *args)
+
+    assert said == (code, domain, f"unsupported flags (0x8) in function {function}")

@@ -12,6 +12,7 @@ from virtlab.hosts.simulated.driver.values import (
     pcpus_of_map,
 )
 from virtlab.libvirt_rpc import errors
+from virtlab.libvirt_rpc.errors import ErrorDomain
 from virtlab.libvirt_rpc.typed import Param, ParamType
 from virtlab.libvirt_rpc.values import DomainHandle
 from virtlab.simulator.host import SimulatedGuest
@@ -199,7 +200,7 @@ class CpuHandlers:
             return ([], _PER_CPU_FIELDS if ncpus else pcpus)
         if not 0 <= start_cpu < pcpus:
             raise errors.invalid_argument(
-                f"start_cpu {start_cpu} larger than maximum of {pcpus - 1}"
+                f"start_cpu {start_cpu} larger than maximum of {pcpus - 1}", ErrorDomain.CGROUP
             )
         if self._state.host.spec.cgroup_version == 2:
             raise refusals.no_per_pcpu_times()

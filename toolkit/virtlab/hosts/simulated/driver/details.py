@@ -24,6 +24,9 @@ _FROM_LEASES, _FROM_AGENT, _FROM_ARP = 0, 1, 2
 
 # virDomainSnapshotListFlags and virDomainCheckpointListFlags: all that there are.
 _SNAPSHOT_FLAGS = 0x7FF
+_CHECKPOINT_FLAGS = 0xF
+_TIME_SYNC = 1
+_PASSWORD_ENCRYPTED = 1
 _NO_LABEL = ([0], 0)  # a C text of nothing but its closing zero; not enforced
 
 
@@ -61,6 +64,7 @@ class DetailHandlers:
 
     def domain_migrate_get_max_downtime(self, dom: DomainHandle, flags: int) -> tuple[int]:
         """Return how long a migration may stop the domain, in ms."""
+        refusals.check_flags(flags, 0, "qemuDomainMigrateGetMaxDowntime")
         self._state.running(dom)
         return (_DOWNTIME_MS,)
 
@@ -68,6 +72,7 @@ class DetailHandlers:
 
     def domain_get_time(self, dom: DomainHandle, flags: int) -> NoReturn:
         """Refuse: no agent runs in the guest."""
+        refusals.check_flags(flags, 0, "qemuDomainGetTime")
         self._no_agent(dom)
 
     def domain_get_hostname(self, dom: DomainHandle, flags: int) -> NoReturn:
@@ -77,6 +82,7 @@ class DetailHandlers:
 
     def domain_get_fsinfo(self, dom: DomainHandle, flags: int) -> NoReturn:
         """Refuse: no agent runs in the guest."""
+        refusals.check_flags(flags, 0, "qemuDomainGetFSInfo")
         self._no_agent(dom)
 
     def domain_get_guest_info(self, dom: DomainHandle, types: int, flags: int) -> NoReturn:
@@ -88,36 +94,43 @@ class DetailHandlers:
         self, dom: DomainHandle, seconds: int, nseconds: int, flags: int
     ) -> NoReturn:
         """Refuse: no agent runs in the guest."""
+        refusals.check_flags(flags, _TIME_SYNC, "qemuDomainSetTime")
         self._no_agent(dom)
 
     def domain_fstrim(
         self, dom: DomainHandle, mount_point: str | None, minimum: int, flags: int
     ) -> NoReturn:
         """Refuse: no agent runs in the guest."""
+        refusals.check_flags(flags, 0, "qemuDomainFSTrim")
         self._no_agent_of_driver(dom)
 
     def domain_fsfreeze(self, dom: DomainHandle, mountpoints: list[str], flags: int) -> NoReturn:
         """Refuse: no agent runs in the guest."""
+        refusals.check_flags(flags, 0, "qemuDomainFSFreeze")
         self._no_agent(dom)
 
     def domain_fsthaw(self, dom: DomainHandle, mountpoints: list[str], flags: int) -> NoReturn:
         """Refuse: no agent runs in the guest."""
+        refusals.check_flags(flags, 0, "qemuDomainFSThaw")
         self._no_agent(dom)
 
     def domain_set_user_password(
         self, dom: DomainHandle, user: str | None, password: str | None, flags: int
     ) -> NoReturn:
         """Refuse: no agent runs in the guest."""
+        refusals.check_flags(flags, _PASSWORD_ENCRYPTED, "qemuDomainSetUserPassword")
         self._no_agent(dom)
 
     def domain_pm_suspend_for_duration(
         self, dom: DomainHandle, target: int, duration: int, flags: int
     ) -> NoReturn:
         """Refuse: no agent runs in the guest."""
+        refusals.check_flags(flags, 0, "qemuDomainPMSuspendForDuration")
         self._no_agent_of_driver(dom)
 
     def domain_get_guest_vcpus(self, dom: DomainHandle, flags: int) -> NoReturn:
         """Refuse: no agent runs in the guest."""
+        refusals.check_flags(flags, 0, "qemuDomainGetGuestVcpus")
         self._no_agent_of_driver(dom)
 
     def domain_interface_addresses(
@@ -175,7 +188,8 @@ class DetailHandlers:
         self, dom: DomainHandle, need_results: int, flags: int
     ) -> tuple[list[Any], int]:
         """Return the checkpoints: none."""
-        self._check_snapshots(dom, flags, "qemuDomainListAllCheckpoints")
+        refusals.check_flags(flags, _CHECKPOINT_FLAGS, "qemuDomainListAllCheckpoints")
+        self._state.guest(dom)
         return ([], 0)
 
     def domain_has_current_snapshot(self, dom: DomainHandle, flags: int) -> tuple[int]:
@@ -202,6 +216,7 @@ class DetailHandlers:
         self, dom: DomainHandle, name: str, flags: int
     ) -> NoReturn:
         """Find no checkpoint."""
+        refusals.check_flags(flags, 0, "qemuDomainCheckpointLookupByName")
         self._state.guest(dom)
         detail = f"no domain checkpoint with matching name '{name}'"
         raise LibvirtError.of(ErrorCode.NO_DOMAIN_CHECKPOINT, detail)

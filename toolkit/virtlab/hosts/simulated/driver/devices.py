@@ -6,7 +6,7 @@ from typing import Final
 
 from virtlab.hosts.simulated.driver import refusals
 from virtlab.hosts.simulated.driver.config import Disk
-from virtlab.hosts.simulated.driver.state import DriverState
+from virtlab.hosts.simulated.driver.state import STRING_OKAY, DriverState
 from virtlab.libvirt_rpc import errors
 from virtlab.libvirt_rpc.errors import ErrorDomain
 from virtlab.libvirt_rpc.typed import Param, ParamType
@@ -21,6 +21,7 @@ DISK_USED_BYTES: Final = 1 << 30
 
 _UNKNOWN = -1
 _BLOCK_FIELDS = ("wr_bytes", "wr_operations", "rd_bytes", "rd_operations")
+_JOB_BANDWIDTH_BYTES = 1  # virDomainBlockJobInfoFlags
 
 
 class DeviceHandlers:
@@ -38,6 +39,7 @@ class DeviceHandlers:
         self, dom: DomainHandle, path: str, nparams: int, flags: int
     ) -> tuple[list[Param], int]:
         """Return reads and writes of a disk as named values."""
+        refusals.check_flags(flags, STRING_OKAY, "qemuDomainBlockStatsFlags")
         self._running_disk(dom, path)
         if nparams == 0:
             return ([], len(_BLOCK_FIELDS))
@@ -57,6 +59,7 @@ class DeviceHandlers:
         self, dom: DomainHandle, path: str, flags: int
     ) -> tuple[int, int, int, int, int]:
         """Return that no job works on a disk."""
+        refusals.check_flags(flags, _JOB_BANDWIDTH_BYTES, "qemuDomainGetBlockJobInfo")
         if self._disk(self._state.running(dom), path) is None:
             raise errors.invalid_argument(f"disk '{path}' not found in domain")
         return (0, 0, 0, 0, 0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from virtlab.hosts.simulated.driver import refusals
 from virtlab.hosts.simulated.driver.machines import HOST_ARCHITECTURE
 from virtlab.hosts.simulated.driver.node_topology import node_shape
-from virtlab.hosts.simulated.driver.state import DriverState
+from virtlab.hosts.simulated.driver.state import STRING_OKAY, DriverState
 from virtlab.hosts.simulated.driver.values import cpu_map, in_ticks
 from virtlab.libvirt_rpc import errors
 from virtlab.libvirt_rpc.errors import ErrorDomain
@@ -148,7 +148,7 @@ class NodeHandlers:
 
     def node_get_memory_parameters(self, nparams: int, flags: int) -> tuple[list[Param], int]:
         """Return how the host merges equal pages: not at all."""
-        refusals.check_flags(flags, 0, "virHostMemGetParameters", ErrorDomain.NONE)
+        refusals.check_flags(flags, STRING_OKAY, "virHostMemGetParameters", ErrorDomain.NONE)
         return (list(_MEMORY_PARAMETERS[:nparams]), 0 if nparams else len(_MEMORY_PARAMETERS))
 
     def node_get_security_model(self) -> tuple[list[int], list[int]]:

@@ -40,6 +40,7 @@ class NoteHandlers:
         refusals.one_impact(flags, function)
         if kind == _ELEMENT and uri is None:
             raise _no_null(function, "uri")
+        refusals.check_flags(flags, LIVE | CONFIG, "virDomainObjGetMetadata", ErrorDomain.DOMAIN)
         guest = self._state.guest(dom)
         live, _ = self._state.impact(guest, flags)
         config = self._state.config(guest)
