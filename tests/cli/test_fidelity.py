@@ -44,6 +44,20 @@ def test_json_has_every_vcpu(virtlab: Run, tmp_path: Path) -> None:
     assert "runs" not in machine["contribution"]
 
 
+def test_a_page_stays_where_no_run_counts(virtlab: Run, tmp_path: Path) -> None:
+    path, page = small(tmp_path), tmp_path / "page.md"
+    data = json.loads(path.read_text())
+    data["runs"][0]["disturbed"] = "others took 40 %"
+    path.write_text(json.dumps(data))
+    page.write_text(PAGE)
+
+    done = virtlab("fidelity", "--from", path, "--write", page)
+
+    assert done.returncode == 4
+    assert "page.md stays as it is, as no run counts" in done.stderr
+    assert page.read_text() == PAGE
+
+
 def test_reading_and_measuring_are_not_mixed(virtlab: Run, tmp_path: Path) -> None:
     done = virtlab("fidelity", "--from", "a.json", "--share", "b.json")
 

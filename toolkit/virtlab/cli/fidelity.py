@@ -78,7 +78,8 @@ def fidelity(
     page = None if write is None else page_with_table(write)
     if contributions and (share is not None or program or only):
         raise UsageError("--from measures nothing.", fix="leave --share, --program and --only out.")
-    interrupted, left = False, ""
+    interrupted = False
+    left: Sequence[str] = ()
     with one_interrupt(), pace_line("on a real host") as line:
         if contributions:
             found = compare_files(contributions, line.show)
@@ -87,11 +88,13 @@ def fidelity(
             with this_machine(uri, outside_points_max=outside_max, progress=line.show) as place:
                 outcome = run_campaign(asked, place, progress=line.show, on_pace=line)
             found, interrupted = [outcome.compared], outcome.interrupted
-            left = ", ".join(outcome.out_of_time)
+            left = outcome.out_of_time
     if left:
-        print(f"virtlab: no time was left for {left}", file=sys.stderr)
+        print(f"virtlab: no time was left for {len(left)} runs, {left[0]} first", file=sys.stderr)
     _show(found, as_json=as_json)
-    if write is not None and page is not None:
+    if write is not None and not any(one.counted for one in found):
+        print(f"virtlab: {write} stays as it is, as no run counts", file=sys.stderr)
+    elif write is not None and page is not None:
         from virtlab.grading.results_folder import write_file
         from virtlab.reports.fidelity import fidelity_page
 
