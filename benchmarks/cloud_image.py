@@ -22,14 +22,14 @@ __all__ = ["CloudImage", "cloud_image"]
 
 PACKAGES = (  # noqa: SIM905 - a list of words reads better as words
     "linux-image-cloud-amd64 initramfs-tools systemd-sysv dbus udev ifupdown isc-dhcp-client "
-    "iproute2 openssh-server sudo python3 cloud-init cloud-guest-utils qemu-guest-agent locales"
+    "iproute2 openssh-server sudo python3 cloud-init cloud-guest-utils qemu-guest-agent"
 ).split()
 SIZE = "2G"
 # An image that is told where its data lie does not look for them elsewhere.
 FILES = {
     "etc/fstab": "/dev/vda / ext4 defaults 0 1\n",
     "etc/hostname": "cloud\n",
-    "etc/cloud/cloud.cfg.d/90_lab.cfg": "datasource_list: [NoCloud]\n",
+    "etc/cloud/cloud.cfg.d/90_lab.cfg": "datasource_list: [NoCloud]\nlocale: C.UTF-8\n",
     "var/lib/cloud/seed/nocloud/meta-data": "instance-id: lab-1\nlocal-hostname: cloud\n",
     "var/lib/cloud/seed/nocloud/user-data": "#cloud-config\n{}\n",
 }

@@ -126,11 +126,11 @@ def _libvirtd_answers() -> Finding:
 
 
 def _playbooks() -> Iterator[Finding]:
+    """Look for Ansible; its modules run on the system's Python, whose libvirt `host up` installs."""
     here: Purpose = "playbooks"
     fix = "pip install 'virtlab[real]'"
     yield _program(here, "Ansible", ("ansible-playbook", "--version"), fix)
     yield _module(here, "ansible-runner", "ansible_runner", fix)
-    yield _module(here, "libvirt-python", "libvirt", f"{_APT} gcc pkg-config libvirt-dev && {fix}")
 
 
 def _vagrant() -> Iterator[Finding]:

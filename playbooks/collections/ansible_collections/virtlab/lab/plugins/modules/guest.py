@@ -12,8 +12,8 @@ version_added: "0.1.0"
 description:
   - Defines, starts, stops and removes a guest that boots the micro-guest's kernel and initramfs.
   - Domains carry a mark of the lab's own; one of the same name without it is never touched.
-  - C(community.libvirt.virt) takes a description as text and has no difference to show, which
-    is why this module is there.
+  - C(community.libvirt.virt) takes a description as text, changes no guest that runs, and does not
+    know that mark, which is why this module is there.
 options:
   name:
     description: Name of the guest.
