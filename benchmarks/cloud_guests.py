@@ -104,8 +104,9 @@ def _cloud(image: CloudImage, count: int) -> tuple[float, float]:
                 _until(began, lambda dom=dom: _finished(connection, dom))
             return agents_s, time.monotonic() - began
         finally:
-            for dom in made:
-                connection.call("DOMAIN_DESTROY", dom)
+            with HostConnection() as fresh:  # the other may wait for an answer, after Ctrl-C
+                for dom in made:
+                    fresh.call("DOMAIN_DESTROY", dom)
 
 
 @contextmanager
