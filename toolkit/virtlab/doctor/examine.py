@@ -126,7 +126,7 @@ def _libvirtd_answers() -> Finding:
 
 
 def _playbooks() -> Iterator[Finding]:
-    """Look for Ansible; its modules run on the system's Python, whose libvirt `host up` installs."""
+    """Look for Ansible; its modules run on the system's Python, whose libvirt `up` installs."""
     here: Purpose = "playbooks"
     fix = "pip install 'virtlab[real]'"
     yield _program(here, "Ansible", ("ansible-playbook", "--version"), fix)
