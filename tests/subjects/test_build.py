@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import shutil
 import struct
 from pathlib import Path
 
 import pytest
 
-from virtlab.subjects.build import INSIDE, BuildResult, build, build_all, first_error
+from virtlab.errors import EnvironmentLackError
+from virtlab.subjects import launch
+from virtlab.subjects.build import INSIDE, BuildResult, build, first_error
 from virtlab.subjects.elf import read_elf
 from virtlab.subjects.launch import run_to_end
 from virtlab.subjects.layout import find_programs
@@ -34,6 +37,18 @@ def build_scheduler(root: Path, *, timeout_s: float = 30) -> BuildResult:
     return build(source, root, find_sandbox(), timeout_s=timeout_s)
 
 
+def outputs_of_both(root: Path) -> tuple[dict[str, str], dict[str, BuildResult]]:
+    """Build both programs, each in a copy of its own, and return what they print."""
+    sandbox = find_sandbox()
+    outputs, results = {}, {}
+    for kind in find_programs(root):
+        copy = root.with_name(f"{root.name}-{kind}")
+        shutil.copytree(root, copy)
+        results[str(kind)] = build(find_programs(copy)[kind], copy, sandbox)
+        outputs[str(kind)] = output_of(results[kind], copy, sandbox)
+    return outputs, results
+
+
 def output_of(result: BuildResult, root: Path, sandbox: Sandbox) -> str:
     plan = Plan(result.argv, result.source.folder, (Folder(root, INSIDE),))
     return run_to_end(plan, sandbox, 10)[0].stdout.text()
@@ -58,14 +73,10 @@ def test_make_builds_and_the_program_runs(sandbox: Sandbox, root: Path) -> None:
 
 def test_without_a_makefile_two_programs_of_one_folder_are_compiled(root: Path) -> None:
     lay_out(root, vcpu_scheduler=HELLO % "cpu", memory_coordinator=HELLO % "memory")
-    sandbox = find_sandbox()
 
-    results = build_all(find_programs(root), root, sandbox)
+    outputs, results = outputs_of_both(root)
 
-    assert {kind: output_of(result, root, sandbox) for kind, result in results.items()} == {
-        "vcpu_scheduler": "cpu\n",
-        "memory_coordinator": "memory\n",
-    }
+    assert outputs == {"vcpu_scheduler": "cpu\n", "memory_coordinator": "memory\n"}
     notes = results["vcpu_scheduler"].notes
     assert notes == ("there is no Makefile; it is built with the compiler directly",)
 
@@ -182,14 +193,12 @@ def test_a_static_program_is_marked(root: Path) -> None:
 
 
 def test_what_needs_no_build_is_run_as_it_is(root: Path) -> None:
-    sandbox = find_sandbox()
     (root / "vcpu_scheduler.py").write_text("print('python')\n")
     (root / "memory_coordinator").write_text("#!/bin/sh\necho script\n")
 
-    results = build_all(find_programs(root), root, sandbox)
+    outputs, results = outputs_of_both(root)
 
-    assert output_of(results["vcpu_scheduler"], root, sandbox) == "python\n"
-    assert output_of(results["memory_coordinator"], root, sandbox) == "script\n"
+    assert outputs == {"vcpu_scheduler": "python\n", "memory_coordinator": "script\n"}
     assert results["memory_coordinator"].notes == (
         "there is no source; the program is run as it was handed in",
     )
@@ -247,3 +256,28 @@ def test_a_build_that_makes_too_much_has_failed(root: Path, recipe: str, made: s
 
     assert (result.ok, result.first_error) == (False, f"the build made {made}"), result.log
     assert not root.exists()
+
+
+def test_two_builds_that_fail_alike_say_the_same(root: Path) -> None:
+    lay_out(root, vcpu_scheduler="int x = 1;\nint main(void) { return 0; }\n", b="int x = 2;\n")
+
+    errors = [build_scheduler(root).first_error for _ in range(2)]
+
+    assert errors[0] == errors[1] is not None
+    assert "multiple definition of `x'" in errors[0]
+    assert "/tmp" not in errors[0]
+
+
+@pytest.mark.parametrize("makefile", [MAKEFILE, None])
+def test_a_machine_without_a_compiler_costs_no_program_its_points(
+    root: Path, monkeypatch: pytest.MonkeyPatch, makefile: str | None
+) -> None:
+    monkeypatch.setattr(launch, "ENVIRONMENT", {**launch.ENVIRONMENT, "PATH": "/nowhere"})
+    lay_out(root, vcpu_scheduler=HELLO % "", **({"Makefile": makefile} if makefile else {}))
+
+    with pytest.raises(EnvironmentLackError) as raised:
+        build_scheduler(root)
+
+    assert str(raised.value) == (
+        "this machine cannot build programs: cc is missing\n  fix: apt-get install gcc libc6-dev"
+    )

@@ -43,7 +43,6 @@ class BuildOutcome:
 
     ok: bool
     reason: str
-    lab_fault: bool = False  # no compiler, say: neither won nor lost
 
 
 def mark_run(test: RubricTest, timeline: Timeline, *, program: str, replay: str) -> RunVerdict:
@@ -248,8 +247,6 @@ def _general_line(item: GeneralItem, builds: Mapping[str, BuildOutcome]) -> Poin
     build = builds.get(item.program)
     if build is None:
         return PointLine(item.label, None, item.points, f"{item.program} was not graded")
-    if build.lab_fault:
-        return PointLine(item.label, None, item.points, f"not run: {build.reason}")
     return PointLine(item.label, item.points if build.ok else 0.0, item.points, build.reason)
 
 

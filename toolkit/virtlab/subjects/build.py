@@ -10,13 +10,12 @@ import os
 import re
 import shutil
 import stat
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
 
 from virtlab.errors import EnvironmentLackError
-from virtlab.model.scenario import ProgramKind
 from virtlab.subjects.clock_reach import why_out_of_reach
 from virtlab.subjects.elf import machine_here, read_elf
 from virtlab.subjects.launch import Process, run_to_end
@@ -29,13 +28,17 @@ from virtlab.subjects.layout import (
 )
 from virtlab.subjects.room import Room
 from virtlab.subjects.sandbox import ENVIRONMENT, Folder, Limits, Plan, Sandbox, check_reachable
+from virtlab.subjects.work_directory import work_directory
 
-__all__ = ["INSIDE", "BuildResult", "build", "build_all", "first_error"]
+__all__ = ["INSIDE", "BuildResult", "build", "first_error"]
 
 INSIDE = "/submission"  # where a program sees the root of what was handed in
 _COMPILERS_INSIDE = "/run/virtlab-compilers"
 _PYTHON = "/usr/bin/python3"  # the one that the distribution's libvirt module is for
 _ROOM_BYTES = 1024 * 1024  # with less a build that fails is not the program's fault
+_PROBE_S = 30.0
+_APT = "apt-get install"
+_PACKAGES = {"cc": "gcc libc6-dev", "c++": "g++", "make": "make"}
 _BUILT_SUFFIXES = frozenset({".o", ".lo", ".a", ".so", ".d", ".gch"})
 _LIMITS = Limits(
     memory_kib=2 * 1024 * 1024,
@@ -52,7 +55,8 @@ _ERRORS = (
     re.compile(r"^\S+: \*\*\* .*$", re.MULTILINE),  # make itself, or "Makefile:2"
     re.compile(r"^\S*sh: .*$", re.MULTILINE),
 )
-_LINKER_FOLDER = re.compile(r"^/usr/bin/(?:\S*-)?ld(?:\.\w+)?: (?:/tmp/\S+\.o: )?")
+# What differs between two equal builds: the linker's folder, and the compiler's files in between.
+_NOT_THE_SAME = re.compile(r"^/usr/bin/(?:\S*-)?ld(?:\.\w+)?: |/tmp/cc\w+(?:\.\w+)*\.o:? ?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,41 +97,11 @@ def build(
         compilers: a folder of programs that stand in for the machine's compilers.
 
     Raises:
-        EnvironmentLackError: the folder is out of reach for the sandbox's user, nothing starts, or
-            the disk is full.
+        EnvironmentLackError: the folder is out of reach for the sandbox's user, nothing starts, the
+            disk is full, or it failed where a compiler, make or libvirt's header is missing.
     """
     check_reachable(root, sandbox)
-    return _build(source, root, sandbox, timeout_s, _remove_built(source), compilers)
-
-
-def build_all(
-    programs: Mapping[ProgramKind, ProgramSource],
-    root: Path,
-    sandbox: Sandbox,
-    *,
-    timeout_s: float = 60.0,
-) -> dict[ProgramKind, BuildResult]:
-    """Build every program of a submission; arguments and errors are those of `build`.
-
-    What was built before is removed from all of them first: two programs may share a folder, and
-    the second build must not remove what the first one made.
-    """
-    check_reachable(root, sandbox)
-    notes = {kind: _remove_built(source) for kind, source in programs.items()}
-    return {
-        kind: _build(source, root, sandbox, timeout_s, notes[kind])
-        for kind, source in programs.items()
-    }
-
-
-def _build(
-    source: ProgramSource,
-    root: Path,
-    sandbox: Sandbox,
-    timeout_s: float,
-    cleaned: Sequence[str],
-    compilers: Path | None = None,
-) -> BuildResult:
+    cleaned = _remove_built(source)
     sandbox.hand_over(root)
     if source.program is not None:
         sandbox.take_back(root)
@@ -155,6 +129,8 @@ def _build(
             f"The disk is full: {source.kind} could not be built in {root}.",
             fix="free some space, or set TMPDIR to a folder on another disk.",
         )
+    if problem is not None and not too_much:
+        _check_tools(source, sandbox)
     if problem is not None or program is None:
         return BuildResult(
             ok=False,
@@ -177,11 +153,35 @@ def _build(
     )
 
 
+def _check_tools(source: ProgramSource, sandbox: Sandbox) -> None:
+    """Refuse to blame a program for what the machine lacks; asked only where a build has failed."""
+    compiler = "cc" if source.way == "make" else _compiler(source)[0]
+    tools = [compiler, *(["make"] if source.way == "make" else [])]
+    # In a folder of its own, in which nothing of the program's is.
+    with work_directory() as folder:
+        for tool in tools:
+            plan = Plan((tool, "--version"), folder, (Folder(folder, INSIDE),))
+            _check_tool(plan, sandbox, tool, f"{_APT} {_PACKAGES[tool]}")
+        probe = folder / "probe.c"
+        probe.write_text("#include <libvirt/libvirt.h>\n")
+        probe.chmod(0o644)
+        plan = Plan((compiler, "-fsyntax-only", "./probe.c"), folder, (Folder(folder, INSIDE),))
+        _check_tool(plan, sandbox, "libvirt for C programs", f"{_APT} libvirt-dev")
+
+
+def _check_tool(plan: Plan, sandbox: Sandbox, what: str, fix: str) -> None:
+    end = run_to_end(plan, sandbox, _PROBE_S)[0].exit
+    if end is None or end.code != 0:
+        raise EnvironmentLackError(
+            f"this machine cannot build programs: {what} is missing", fix=fix
+        )
+
+
 def first_error(log: str) -> str | None:
     """Return the line of a build's log that names the first error, or None where none does."""
     for pattern in _ERRORS:
         if match := pattern.search(log):
-            return _LINKER_FOLDER.sub("", match[0].strip())
+            return _NOT_THE_SAME.sub("", match[0].strip())
     return None
 
 
