@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,6 +14,7 @@ from virtlab.scenario import find_scenario
 from virtlab.subjects.build import build
 from virtlab.subjects.layout import find_programs
 from virtlab.subjects.sandbox import find_sandbox
+from virtlab.subjects.trees import remove_tree
 from virtlab.subjects.unpack import open_submission
 from virtlab.subjects.work_directory import make_work_directory
 
@@ -28,7 +28,7 @@ def work(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     folder = make_work_directory()
     monkeypatch.setattr(tempfile, "tempdir", str(folder))
     yield folder
-    shutil.rmtree(folder)
+    remove_tree(folder)
 
 
 Ran = Callable[..., RunRecord]

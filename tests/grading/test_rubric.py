@@ -7,6 +7,7 @@ import pytest
 from virtlab.errors import ScenarioError, UsageError
 from virtlab.grading.rubric import find_rubric
 from virtlab.grading.rubric_file import load_rubric
+from virtlab.scenario import scenario_files
 
 SOUND = """\
 schema_version: 1
@@ -133,3 +134,18 @@ def test_a_malformed_key_hides_no_other_mistake(tmp_path: Path) -> None:
         (8, "general[0].points"),
         (11, "tests[0].points.stabel"),
     ]
+
+
+def test_two_scenarios_of_one_id_are_refused(tmp_path: Path) -> None:
+    path, mine = tmp_path / "r.yaml", tmp_path / "mine.yaml"
+    mine.write_text(scenario_files()["cpu-3-balanced"].read_text())
+    test = SOUND[SOUND.index("  - scenario: cpu-3-balanced") :]
+    path.write_text(SOUND + test.replace("cpu-3-balanced", "mine.yaml"))
+
+    with pytest.raises(ScenarioError) as caught:
+        load_rubric(path)
+
+    assert str(caught.value).endswith(
+        "tests[1].scenario: scenario mine.yaml has the id cpu-3-balanced, as cpu-3-balanced has.\n"
+        "  fix: give it an id of its own."
+    )

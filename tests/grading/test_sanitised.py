@@ -8,8 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from virtlab.grading.rubric import find_rubric
 from virtlab.grading.run import run_program
-from virtlab.grading.sanitised import build_sanitised
+from virtlab.grading.sanitised import Sanitised, build_sanitised
+from virtlab.grading.store import write_results
+from virtlab.grading.tasks import Built, build_outcome, run_test
+from virtlab.grading.timing import REAL_PACE
 from virtlab.model.finding import SanitiserReport
 from virtlab.scenario import find_scenario
 from virtlab.subjects.build import build
@@ -94,6 +98,33 @@ def test_what_a_faulty_program_does_is_found_at_its_lines(
 
 def test_nothing_is_found_in_a_clean_program(work: Path) -> None:
     assert listened(SUBMISSIONS / "reference-c", work) == SanitiserReport(None, ())
+
+
+def test_a_sanitised_run_that_the_lab_fails_costs_no_verdict(tmp_path: Path, work: Path) -> None:
+    root, sandbox = work / "plain", find_sandbox()
+    path = submission(tmp_path / "plain", **{"vcpu_scheduler.py": "raise SystemExit(1)\n"})
+    open_submission(path, root)
+    program = build(find_programs(root)["vcpu_scheduler"], root, sandbox)
+    test = next(one for one in find_rubric("fall-2026").tests if one.scenario.id == SCENARIO.id)
+    lost = Sanitised(None, program, work / "gone", sandbox)
+
+    with write_results(tmp_path / "out", overwrite=False) as writer:
+        done = run_test(
+            test,
+            Built(program, root, sandbox, lost),
+            build_outcome("vcpu_scheduler", program),
+            1,
+            "name",
+            "given",
+            writer,
+            lambda _timeline: "",
+            REAL_PACE,
+        )
+
+    assert done.verdict.status == "program_fault"
+    assert done.verdict.sanitiser == SanitiserReport(
+        "the lab failed: FileNotFoundError (No such file or directory)"
+    )
 
 
 def test_a_build_that_cannot_be_reached_is_told(tmp_path: Path, work: Path) -> None:

@@ -133,7 +133,7 @@ def grade(
     """
     from dataclasses import asdict
 
-    from virtlab.grading.grade import grade_submission
+    from virtlab.grading.grade import asked_for, grade_submission
     from virtlab.grading.resume import graded_before
     from virtlab.grading.rubric import find_rubric
     from virtlab.grading.timing import Pacing
@@ -157,10 +157,16 @@ def grade(
     shown = PaceLine("on a real host") if real else PaceLine()
     # What a real host cannot offer is refused before anything is unpacked or built.
     tests = [test for test in marks.tests if only in (None, test.scenario.program)]
-    ids = [test.scenario.id for test in tests]
     with runner_of(host, outside_max, shown.show, [test.scenario for test in tests]) as runner:
+        asked = asked_for(
+            only=None if only is None else only.value,
+            pacing=Pacing(pace, shown),
+            sanitise=sanitise,
+            runner=runner,
+            hints=hints,
+        )
         for path, name in zip(programs, _folder_names(programs), strict=True):
-            kept = graded_before(root / name, marks, chosen, ids) if resume else None
+            kept = graded_before(root / name, marks, chosen, asked) if resume else None
             if kept is not None and not kept.interrupted:
                 graded.append(kept)
                 print(f"virtlab: {path}: graded before, {root / name}", file=sys.stderr)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import platform
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -42,7 +42,7 @@ from virtlab.subjects.sandbox import find_sandbox
 from virtlab.subjects.unpack import UnpackedSubmission, open_submission
 from virtlab.subjects.work_directory import work_directory
 
-__all__ = ["GradedSubmission", "Step", "grade_submission"]
+__all__ = ["GradedSubmission", "Step", "asked_for", "grade_submission"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,13 +115,13 @@ def grade_submission(
     with (
         one_interrupt(),
         write_results(out, overwrite=overwrite) as writer,
-        work_directory() as work,
+        work_directory(sockets=True) as work,
         open_workers(jobs) as workers,
     ):
         # Whatever becomes of the submission from here on, it is this copy that is graded.
         submission = open_submission(path, copy_place(path, work), leave_out=is_written_by_us)
         found = sorted(find_programs(submission.root, kind=only))
-        wanted = _wanted(rubric, found, path, only)
+        wanted = _wanted(rubric, found, path, only, submission.one_file)
         if present_only:
             wanted = [kind for kind in wanted if kind in found]
         grading = _Grading(
@@ -152,8 +152,36 @@ def grade_submission(
         on_verdict(verdict)
         writer.verdict(verdict)
         info = grading.info(jobs, time.monotonic() - began_s)
-        writer.run_info({**info, "interrupted": interrupted})
+        asked = asked_for(
+            only=only,
+            pacing=pacing,
+            sanitise=sanitise,
+            runner=runner,
+            present_only=present_only,
+            hints=hints,
+        )
+        writer.run_info({**info, "asked": asked, "interrupted": interrupted})
     return GradedSubmission(verdict, out, interrupted, grading.layers, submission.notes)
+
+
+def asked_for(
+    *,
+    only: ProgramKind | None,
+    pacing: Pacing,
+    sanitise: bool,
+    runner: Runner,
+    hints: bool,
+    present_only: bool = False,
+) -> dict[str, Any]:
+    """Return what a grading is asked for beside rubric and seeds, as run.json keeps it."""
+    return {
+        "only": only,
+        "pace": pacing.pace,
+        "sanitize": sanitise,
+        "host": "simulated" if runner is run_program else "real",
+        "hints": hints,
+        "present_only": present_only,
+    }
 
 
 @dataclass
@@ -311,7 +339,7 @@ class _Grading:
 
 
 def _wanted(
-    rubric: Rubric, found: Sequence[ProgramKind], path: Path, only: ProgramKind | None
+    rubric: Rubric, found: Sequence[ProgramKind], path: Path, only: ProgramKind | None, alone: bool
 ) -> list[ProgramKind]:
     """Return the programs to grade; a single file stands for the one program that it is."""
     kinds = list(dict.fromkeys(test.scenario.program for test in rubric.tests))
@@ -322,8 +350,4 @@ def _wanted(
             f"{path}: there is no {' and no '.join(kinds)} in it.",
             fix=f"name it {kinds[0]}.c, or put it into a folder with a Makefile.",
         )
-    alone = path.is_file() and path.suffix.lower() in _SOURCE_SUFFIXES
     return [kind for kind in kinds if kind in found] if alone else kinds
-
-
-_SOURCE_SUFFIXES: Mapping[str, None] = dict.fromkeys((".c", ".cc", ".cpp", ".cxx", ".py", ""))

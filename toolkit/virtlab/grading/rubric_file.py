@@ -209,6 +209,7 @@ def _scenarios(document: Document, file: RubricFile) -> tuple[dict[str, Scenario
     """Return the scenarios that a rubric names, and what is wrong with the names or the files."""
     shipped = scenario_files()
     found: dict[str, Scenario] = {}
+    ids: dict[str, str] = {}  # and by which name it was given
     problems: list[Problem] = []
     for index, test in enumerate(file.tests):
         if test is _NO_TEST:
@@ -225,12 +226,18 @@ def _scenarios(document: Document, file: RubricFile) -> tuple[dict[str, Scenario
             problems.append(document.problem(path, what, fix))
             continue
         try:
-            found[test.scenario] = load_scenario(shipped.get(test.scenario, beside))
+            scenario = load_scenario(shipped.get(test.scenario, beside))
         except ScenarioError as err:
             problems += err.problems
         except InputError as err:
             what = str(err).splitlines()[0]
             problems.append(document.problem(path, what, "check the path and its permissions."))
+        else:
+            if (same := ids.setdefault(scenario.id, test.scenario)) != test.scenario:
+                what = f"scenario {test.scenario} has the id {scenario.id}, as {same} has."
+                problems.append(document.problem(path, what, "give it an id of its own."))
+            else:
+                found[test.scenario] = scenario
     return found, problems
 
 

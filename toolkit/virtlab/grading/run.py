@@ -13,6 +13,7 @@ import selectors
 import shutil
 import signal
 import time
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
@@ -120,7 +121,7 @@ def run_program(
         )
 
     def ran(out_of_reach: str | None) -> RunRecord:
-        with work_directory() as folder:  # the program runs as another user
+        with work_directory(sockets=True) as folder:  # the program runs as another user
             run = _Run(
                 scenario,
                 program,
@@ -167,9 +168,7 @@ class _Run:
     ) -> None:
         self._began_s = time.monotonic()
         self._scenario = scenario
-        self._selector = selectors.DefaultSelector()
-        self._host = SimulatedHost(scenario, seed=seed)
-        self._recorder = Recorder(self._host, scenario, seed=seed)
+        self._sandbox = sandbox
         self._calls = 0
         self._lives_seen = 0  # how much had changed when the stand-ins followed last
         self._stall: Stall | None = None
@@ -179,35 +178,45 @@ class _Run:
             (folder / name).mkdir()
             (folder / name).chmod(0o755)
         self._room = Room(folder / "program")
-        self._timing = self._start_clock(limits, pacing, out_of_reach)
-        self._clock = self._timing.clock
-        self._watchdog = Watchdog(self._timing.limits)
-        self._host.on_clock_step = self._clock.step_realtime
-        self._recorder.advance(0)  # the loads of time 0 start with the program
-        self._clock.set_end(scenario.duration_ns)
-        self._server = LibvirtServer(
+        with ExitStack() as held:  # whatever fails on the way frees what was opened
+            self._selector = held.enter_context(selectors.DefaultSelector())
+            self._host = SimulatedHost(scenario, seed=seed)
+            self._recorder = Recorder(self._host, scenario, seed=seed)
+            self._timing = self._start_clock(limits, pacing, out_of_reach)
+            self._clock = held.enter_context(closing(self._timing.clock))
+            self._watchdog = Watchdog(self._timing.limits)
+            self._host.on_clock_step = self._clock.step_realtime
+            self._recorder.advance(0)  # the loads of time 0 start with the program
+            self._clock.set_end(scenario.duration_ns)
+            self._server = held.enter_context(closing(self._start_server()))
+            self._view = held.enter_context(closing(self._make_view()))
+            self._stand_ins: StandIns | None = None
+            if scenario.host.qemu_processes:
+                self._stand_ins = held.enter_context(closing(self._make_stand_ins()))
+            self._ladder = EndLadder(self._signal, self._clock.allow_until)
+            self._process = held.enter_context(
+                closing(self._launch(program, program_root, sandbox))
+            )
+            self._held = held.pop_all()
+
+    def _start_server(self) -> LibvirtServer:
+        return LibvirtServer(
             self._selector,
-            folder / "libvirt",
+            self._folder / "libvirt",
             SimulatedDriver(self._host, self._recorder),
             self._clock,
             on_call=self._on_call,
             admit=self._timing.admit,
         )
-        self._view = HostView(
+
+    def _make_view(self) -> HostView:
+        return HostView(
             self._selector,
             {**proc_files(self._host), **node_files(self._host)},
-            sys_texts(scenario.host),
-            sys_links(scenario.host),
+            sys_texts(self._scenario.host),
+            sys_links(self._scenario.host),
             on_look=lambda: self._clock.charge(FILE_COST_NS),
         )
-        self._stand_ins = self._make_stand_ins() if scenario.host.qemu_processes else None
-        self._ladder = EndLadder(self._signal, self._clock.allow_until)
-        self._sandbox = sandbox
-        try:
-            self._process = self._launch(program, program_root, sandbox)
-        except BaseException:
-            self._view.close()
-            raise
 
     def _make_stand_ins(self) -> StandIns:
         return StandIns(
@@ -327,13 +336,7 @@ class _Run:
 
     def close(self) -> None:
         """End the program if it still runs, and free everything."""
-        self._process.close()
-        self._view.close()
-        if self._stand_ins is not None:
-            self._stand_ins.close()
-        self._server.close()
-        self._clock.close()
-        self._selector.close()
+        self._held.close()
 
     def _advance(self, until_ns: int) -> None:
         self._recorder.advance(until_ns)

@@ -17,6 +17,7 @@ from virtlab.grading.run import Runner, RunRecord, record_without_run, run_progr
 from virtlab.grading.sanitised import Sanitised, build_sanitised
 from virtlab.grading.store import ResultWriter
 from virtlab.grading.timing import Pacing
+from virtlab.model.finding import SanitiserReport
 from virtlab.model.scenario import ProgramKind
 from virtlab.model.timeline import ProgramOutcome, Timeline
 from virtlab.model.verdict import RunVerdict
@@ -113,7 +114,7 @@ def run_test(
     )
     report = None
     if built.sanitised is not None:
-        report, said = built.sanitised.listen(test.scenario, seed, record)
+        report, said = _listen(built.sanitised, test, seed, record)
         writer.sanitiser_log(record.timeline, said)
     verdict = mark_run(
         test,
@@ -122,6 +123,23 @@ def run_test(
         replay=replay_command(test.source, given, seed, record.timeline),
     )
     return TestDone(replace(verdict, sanitiser=report), record.layers, record.real_s)
+
+
+def _listen(
+    sanitised: Sanitised, test: RubricTest, seed: int, plain: RunRecord
+) -> tuple[SanitiserReport, bytes]:
+    """Run a test once more to be listened to; where that fails, the mark stands all the same."""
+    if plain.timeline.outcome.status == "lab_fault":
+        return SanitiserReport("it could not be run as it is either"), b""
+    try:
+        return sanitised.listen(test.scenario, seed, plain)
+    except EnvironmentLackError as lack:
+        return SanitiserReport(str(lack).splitlines()[0]), b""
+    except Exception as error:
+        if isinstance(error, OSError) and is_full_disk(error):
+            raise _no_room(f"{test.scenario.id} could not be run") from error
+        _log.exception("the sanitised run of %s with seed %d was lost", test.scenario.id, seed)
+        return SanitiserReport(_lab_failed(error)), b""
 
 
 def _record(
@@ -142,11 +160,14 @@ def _record(
         if isinstance(error, OSError) and is_full_disk(error):
             raise _no_room(f"{test.scenario.id} could not be run") from error
         _log.exception("the run of %s with seed %d was lost", test.scenario.id, seed)
-        # Not its own words: they may name a folder, which is another one each time.
-        because = f" ({error.strerror})" if isinstance(error, OSError) and error.strerror else ""
-        reason = f"the lab failed: {type(error).__name__}{because}"
-        outcome = ProgramOutcome("lab_fault", "lab_error", reason, 0)
+        outcome = ProgramOutcome("lab_fault", "lab_error", _lab_failed(error), 0)
         return record_without_run(test.scenario, seed, outcome)
+
+
+def _lab_failed(error: Exception) -> str:
+    # Not in its own words: they may name a folder, which is another one each time.
+    because = f" ({error.strerror})" if isinstance(error, OSError) and error.strerror else ""
+    return f"the lab failed: {type(error).__name__}{because}"
 
 
 def _no_room(what: str) -> EnvironmentLackError:

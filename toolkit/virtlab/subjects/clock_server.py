@@ -9,7 +9,7 @@ Every thread of the program holds one connection (`clock/protocol.h`). What make
   the same order;
 - a thread that is blocked where the library does not see it (mutex, join, pipe, child) would
   stop time. The kernel tells that it sleeps; once it has slept for some real time the others go
-  on (`blocked`);
+  on;
 - bytes that nobody is about to read must not stop time either: with the whole program asleep, it
   goes on (`forced`);
 - between a program's exec and its first word no time passes, nor between a signal that one thread
@@ -75,7 +75,6 @@ class ClockServer:
             still until `allow_until()`.
         waits: how many sleeps the program's first thread has done.
         forced: how often time went on although bytes were in flight.
-        blocked: how often time went on although a thread had not said that it waits.
         refused: how many connections were cut off, as they were used as the library never does.
     """
 
@@ -107,7 +106,7 @@ class ClockServer:
                 `enum clock_reach`.
         """
         self.on_end = on_end
-        self.waits = self.forced = self.blocked = self.refused = 0
+        self.waits = self.forced = self.refused = 0
         self.socket_path = directory / "clock.sock"
         self._selector = selector
         self._advance = advance
@@ -375,7 +374,7 @@ class ClockServer:
                 return self._look_again()
             if self._stillness.watcher_is_awake() or self._stillness.thread_speaks():
                 return self._look_again()  # what blocks the others may have woken it
-            self.blocked += self._release_next()
+            self._release_next()
             return PAUSE_S
         if self._watching and not self._looks:
             return self._look_again()  # the host may have a connection or a call to take in

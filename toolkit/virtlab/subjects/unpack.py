@@ -35,6 +35,7 @@ class UnpackedSubmission:
     name: str  # of what was handed in, without its suffix
     given: str  # the same with its suffix, as commands name it
     notes: tuple[str, ...] = ()  # what was left out
+    one_file: bool = False  # a single file was handed in, and no archive
 
 
 def open_submission(
@@ -60,7 +61,7 @@ def open_submission(
     into.mkdir(mode=0o755)
     intake = Intake(path, into, limits or UnpackLimits())
     try:
-        name = _fill(path, status, intake, leave_out)
+        name, one_file = _fill(path, status, intake, leave_out)
         if intake.files == 0:
             but = "".join(f"\n  {note}" for note in intake.notes[:_NOTES_SHOWN])
             raise SubmissionError(
@@ -72,7 +73,7 @@ def open_submission(
         shutil.rmtree(into, ignore_errors=True)
         raise
     given = printable(os.path.basename(os.path.realpath(path)))  # noqa: PTH119 - links may dangle
-    return UnpackedSubmission(into, printable(name), given, tuple(intake.notes))
+    return UnpackedSubmission(into, printable(name), given, tuple(intake.notes), one_file)
 
 
 def _status(path: Path) -> os.stat_result:
@@ -91,18 +92,19 @@ def _status(path: Path) -> os.stat_result:
 
 def _fill(
     path: Path, status: os.stat_result, intake: Intake, leave_out: Callable[[Path], bool]
-) -> str:
+) -> tuple[str, bool]:
+    """Copy or unpack it; return its name, and whether it is a single file and no archive."""
     if stat.S_ISDIR(status.st_mode):
         _copy_folder(path, intake, leave_out)
-        return path.resolve().name or "submission"
+        return path.resolve().name or "submission", False
     with _reading(path):
         kind = archive_kind(path)
     if kind is not None:
         unpack(path, kind, intake)
-        return stem(path)
+        return stem(path), False
     with _reading(path), path.open("rb") as source:
         intake.file(path.name, source, executable=bool(status.st_mode & 0o111))
-    return path.stem
+    return path.stem, True
 
 
 # --- folders

@@ -27,20 +27,30 @@ _PREFIX = "virtlab-"
 _PASSING = ".virtlab-passing-"  # not yet locked, or no longer
 _PASSING_MAX_S = 3600  # to make one takes less than a millisecond, to remove one some seconds
 _LOCK = ".lock"
+# The path of a socket has room for 107 bytes (unix(7)); the longest is, below this folder,
+# virtlab-12345678/libvirt/libvirt-sock-ro.
+_PLACE_BYTES = 66
 
 
 @contextmanager
-def work_directory(parent: Path | None = None) -> Iterator[Path]:
+def work_directory(parent: Path | None = None, *, sockets: bool = False) -> Iterator[Path]:
     """Give a new folder that any user may enter but not list; it is removed afterwards.
 
     Args:
         parent: where to make it; where temporary files go if not given.
+        sockets: a run's sockets lie in it, or in one beside it.
 
     Raises:
-        EnvironmentLackError: there is no place for temporary files.
+        EnvironmentLackError: there is no place for temporary files, or its path is too long.
     """
+    place = Path(tempfile.gettempdir()) if parent is None else parent
+    if sockets and len(os.fsencode(place)) > _PLACE_BYTES:
+        raise EnvironmentLackError(
+            f"{place}: the path of the folder for temporary files has more than {_PLACE_BYTES} "
+            "bytes, too many for the sockets in it.",
+            fix="set TMPDIR to a shorter path.",
+        )
     try:
-        place = Path(tempfile.gettempdir()) if parent is None else parent
         _sweep(place)
         folder, lock = _make_locked(place)
     except OSError as error:
