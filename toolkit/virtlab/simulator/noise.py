@@ -3,7 +3,8 @@
 An idle vCPU uses up to 3 % at random, a loop's duty is off by about a point in each second, and
 always-busy vCPUs show none: single seconds of busy sets differed by 0.02 to 0.2 points on Linux,
 those of loops by 1.5 to 3.3. It is drawn once a second, each vCPU from its own stream, in few
-levels, so that the law's results are found again. Its mean is nothing.
+levels, so that the law's results are found again. A loop's noise leaves its mean where it is; what
+an idle vCPU uses has a mean of half its largest.
 """
 
 from __future__ import annotations
