@@ -426,8 +426,8 @@ MISTAKES: list[tuple[str, str, list[str]]] = [
         "until_mib: 200",
         "until_mib: 600",
         [
-            "s.yaml:20: events[0].start_load.until_mib: 600 MiB are never reached: the guest has at most 512.",
-            "  fix: write `until: limit`, or a smaller until_mib.",
+            "s.yaml:20: events[0].start_load.until_mib: 600 MiB are never reached: of at most 512 MiB the guest has 336 for a load.",
+            "  fix: write `until: limit`, or an until_mib of at most 336.",
         ],
     ),
     (
@@ -836,8 +836,8 @@ MISTAKES: list[tuple[str, str, list[str]]] = [
         "memory_mib: 8192}",
         "memory_mib: 8192, topology: {cells: 0}}",
         [
-            "s.yaml:6: host.topology.cells: 0 is not a list.",
-            "  fix: write it as `cells: 2`.",
+            "s.yaml:6: host.topology.cells: 0 is out of range.",
+            "  fix: use a number from 1 to 64, or a list of cells.",
         ],
     ),
     (
@@ -982,6 +982,70 @@ MISTAKES: list[tuple[str, str, list[str]]] = [
         [
             "s.yaml:19: guests[2].memory_cell: cell 1 does not exist (the host has only 0).",
             "  fix: use one of these, or give host.topology more cells.",
+        ],
+    ),
+    (
+        "memory_mib: 8192}",
+        "memory_mib: 8192, topology: {cells: 65}}",
+        [
+            "s.yaml:6: host.topology.cells: 65 is out of range.",
+            "  fix: use a number from 1 to 64, or a list of cells.",
+        ],
+    ),
+    (
+        "memory_mib: 8192}",
+        "memory_mib: 8192, topology: {cells: two}}",
+        [
+            's.yaml:6: host.topology.cells: "two" is not a list.',
+            "  fix: write it as `cells: 2`.",
+        ],
+    ),
+    (
+        "memory_mib: 8192}",
+        "memory_mib: 8192, topology: {siblings: [[0]]}}",
+        [
+            "s.yaml:6: host.topology.siblings[0]: this has 1 entry.",
+            "  fix: give it 2 or more.",
+        ],
+    ),
+    (
+        "  - {at_s: 10, guest: web, pin: {vcpu: 1, pcpus: [3]}}",
+        "  - {at_s: 10, guest: spare, set_cputune: {shares: 512}}",
+        [
+            "s.yaml:22: events[2].set_cputune: guest spare is shut off at 10 s and is not weighed.",
+            "  fix: start it before, or give the guest cputune for its start.",
+        ],
+    ),
+    (
+        "  - {at_s: 10, guest: web, pin: {vcpu: 1, pcpus: [3]}}",
+        "  - {at_s: 10, guest: spare, fault: blocked}",
+        [
+            "s.yaml:22: events[2].fault: guest spare is shut off at 10 s: no process holds its lock.",
+            "  fix: start it before, or remove this event.",
+        ],
+    ),
+    (
+        "    running: false\nevents:",
+        "    running: false\n    defined: false\nevents:\n  - {at_s: 4, guest: spare, pin: {vcpu: 0, pcpus: [1]}}",
+        [
+            "s.yaml:21: events[0].pin: guest spare is not defined at 4 s.",
+            "  fix: define it before, or remove this event.",
+        ],
+    ),
+    (
+        "    running: false\nevents:",
+        "    running: false\n    defined: false\nevents:\n  - {at_s: 4, guest: spare, fault: balloon-stuck}",
+        [
+            "s.yaml:21: events[0].fault: guest spare is not defined at 4 s.",
+            "  fix: define it before, or remove this event.",
+        ],
+    ),
+    (
+        "  - {at_s: 10, guest: web, pin: {vcpu: 1, pcpus: [3]}}",
+        "  - {at_s: 10, guest: db, power: stop}\n  - {at_s: 10.5, guest: db, power: undefine}\n  - {at_s: 11, guest: db, power: define}",
+        [
+            "s.yaml:24: events[4].power: guest db is still shutting down at 11 s and keeps its name.",
+            "  fix: define it at 12 s or later, or let `lose` end it at once.",
         ],
     ),
 ]

@@ -10,10 +10,12 @@ from hypothesis import strategies as st
 
 from virtlab.errors import InputError, ScenarioError, UsageError
 from virtlab.model.scenario import HostSpec, PinVcpu, SetMemory, StartWorkload
+from virtlab.model.timeline import EventRecord
 from virtlab.model.topology import Cell
-from virtlab.model.units import mib
+from virtlab.model.units import mib, seconds
 from virtlab.model.workload import Duty, MemoryGrowth, Trace, TracePoint
 from virtlab.scenario import find_scenario, load_scenario
+from virtlab.simulator.host import SimulatedHost
 
 
 def _neighbour(name: str) -> ModuleType:
@@ -255,3 +257,89 @@ def test_any_damage_is_a_problem_and_never_a_crash(
         load_scenario(path)
     except ScenarioError as err:
         assert err.problems
+
+
+def _full_host(memory_mib: int, swap: str = "") -> str:
+    host = "{pcpus: 4, memory_mib: 8192}"
+    full = SOUND.replace(host, f"{{pcpus: 4, memory_mib: {memory_mib}, used_mib: 1024{swap}}}")
+    return full.replace("memory_mib: 512\n  - name: spare", FULL_GUESTS, 1).replace(
+        "    max_memory_mib: 2048\n", "    max_memory_mib: 2048\n    cache_mib: 860\n", 1
+    )
+
+
+FULL_GUESTS = "memory_mib: 512\n    cache_mib: 350\n  - name: spare"
+HELD_MIB = 64 + 88 + 860 + 2 * (64 + 88 + 350)
+
+
+def test_a_host_that_would_freeze_at_once_is_refused_and_one_that_just_fits_runs(
+    tmp_path: Path,
+) -> None:
+    least_mib = 1024 + HELD_MIB + 64
+    refused = _refusal(_written(tmp_path, _full_host(least_mib - 1)))
+    fits = load_scenario(_written(tmp_path, _full_host(least_mib)))
+    swaps = load_scenario(_written(tmp_path, _full_host(least_mib - 1, ", swap_mib: 1")))
+
+    assert refused.split("\n") == [
+        "s.yaml:6: host.memory_mib: the host freezes at once: it uses 1024 MiB, its guests hold "
+        f"{HELD_MIB} as soon as they run, and below 64 it swaps.",
+        f"  fix: raise host.memory_mib to {least_mib} or more, give it swap, or shrink the guests.",
+    ]
+    assert not SimulatedHost(fits).frozen
+    assert not SimulatedHost(swaps).frozen
+
+
+def test_mistakes_on_one_line_are_told_by_the_number_of_their_entry(tmp_path: Path) -> None:
+    pcpus = ", ".join(str(pcpu) for pcpu in range(150))
+    said = _refusal(_written(tmp_path, SOUND.replace("pcpus: [3]", f"pcpus: [{pcpus}]")))
+
+    told = [line for line in said.split("\n") if line.startswith("s.yaml")]
+    assert [line.split(": ")[1] for line in told] == [
+        f"events[2].pin.pcpus[{at}]" for at in range(4, 104)
+    ]
+
+
+def test_long_lists_of_pcpus_and_large_merges_are_read(tmp_path: Path) -> None:
+    # Both once took a time that grows with the square: 8 s for the merge, 2 s for the list.
+    keys = ", ".join(f"a{number}: {{b: 1}}" for number in range(4500))
+    merges = ", ".join(["*m"] * 100)
+    text = SOUND + f"x: &m {{{keys}}}\ny: {{<<: [{merges}]}}\n"
+    many = ", ".join(str(pcpu % 4) for pcpu in range(15_000))
+
+    listed = _refusal(_written(tmp_path, SOUND.replace("pcpus: [3]", f"pcpus: [{many}]")))
+    merged = _refusal(_written(tmp_path, text))
+
+    assert "pCPU 0 is listed twice" in listed
+    assert merged.startswith("s.yaml:")
+
+
+def test_merged_mappings_keep_the_lines_of_what_is_in_them(tmp_path: Path) -> None:
+    text = SOUND.replace(
+        "  - {name: host-alive}\n",
+        "  - &first\n    name: stable\n    limits:\n      settle_intervals: -1\n",
+    ).replace("  - {name: stable, limits: {settle_intervals: 5}}", "  - {<<: *first, hint: h}")
+
+    said = _refusal(_written(tmp_path, text)).split("\n")
+
+    assert said[0].startswith("s.yaml:28: criteria[0].limits.settle_intervals")
+    assert said[2].startswith("s.yaml:28: criteria[1].limits.settle_intervals")
+
+
+def test_a_load_just_as_large_as_the_guest_has_room_for_reaches_its_size(tmp_path: Path) -> None:
+    room_mib = 512 - 64 - 88 - 24
+    text = SOUND.replace("until_mib: 200", f"until_mib: {room_mib}").replace(
+        "memory_mib: 512\n  - name: spare",
+        "memory_mib: 512\n    cache_mib: 170\n  - name: spare",
+        1,
+    )
+    text = text.replace("guests: [web, db], set_memory", "guests: [web], set_memory")
+    simulated = SimulatedHost(load_scenario(_written(tmp_path, text)))
+    records: list[EventRecord] = []
+    simulated.on_event = records.append
+
+    simulated.advance(seconds(60))
+
+    of_memory = [record.kind for record in records if record.guest == "db"]
+    assert of_memory == ["load_start", "load_done", "load_end"]
+    assert "never reached" in _refusal(
+        _written(tmp_path, text.replace(f"until_mib: {room_mib}", f"until_mib: {room_mib + 1}"))
+    )

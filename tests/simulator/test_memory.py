@@ -230,3 +230,17 @@ def test_a_guest_that_goes_gives_its_memory_back_to_the_host() -> None:
     simulated.guests["g0"].destroy()
 
     assert simulated.memory().free_kib == before_kib + mib(64 + 88 + 170)
+
+
+@pytest.mark.parametrize(("swap_mib", "kinds"), [(64, ["host_swap"]), (0, ["host_frozen"])])
+def test_what_happens_as_guests_start_is_told_to_whoever_listens_afterwards(
+    swap_mib: int, kinds: list[str]
+) -> None:
+    # 1 GiB is left beside the host's own, 64 MiB of it a reserve; the guest holds 1000 at once.
+    guests = [guest("g0", memory_kib=mib(1024), cache_kib=mib(1000 - 64 - 88))]
+    simulated = host(guests, memory_mib=2048, swap_mib=swap_mib)
+    records: list[EventRecord] = []
+
+    simulated.on_event = records.append
+
+    assert [record.kind for record in records] == kinds

@@ -5,16 +5,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
 from virtlab.model.faults import GuestFault, HostFault
 from virtlab.model.topology import Topology, flat
 from virtlab.model.units import KIB_PER_MIB, NS_PER_S
-from virtlab.model.workload import Workload
+from virtlab.model.workload import MemoryGrowth, Trace, Workload
 
 __all__ = [
+    "HOST_RESERVE_KIB",
     "SHUTDOWN_S",
     "CriterionSpec",
     "DefineGuest",
@@ -36,6 +37,8 @@ __all__ = [
 
 ProgramKind = Literal["vcpu_scheduler", "memory_coordinator"]
 
+# Below so much free memory a host swaps: vm.min_free_kbytes of such a machine is 64 to 90 MiB.
+HOST_RESERVE_KIB = 64 * 1024
 # A cloud image of Ubuntu is down about two seconds after it was asked to.
 SHUTDOWN_S = 2
 
@@ -216,7 +219,7 @@ _NO_CHANGE_OF_LOAD = (
 class CriterionSpec:
     """One criterion that a scenario asks for, with the limits that differ from its defaults."""
 
-    name: str  # registered in virtlab.grading
+    name: str  # one of `virtlab.model.criteria`
     limits: Mapping[str, float] = field(default_factory=dict)
     hint: str | None = None  # instead of the catalogue's
 
@@ -244,10 +247,46 @@ class Scenario:
         return self.duration_s * NS_PER_S
 
     def phases_ns(self) -> tuple[int, ...]:
-        """Return the starts of the phases: time 0 and each later change of load or guests."""
+        """Return the starts of the phases: time 0 and each later change of load or guests.
+
+        A trace changes the load where its vCPUs want another share from a point on. The end of a
+        batch begins no phase: its moment follows from where the batch was placed.
+        """
         changes = {
-            event.time_ns
-            for event in self.events
-            if not isinstance(event, _NO_CHANGE_OF_LOAD) and 0 < event.time_ns < self.duration_ns
+            moment
+            for position, event in enumerate(self.events)
+            if not isinstance(event, _NO_CHANGE_OF_LOAD)
+            for moment in (event.time_ns, *self._steps_ns(position))
         }
-        return (0, *sorted(changes))
+        return (0, *sorted(moment for moment in changes if 0 < moment < self.duration_ns))
+
+    def _steps_ns(self, position: int) -> Iterator[int]:
+        """Yield when the trace that an event starts, if it does, changes what its vCPUs want."""
+        start = self.events[position]
+        if not isinstance(start, StartWorkload) or not isinstance(start.workload, Trace):
+            return
+        until_ns = self._followed_until_ns(start, self.events[position + 1 :])
+        share: float | None = None
+        for point in start.workload.points:
+            moment = start.time_ns + point.time_ns
+            if point.cpu_share != share and moment < until_ns:
+                yield moment
+            share = point.cpu_share
+
+    def _followed_until_ns(self, start: StartWorkload, later: Sequence[Event]) -> int:
+        """Return when nothing is left of a trace, as others took its vCPUs over, or it stopped."""
+        everything = {n for one in self.guests if one.name == start.guest for n in range(one.vcpus)}
+        left = everything if start.vcpus is None else set(start.vcpus)
+        for event in later:
+            if not isinstance(event, StartWorkload | StopWorkload | StopGuest | LoseGuest):
+                continue
+            if event.guest != start.guest:
+                continue
+            if isinstance(event, StartWorkload):
+                if not isinstance(event.workload, MemoryGrowth):
+                    left -= everything if event.vcpus is None else set(event.vcpus)
+            elif not isinstance(event, StopWorkload) or event.kind != "memory":
+                left = set()
+            if not left:
+                return event.time_ns
+        return self.duration_ns

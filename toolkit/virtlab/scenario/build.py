@@ -63,6 +63,7 @@ def built(file: ScenarioFile, traces: dict[str, Trace]) -> Scenario:
         interval_s=file.run.interval_s,
         duration_s=file.run.duration_s,
         criteria=tuple(
+            # YAML gives whole numbers as int; a limit is a float wherever it is read.
             CriterionSpec(
                 entry.name, {key: float(value) for key, value in entry.limits.items()}, entry.hint
             )
@@ -70,11 +71,6 @@ def built(file: ScenarioFile, traces: dict[str, Trace]) -> Scenario:
         ),
         scaled_from=file.scaled_from,
     )
-
-
-def _floats(limits: dict[str, float]) -> dict[str, float]:
-    # YAML gives whole numbers as int; a limit is a float wherever it is read.
-    return {name: float(value) for name, value in limits.items()}
 
 
 def _host(host: HostFile) -> HostSpec:

@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from itertools import chain
 
 from virtlab.errors import Problem
-from virtlab.model.criteria import limits_of
+from virtlab.model.scenario import HOST_RESERVE_KIB
+from virtlab.model.units import KIB_PER_MIB
 from virtlab.scenario.criteria_checks import criterion_problem, limit_problems
 from virtlab.scenario.event_checks import event_problems
 from virtlab.scenario.located_yaml import Document, KeyPath
@@ -73,8 +74,7 @@ def _guest(
         fix = "start it by an event after the guest's start, or remove `running: false`."
         yield document.problem((*path, "load"), what, fix)
     if isinstance(guest.load, GrowthFile):
-        maximum = guest.max_memory_mib or guest.memory_mib
-        yield from growth_problems(document, (*path, "load"), guest.load, maximum)
+        yield from growth_problems(document, (*path, "load"), guest.load, guest)
     if guest.cputune is not None:
         yield from tuning_problems(document, (*path, "cputune"), guest.cputune, host)
 
@@ -143,6 +143,20 @@ def _host_memory(parts: Parts) -> Iterator[Problem]:
             f"which is more than the {host.memory_mib} MiB it has."
         )
         fix = f"raise host.memory_mib to {host.used_mib + needed} or more, or shrink the guests."
+        yield parts.document.problem(("host", "memory_mib"), what, fix)
+        return
+    resident = sum(
+        (guest.kernel_mib + guest.processes_mib + guest.cache_mib) * len(guest.all_names)
+        for _, guest in parts.guests
+        if guest.running
+    )
+    least = host.used_mib + resident + HOST_RESERVE_KIB // KIB_PER_MIB - host.swap_mib
+    if resident and least > host.memory_mib:
+        what = (
+            f"the host freezes at once: it uses {host.used_mib} MiB, its guests hold {resident} "
+            f"as soon as they run, and below {HOST_RESERVE_KIB // KIB_PER_MIB} it swaps."
+        )
+        fix = f"raise host.memory_mib to {least} or more, give it swap, or shrink the guests."
         yield parts.document.problem(("host", "memory_mib"), what, fix)
 
 
@@ -218,10 +232,7 @@ def _criteria(parts: Parts) -> Iterator[Problem]:
             yield parts.document.problem((*path, "name"), what, "remove one of the two.")
         seen.setdefault(criterion.name, parts.document.line_of((*path, "name")))
         limits_path = (*path, "limits")
-        flawed = list(limit_problems(parts.document, limits_path, criterion.name, criterion.limits))
-        yield from flawed
-        if criterion.name == "balanced" and not flawed:
-            yield from _short_phases(parts, path, limits_of("balanced", criterion.limits))
+        yield from limit_problems(parts.document, limits_path, criterion.name, criterion.limits)
         if criterion.name in _OF_CONSUMERS and not _consumers(parts):
             what = f"no guest consumes memory, so {criterion.name} could never be met."
             fix = "start a load with rate_mib_s, or ask for guest-alive and host-alive only."
@@ -238,32 +249,3 @@ def _consumers(parts: Parts) -> bool:
     loads = [guest.load for _, guest in parts.guests]
     loads += [event.start_load for _, event in parts.events]
     return any(isinstance(load, GrowthFile | TraceFile) for load in loads)
-
-
-def _short_phases(
-    parts: Parts, path: KeyPath, limits: dict[str, float | None]
-) -> Iterator[Problem]:
-    """Refuse phases in which no window could be judged: they could not be passed."""
-    run = parts.run
-    if run is None or run.interval_s > run.duration_s:
-        return
-    settle_s = (limits["settle_intervals"] or 0) * run.interval_s
-    needed_s = settle_s + max(limits["window_s"] or 0, run.interval_s)
-    starts = {0.0} | {
-        event.at_s
-        for _, event in parts.events
-        if event.pin is None
-        and event.set_memory_mib is None
-        and event.fault is None
-        and event.power not in ("define", "undefine")
-        and event.at_s < run.duration_s
-    }
-    ordered = sorted(starts)
-    for start, end in zip(ordered, [*ordered[1:], run.duration_s], strict=True):
-        if end - start < needed_s:
-            what = (
-                f"the phase from {start:g} to {end:g} s is too short to judge: "
-                f"settling and one window take {needed_s:g} s."
-            )
-            fix = "lengthen it, or lower settle_intervals."
-            yield parts.document.problem(path, what, fix)

@@ -90,6 +90,7 @@ def _follow(
     parts: Parts, path: KeyPath, event: EventFile, name: str, state: _State
 ) -> Iterator[Problem]:
     document = parts.document
+    yield from _there(document, path, event, name, state)
     yield from _vcpus(document, path, event, name, state.guest)
     if event.set_memory_mib is not None:
         yield from _memory(document, path, event.set_memory_mib, name, state)
@@ -123,6 +124,23 @@ def _follow(
         state.loads.clear()
 
 
+def _there(
+    document: Document, path: KeyPath, event: EventFile, name: str, state: _State
+) -> Iterator[Problem]:
+    """Yield what would find nobody to act on; loads, balloons and power have words of their own."""
+    if not state.defined and (event.pin is not None or event.fault is not None):
+        key = "fault" if event.pin is None else "pin"
+        what = f"guest {name} is not defined at {event.at_s:g} s."
+        yield document.problem((*path, key), what, "define it before, or remove this event.")
+    elif event.set_cputune is not None and not state.running:
+        what = f"guest {name} is shut off at {event.at_s:g} s and is not weighed."
+        fix = "start it before, or give the guest cputune for its start."
+        yield document.problem((*path, "set_cputune"), what, fix)
+    elif event.fault == "blocked" and not state.running:
+        what = f"guest {name} is shut off at {event.at_s:g} s: no process holds its lock."
+        yield document.problem((*path, "fault"), what, "start it before, or remove this event.")
+
+
 def _definition(
     document: Document, path: KeyPath, event: EventFile, name: str, state: _State
 ) -> Iterator[Problem]:
@@ -135,6 +153,10 @@ def _definition(
     if state.defined and state.running:
         what = f"guest {name} still runs at {event.at_s:g} s and keeps its name."
         yield document.problem((*path, "power"), what, "stop or lose it before.")
+    elif state.defined and event.at_s < state.down_s:
+        what = f"guest {name} is still shutting down at {event.at_s:g} s and keeps its name."
+        fix = f"define it at {state.down_s:g} s or later, or let `lose` end it at once."
+        yield document.problem((*path, "power"), what, fix)
 
 
 def _vcpus(
@@ -176,8 +198,7 @@ def _start_load(
         what = f"guest {name} is shut off at {event.at_s:g} s and runs no load."
         yield document.problem(where, what, "start it before, or remove this event.")
     if isinstance(load, GrowthFile):
-        maximum = state.guest.max_memory_mib or state.guest.memory_mib
-        yield from growth_problems(document, where, load, maximum)
+        yield from growth_problems(document, where, load, state.guest)
     state.loads |= _kinds(load)
 
 

@@ -11,6 +11,7 @@ from virtlab.scenario.build import built
 from virtlab.scenario.checks import contradictions
 from virtlab.scenario.located_yaml import Document, KeyPath, read_document
 from virtlab.scenario.parts import Parts, parsed
+from virtlab.scenario.phase_checks import phase_problems
 from virtlab.scenario.problems import raise_if_any
 from virtlab.scenario.schema import TraceFile
 from virtlab.scenario.trace import load_trace
@@ -30,7 +31,9 @@ def load_scenario(path: Path | str) -> Scenario:
     traces, trace_problems = _traces(parts)
     raise_if_any([*document.problems, *problems, *contradictions(parts), *trace_problems])
     assert file is not None  # otherwise there were problems
-    return built(file, traces)
+    scenario = built(file, traces)
+    raise_if_any(list(phase_problems(document, scenario)))
+    return scenario
 
 
 def _traces(parts: Parts) -> tuple[dict[str, Trace], list[Problem]]:

@@ -289,20 +289,17 @@ class _Expansion:
 
     def _merge(self, merged: _Mapping, path: KeyPath, data: dict[str, object]) -> None:
         """Add the pairs of a merged mapping whose keys are not there yet."""
-        own = {k: self._document.lines[(*path, k)] for k in data}
         inner = Document(self._document.file, {}, {}, self._document.problems)
         expansion = _Expansion(inner)
         expansion._values = self._values
         pairs = expansion._mapping(merged, path)
         self._values = expansion._values + 1
-        for key, value in pairs.items():
-            if key in own:
-                continue
-            data[key] = value
-            start = (*path, key)
-            for inner_path, line in inner.lines.items():
-                if inner_path[: len(start)] == start:
-                    self._document.lines[inner_path] = line
+        new = pairs.keys() - data.keys()
+        for inner_path, line in inner.lines.items():
+            if inner_path[len(path)] in new:
+                self._document.lines[inner_path] = line
+        # In the file's order: sets of words have another one in each run.
+        data.update((key, value) for key, value in pairs.items() if key in new)
 
     def _problem(self, line: int, path: KeyPath, what: str, fix: str) -> None:
         # Anchors that are expanded twice tell a mistake twice: `in_file_order` removes those.

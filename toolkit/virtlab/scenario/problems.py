@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any, get_args
 
@@ -64,7 +65,13 @@ def in_file_order(problems: list[Problem]) -> list[Problem]:
     """Return problems without repetitions, by line; those of other files come after."""
     unique = list(dict.fromkeys(problems))
     first = unique[0].file if unique else ""
-    return sorted(unique, key=lambda p: (p.file != first, p.file, p.line, p.path))
+    return sorted(unique, key=lambda p: (p.file != first, p.file, p.line, _steps(p.path)))
+
+
+def _steps(path: str) -> list[str | int]:
+    """Return a path's words and numbers in turn, so that entry 10 comes after entry 9."""
+    steps = re.split(r"(\d+)", path)
+    return [int(step) if turn % 2 else step for turn, step in enumerate(steps)]
 
 
 def raise_if_any(problems: list[Problem]) -> None:
@@ -159,6 +166,11 @@ class _Translator:
                 else "begin with a letter or digit; letters, digits, _ . and - may follow."
             )
             return f"{_shown(value)} is not a name.", fix
+        if kind == "too_short" and value:
+            return (
+                f"this has {_count(context['actual_length'])}.",
+                f"give it {context['min_length']} or more.",
+            )
         if kind in ("string_too_short", "too_short"):
             return "this is empty.", "give it a value, or leave the key out if it has a default."
         if kind == "string_too_long":
@@ -168,7 +180,7 @@ class _Translator:
             )
         if kind == "too_long":
             return (
-                f"this has {context['actual_length']} entries.",
+                f"this has {_count(context['actual_length'])}.",
                 f"use at most {context['max_length']}.",
             )
         return f"{_shown(value)} does not fit here ({kind}).", "compare with the JSON Schema."
@@ -209,6 +221,10 @@ def _shown(value: object) -> str:
     if isinstance(value, str):
         text = f'"{text}"'
     return text if len(text) <= _SHOWN_MAX else text[:_SHOWN_MAX] + "..."
+
+
+def _count(entries: int) -> str:
+    return "1 entry" if entries == 1 else f"{entries} entries"
 
 
 def _number(value: object) -> str:

@@ -7,11 +7,14 @@ from typing import Final
 
 from virtlab.errors import Problem
 from virtlab.scenario.located_yaml import Document, KeyPath
-from virtlab.scenario.schema import GrowthFile, HostFile, TuningFile
+from virtlab.scenario.schema import GrowthFile, GuestFile, HostFile, TuningFile
 
 __all__ = ["growth_problems", "pcpu_problems", "tuning_problems"]
 
 _QUOTA_MIN_US: Final = 1_000
+# What a guest that is short of memory keeps: see docs/explanation/laws.md.
+_FREE_MIN_MIB: Final = 4
+_CACHE_REST_MIB: Final = 20
 _WEIGHT_MAX: Final = 10_000  # the kernel's, of cgroup v2
 
 
@@ -19,6 +22,7 @@ def pcpu_problems(
     document: Document, path: KeyPath, pcpus: Sequence[int], host: HostFile | None
 ) -> Iterator[Problem]:
     """Yield a problem for each pCPU that the host does not have, or that is listed twice."""
+    seen: set[int] = set()
     for position, pcpu in enumerate(pcpus):
         inner = (*path, position)
         where = inner if inner in document.lines else path
@@ -28,14 +32,15 @@ def pcpu_problems(
             use = "pCPU 0" if last == 0 else f"a pCPU from 0 to {last}"
             what = f"pCPU {pcpu} does not exist (the host has {has})."
             yield document.problem(where, what, f"use {use}, or raise host.pcpus to {pcpu + 1}.")
-        if pcpu in pcpus[:position]:
+        if pcpu in seen:
             yield document.problem(where, f"pCPU {pcpu} is listed twice.", "list it once.")
+        seen.add(pcpu)
 
 
 def growth_problems(
-    document: Document, path: KeyPath, load: GrowthFile, max_memory_mib: int
+    document: Document, path: KeyPath, load: GrowthFile, guest: GuestFile
 ) -> Iterator[Problem]:
-    """Yield what is wrong with a memory load in a guest of a given maximum."""
+    """Yield what is wrong with a memory load in a guest."""
     if (load.until is None) == (load.until_mib is None):
         what = "a memory load has either `until: limit` or `until_mib`."
         yield document.problem(path, what, "write one of the two keys.")
@@ -46,10 +51,21 @@ def growth_problems(
                 what = "a load that grows to the guest's limit is killed there and holds nothing."
                 fix = f"remove {key}, or give until_mib instead of until."
                 yield document.problem((*path, key), what, fix)
-    elif load.until_mib is not None and load.until_mib >= max_memory_mib:
-        what = f"{load.until_mib} MiB are never reached: the guest has at most {max_memory_mib}."
-        fix = "write `until: limit`, or a smaller until_mib."
+    elif load.until_mib is not None and load.until_mib > (room := _room_mib(guest)):
+        most = guest.max_memory_mib or guest.memory_mib
+        what = (
+            f"{load.until_mib} MiB are never reached: "
+            f"of at most {most} MiB the guest has {room} for a load."
+        )
+        fix = f"write `until: limit`, or an until_mib of at most {room}."
         yield document.problem((*path, "until_mib"), what, fix)
+
+
+def _room_mib(guest: GuestFile) -> int:
+    """Return what a load can hold of the guest's largest size and its swap."""
+    most = guest.max_memory_mib or guest.memory_mib
+    left = most - guest.kernel_mib - guest.processes_mib - min(guest.cache_mib, _CACHE_REST_MIB)
+    return max(left - _FREE_MIN_MIB, 0) + guest.swap_mib
 
 
 def tuning_problems(

@@ -75,7 +75,9 @@ class SimulatedHost:
         self.spec = scenario.host
         self.everywhere = frozenset(range(self.spec.pcpus))  # one mask, shared by all vCPUs
         self.changes = 0  # grows when guests or their memory change other than by running on
-        self.on_event: Callable[[EventRecord], None] | None = None
+        self._on_event: Callable[[EventRecord], None] | None = None
+        self._starting = True
+        self._unheard: list[EventRecord] = []  # what happened at the start, before anybody listened
         self.on_balloon: Callable[[SimulatedGuest], None] | None = None
         self.on_lifecycle: Callable[[SimulatedGuest, str], None] | None = None
         # Told that libvirtd goes (True) or serves again, and of a jump of the calendar clock.
@@ -112,6 +114,20 @@ class SimulatedHost:
                 guest.start()
         for event in scenario.events:
             self.queue.schedule(event.time_ns, Priority.SCENARIO, partial(self._happen, event))
+        self._starting = False
+
+    @property
+    def on_event(self) -> Callable[[EventRecord], None] | None:
+        """Return who is told of what happens; nobody, at first."""
+        return self._on_event
+
+    @on_event.setter
+    def on_event(self, listener: Callable[[EventRecord], None]) -> None:
+        """Tell somebody of what happens from now on, and of a start that nobody has heard of."""
+        self._on_event = listener
+        for record in self._unheard:
+            listener(record)
+        self._unheard.clear()
 
     @property
     def now_ns(self) -> int:
@@ -207,8 +223,10 @@ class SimulatedHost:
                 guest.memory.pause(self.now_ns)
         if record.guest is not None and record.kind in ("oom_kill", "load_done", "load_end"):
             self.loads.growth_ended(self.guests[record.guest])
-        if self.on_event is not None:
-            self.on_event(record)
+        if self._on_event is not None:
+            self._on_event(record)
+        elif self._starting:
+            self._unheard.append(record)
 
     def life_changed(self, guest: SimulatedGuest, what: str) -> None:
         """Tell whoever listens that a guest started, stopped, paused or went on."""

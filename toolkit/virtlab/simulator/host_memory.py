@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final, Protocol
 
-from virtlab.model.scenario import HostSpec
+from virtlab.model.scenario import HOST_RESERVE_KIB, HostSpec
 from virtlab.model.timeline import EventRecord
 from virtlab.model.units import EPOCH_S, NS_PER_S
 from virtlab.simulator.cpu_law import added
@@ -23,8 +23,6 @@ from virtlab.simulator.engine import EventHandle, EventQueue, Priority
 
 __all__ = ["HOST_RESERVE_KIB", "HostMemory", "Resident"]
 
-# vm.min_free_kbytes of a machine of this size is 64 to 90 MiB; below it the kernel reclaims.
-HOST_RESERVE_KIB: Final = 64 * 1024
 # Parts of the host's own memory that it calls buffers and page cache; they follow no load here.
 _BUFFERS_SHARE: Final = 64
 _CACHED_SHARE: Final = 4
@@ -181,11 +179,10 @@ class HostMemory:
         now_ns = self._queue.now_ns
         if over_kib > 0 and not self._swapped:
             self._swapped = True
-            self._on_event(
-                EventRecord(
-                    now_ns, "host_swap", None, "the host began to swap", {"held_kib": held_kib}
-                )
-            )
+            if self._spec.swap_kib:
+                held = {"held_kib": held_kib}
+                detail = "the host began to swap"
+                self._on_event(EventRecord(now_ns, "host_swap", None, detail, held))
         elif over_kib <= 0:
             self._swapped = False
         if over_kib > self._spec.swap_kib:

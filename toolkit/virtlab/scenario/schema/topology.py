@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 from pydantic import BeforeValidator, Field
+from pydantic_core import PydanticCustomError
 
 from virtlab.model.topology import FULL_CAPACITY, LOCAL_DISTANCE
 from virtlab.scenario.schema.base import FileModel, Pcpu, PositiveMib
@@ -42,9 +43,14 @@ class CellFile(FileModel):
 
 def _as_list(value: object) -> object:
     """Accept a number of cells, all alike, in place of a list."""
-    if type(value) is int and 1 <= value <= _CELLS_MAX:
-        return [{} for _ in range(value)]
-    return value
+    if type(value) is not int:
+        return value
+    if not 1 <= value <= _CELLS_MAX:
+        fix = f"use a number from 1 to {_CELLS_MAX}, or a list of cells."
+        raise PydanticCustomError(
+            "virtlab_cells", "{what}", {"what": f"{value} is out of range.", "fix": fix}
+        )
+    return [{} for _ in range(value)]
 
 
 Cells = Annotated[
