@@ -225,7 +225,7 @@ def _quantity(field: str, title: str, measure: Measure | None = None) -> Spec:
         return found | {"axis": {"format": ",~g", "labelOverlap": True}}
     values = [0, *(near_zero * 10**power for power in range(6))]
     return found | {
-        "axis": {"format": ",~s", "labelOverlap": True, "values": values},
+        "axis": {"format": ",.0f", "labelOverlap": True, "values": values},
         "scale": {"type": "symlog", "constant": near_zero},
     }
 
