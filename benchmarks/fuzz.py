@@ -4,7 +4,8 @@
     python -m benchmarks.fuzz --guided SECONDS              atheris, guided by coverage
 
 The corpus holds calls of every declared procedure with values that fit their shapes. Streams of
-them are cut short, grown, bent, reordered and cut into pieces. A finding is whatever a client must
+them are cut short, grown, bent, reordered and cut into pieces; some texts are of those that take
+long where they are read badly. A finding is whatever a client must
 not be able to cause: an exception that is none of the protocol's, a call without an answer, an
 answer that takes longer than a second, memory that grows and grows. The line printed for a finding
 repeats it.
@@ -34,7 +35,7 @@ from virtlab.libvirt_rpc.packet import encode_packet
 from virtlab.libvirt_rpc.procedures import BY_NAME
 from virtlab.libvirt_rpc.session import ServerConnection
 from virtlab.libvirt_rpc.structs import Struct
-from virtlab.libvirt_rpc.typed import Params
+from virtlab.libvirt_rpc.typed import Params, ParamType
 from virtlab.libvirt_rpc.values import DOMAIN, DomainHandle
 from virtlab.libvirt_rpc.xdr import LimitError
 from virtlab.simulator.host import SimulatedHost
@@ -50,6 +51,19 @@ _XML = (
     "<domain type='kvm'><name>{name}</name>{uuid}<memory>{kib}</memory><vcpu>{vcpus}</vcpu>"
     "<cputune><vcpupin vcpu='0' cpuset='0-1'/></cputune><os><type>hvm</type></os></domain>"
 )
+_LARGE_SHARE = 0.02  # of the texts
+_LARGE_DOCUMENTS_SHARE = 0.3
+_PARAMETERS = {
+    "cpu_shares": ParamType.ULLONG,
+    "vcpu_period": ParamType.ULLONG,
+    "vcpu_quota": ParamType.LLONG,
+    "emulator_quota": ParamType.LLONG,
+    "hard_limit": ParamType.ULLONG,
+    "numa_mode": ParamType.INT,
+    "numa_nodeset": ParamType.STRING,
+    "weight": ParamType.UINT,
+    "nothing": ParamType.INT,
+}
 # What handlers take, by the name of the argument: refusals alone would be a thin corpus.
 _LIKELY: dict[str, tuple[Any, ...]] = {
     "flags": (0, 0, 0, 1, 2, 3, 4),
@@ -128,7 +142,11 @@ def value_of(shape: Any, rng: Random, handles: list[DomainHandle]) -> Any:
         return value_of(inner, rng, handles)
 
     def field(name: str, inner: Any) -> Any:
+        if name in ("xml", "metadata") and rng.random() < _LARGE_DOCUMENTS_SHARE:
+            return _large_text(rng)
         if rng.random() < 0.6:
+            if name == "type" and isinstance(inner, xdr.Scalar):
+                return rng.choice((0, 1, 2, 2))  # of a note; mostly an element
             if name in _LIKELY:
                 return rng.choice(_LIKELY[name])
             if name == "xml":
@@ -148,19 +166,47 @@ def value_of(shape: Any, rng: Random, handles: list[DomainHandle]) -> Any:
     if isinstance(shape, xdr.Bool):
         return rng.random() < 0.5
     if isinstance(shape, xdr.String):
-        return rng.choice(_NAMES)[: shape.limit]
+        text = _large_text(rng) if rng.random() < _LARGE_SHARE else rng.choice(_NAMES)
+        return text[: shape.limit]
     if isinstance(shape, xdr.Opaque):
         return rng.randbytes(rng.randrange(min(shape.limit, 16) + 1))
     if isinstance(shape, xdr.FixedOpaque):
         return rng.choice(handles).uuid if shape.size_min == 16 else bytes(shape.size_min)
     if isinstance(shape, Params):
-        return [(rng.choice(_NAMES), 3, rng.choice(_EDGES)) for _ in range(rng.randrange(3))]
+        return [_parameter(rng) for _ in range(rng.randrange(3))]
     if isinstance(shape, xdr.Array):
         return [again(shape.item) for _ in range(rng.randrange(min(shape.limit, 3) + 1))]
     if isinstance(shape, xdr.Optional):
         return again(shape.item) if rng.random() < 0.5 else None
     assert isinstance(shape, xdr.Chars), shape
     return "chars"
+
+
+def _large_text(rng: Random) -> str:
+    """Return a text of the kinds that cost more than their length where they are read badly."""
+    size = rng.randrange(1_000, 100_000)
+    return rng.choice(
+        (
+            "<" + "a" * size + "><b",
+            "<a>" * (size // 3),
+            "<domain " + " ".join(f"xmlns:a{n}='{n}' a{n}:b=''" for n in range(size // 24)) + "/>",
+            "0-16383," * (size // 8) + "0",
+            "\N{SNOWMAN}" * (size // 3),
+        )
+    )
+
+
+def _parameter(rng: Random) -> tuple[str, int, Any]:
+    """Return a typed parameter, whose type is mostly that which libvirt wants."""
+    name = rng.choice(tuple(_PARAMETERS))
+    kind = _PARAMETERS[name] if rng.random() < 0.8 else rng.choice(list(ParamType))
+    if kind is ParamType.STRING:
+        return (name, kind, _large_text(rng) if rng.random() < _LARGE_SHARE else "0-1")
+    if kind is ParamType.DOUBLE:
+        return (name, kind, 1.5)
+    value = rng.choice(_EDGES)
+    signed = kind in (ParamType.INT, ParamType.LLONG)
+    return (name, kind, -value if signed and rng.random() < 0.3 else value)
 
 
 def _description(rng: Random, handles: list[DomainHandle]) -> str:
