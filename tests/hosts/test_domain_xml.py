@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from typing import Any
 from xml.etree import ElementTree as ET
 
 import pytest
@@ -99,3 +100,38 @@ def test_metadata_survives_with_namespaces_and_mixed_text() -> None:
         "{http://www.w3.org/XML/1998/namespace}lang": "en",
     }
     assert (found.text, found[0].tail) == ("1", "2")
+
+
+def test_what_xml_cannot_hold_is_left_out_so_that_every_parser_reads_the_rest(lab: Any) -> None:
+    handlers = lab.driver.handlers
+    (dom,) = handlers["DOMAIN_LOOKUP_BY_NAME"]("aos_vm1")
+
+    lab.within(lambda: handlers["DOMAIN_SET_METADATA"](dom, 1, "a\x01b\tc", None, None, 1))
+    (text,) = lab.within(lambda: handlers["DOMAIN_GET_XML_DESC"](dom, 0))
+
+    assert ET.fromstring(text).findtext("title") == "ab\tc"
+
+
+@pytest.mark.parametrize(
+    ("source", "path"),
+    [
+        ("startupPolicy='optional' file='/tmp/a.iso'", "/tmp/a.iso"),
+        ("index='3' dev='/dev/sdb'", "/dev/sdb"),
+        ("protocol='rbd' name='pool/image'", "pool/image"),
+        ("pool='default' volume='a.img'", "a.img"),
+        ("startupPolicy='optional'", ""),
+    ],
+)
+def test_a_disk_is_known_by_what_lies_in_it_wherever_its_source_says_so(
+    lab: Any, source: str, path: str
+) -> None:
+    described = (
+        "<domain type='kvm'><name>web</name><memory>65536</memory><os><type>hvm</type></os>"
+        f"<devices><disk type='file'><source {source}/><target dev='vdb'/></disk></devices>"
+        "</domain>"
+    )
+
+    lab.within(lambda: lab.driver.handlers["DOMAIN_CREATE_XML"](described, 0))
+
+    (disk,) = lab.driver._state.disks(lab.host.guests["web"])
+    assert disk == ("vdb", path)

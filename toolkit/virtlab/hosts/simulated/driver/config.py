@@ -9,6 +9,7 @@ from xml.etree import ElementTree as ET
 
 from virtlab.hosts.simulated.driver.definition import Definition
 from virtlab.hosts.simulated.driver.descriptions import DISK, disk_path, guest_template
+from virtlab.hosts.simulated.driver.domain_tree import source_path
 from virtlab.hosts.simulated.driver.numa_tuning import STRICT, NumaTune
 from virtlab.model.scenario import GuestSpec
 
@@ -139,9 +140,8 @@ def template_of(settings: Settings, spec: GuestSpec, uuid: bytes) -> ET.Element:
 
 
 def _disk(disk: ET.Element) -> Disk:
-    source, target = disk.find("source"), disk.find("target")
-    path = "" if source is None else next(iter(source.attrib.values()), "")
-    return ("" if target is None else target.get("dev", ""), path)
+    target = disk.find("target")
+    return ("" if target is None else target.get("dev", ""), source_path(disk))
 
 
 def _metadata(root: ET.Element) -> dict[str, ET.Element]:

@@ -122,7 +122,7 @@ class ConnectionHandlers:
         return (domain_capabilities_xml(emulator, arch, machine, kind),)
 
     def connect_register_close_callback(self) -> tuple[()]:
-        """Promise a message before the server closes; it never closes before its client."""
+        """Take note, without effect: a daemon that is killed tells nobody."""
         return ()
 
     def connect_unregister_close_callback(self) -> tuple[()]:

@@ -18,7 +18,7 @@ from xml.etree import ElementTree as ET
 
 from virtlab.hosts.simulated.driver import machines, safe_xml
 from virtlab.hosts.simulated.driver.descriptions import CPU_TUNE
-from virtlab.hosts.simulated.driver.domain_tree import ORDER, child
+from virtlab.hosts.simulated.driver.domain_tree import ORDER, child, source_path
 from virtlab.hosts.simulated.driver.numa_tuning import NumaTune, read_numa
 from virtlab.hosts.simulated.driver.quantities import cpu_bits, cpu_list, memory_kib, whole_number
 from virtlab.libvirt_rpc import errors
@@ -308,8 +308,7 @@ def _balloon(root: ET.Element) -> ET.Element | None:
 def _check_devices(root: ET.Element) -> None:
     sources: dict[str, str] = {}
     for disk in root.findall("devices/disk"):
-        source = disk.find("source")
-        path = "" if source is None else next(iter(source.attrib.values()), "")
+        path = source_path(disk)
         target = disk.find("target")
         if target is None or not target.get("dev"):
             template = "missing target information for device %s"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 from xml.etree import ElementTree as ET
 
-__all__ = ["ORDER", "child", "put_text", "remove"]
+__all__ = ["ORDER", "child", "put_text", "remove", "source_path"]
 
 # libvirt's order of a domain's elements; it leaves out what it does not know.
 _NAMES: Final = (
@@ -14,6 +14,8 @@ _NAMES: Final = (
     "os features cpu clock on_poweroff on_reboot on_crash pm perf idmap devices seclabel"
 )
 ORDER: Final = tuple(_NAMES.split())
+# Where the source of a disk says what it is.
+_SOURCES: Final = ("file", "dev", "dir", "name", "volume")
 _PLACES: Final = {tag: place for place, tag in enumerate(ORDER)}
 
 
@@ -34,6 +36,14 @@ def put_text(root: ET.Element, tag: str, text: str, **attributes: str) -> ET.Ele
     for name, value in attributes.items():
         element.set(name, value)
     return element
+
+
+def source_path(disk: ET.Element) -> str:
+    """Return what lies in a disk's drive: a file, a device, a folder, a volume; "" for nothing."""
+    source = disk.find("source")
+    if source is None:
+        return ""
+    return next((source.get(key, "") for key in _SOURCES if key in source.attrib), "")
 
 
 def remove(root: ET.Element, tag: str) -> None:

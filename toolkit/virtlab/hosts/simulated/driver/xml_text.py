@@ -7,9 +7,13 @@ names of namespaces before the attributes.
 
 from __future__ import annotations
 
+import re
 from xml.etree import ElementTree as ET
 
 __all__ = ["document", "foreign_document"]
+
+# Characters that XML 1.0 has no way to write.
+_NO_XML = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
 
 
 def document(root: ET.Element) -> str:
@@ -64,6 +68,8 @@ def _opening(element: ET.Element, foreign: bool) -> str:
 
 
 def _escaped(text: str, quote: str = "") -> str:
+    """Return a text as XML has it; libvirt leaves out what no document can hold, and so do we."""
+    text = _NO_XML.sub("", text)
     text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     if quote:
         entity = "&quot;" if quote == '"' else "&apos;"
