@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from math import exp
+from math import exp, fsum
+from random import Random
 
 import pytest
 from small_hosts import guest, host, loops
 
-from virtlab.model.scenario import StopGuest
-from virtlab.model.units import BOOT_S, seconds
+from virtlab.model.scenario import StartWorkload, StopGuest
+from virtlab.model.units import BOOT_S, ms, seconds
+from virtlab.model.workload import Duty
+from virtlab.simulator.guest import GuestState
 from virtlab.simulator.host import SimulatedHost
 from virtlab.simulator.load_average import FIXED_1, LOAD_STEP_NS
 
@@ -66,3 +69,20 @@ def test_many_vcpus_in_columns_are_counted_as_few_are(monkeypatch: pytest.Monkey
     assert in_columns.scheduler.columns is not None
     assert one_by_one.scheduler.columns is None
     assert in_columns.load.fixed == one_by_one.load.fixed
+
+
+def test_seats_that_guests_have_left_are_not_counted_in_columns() -> None:
+    pytest.importorskip("numpy")
+    names = [f"g{number:03}" for number in range(300)]
+    loads = [StartWorkload(0, name, Duty(0.3, ms(0.5))) for name in names]
+    simulated = host([guest(name) for name in names], loads, pcpus=64, memory_mib=400_000)
+    assert simulated.scheduler.columns is not None
+    random = Random(3)
+    for _ in range(60):
+        simulated.advance(simulated.now_ns + random.randint(1, 200_000_000))
+        chosen = simulated.guests[random.choice(names)]
+        (chosen.suspend if chosen.state is GuestState.RUNNING else chosen.resume)()
+        simulated.advance(simulated.now_ns)
+
+        vcpus = [vcpu for each in simulated.guests.values() for vcpu in each.vcpus]
+        assert simulated.scheduler.runnable() == fsum(v.run_rate + v.wait_rate for v in vcpus)

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from itertools import permutations
 from math import inf
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from small_hosts import guest, host, loops, run_shares
+from small_hosts import guest, host, loops, paired, run_shares
 
 from virtlab.model.scenario import StartWorkload, TuneCpu
-from virtlab.model.units import NS_PER_S, ms
+from virtlab.model.units import NS_PER_S, ms, seconds
 from virtlab.model.workload import Batch, Duty
 from virtlab.simulator.host import SimulatedHost
+from virtlab.simulator.quota_law import Pool, _linked
 
 _S = 60
 
@@ -130,6 +132,60 @@ def test_pools_link_the_pcpus_on_which_their_vcpus_sit() -> None:
 
     for first, second in ((0, 1), (2, 3), (4, 5)):
         assert shares[first][0] + shares[second][0] == pytest.approx(0.5, abs=1e-6)
+
+
+def test_pools_that_were_linked_already_count_each_pcpu_once() -> None:
+    # a and b, and a and c, are linked by pCPUs 0 to 2 before all three meet on pCPU 3.
+    masks = {"a": ((0,), (2,)), "b": ((1,), (2,)), "c": ((1,), (2,))}
+    simulated = host(
+        [guest(name, vcpus=2, affinity=own) for name, own in masks.items()],
+        [StartWorkload(0, name, Duty(1.0, ms(50))) for name in masks],
+        pcpus=3,
+    )
+    for each in simulated.guests.values():
+        each.tune({"global_quota": 61_200})  # the emulator has 2 % of it
+
+    shares = _shares(simulated)
+
+    for first in (0, 2, 4):
+        assert shares[first][0] + shares[first + 1][0] == pytest.approx(0.6, abs=1e-6)
+
+
+@pytest.mark.parametrize("order", list(permutations(range(4))))
+def test_the_same_pcpus_are_linked_wherever_pools_lie_in_memory(order: tuple[int, ...]) -> None:
+    masks = [((0,), (3,)), ((1,), (3,)), ((1,), (2,)), ((2,), (3,))]
+    simulated = host([guest(f"g{n}", vcpus=2, affinity=own) for n, own in enumerate(masks)])
+    # All are made before the first is dropped, so that their order in memory is that of `order`.
+    pools = [Pool(0.5) for _ in order]
+    pools.sort(key=id)
+    for place, each in zip(order, simulated.guests.values(), strict=True):
+        for vcpu in each.vcpus:
+            vcpu.pool = pools[place]
+
+    linked = _linked(simulated.scheduler.pcpus)
+
+    assert [[pcpu.index for pcpu in own] for own in linked] == [[0, 3, 1, 2]]
+
+
+def test_a_pool_is_kept_on_a_pcpu_that_only_a_siblings_load_concerns() -> None:
+    simulated = host(
+        [
+            guest("pooled", vcpus=2, affinity=((1,), (2,))),
+            guest("beside", (0,), noise=0.5),
+        ],
+        [
+            StartWorkload(0, "pooled", Duty(1.0, ms(50))),
+            StartWorkload(seconds(3), "beside", Duty(0.5, ms(50))),
+        ],
+        topology=paired(4),
+    )
+    simulated.guests["pooled"].tune({"global_quota": 102_000})
+    ran_ns = 0
+    for second in range(1, 11):
+        simulated.advance(seconds(second))
+        now_ns = sum(vcpu.run_ns() for vcpu in simulated.guests["pooled"].vcpus)
+        assert now_ns - ran_ns <= NS_PER_S + 1_000
+        ran_ns = now_ns
 
 
 def test_quotas_come_and_go_with_events_and_a_stop_ends_them() -> None:

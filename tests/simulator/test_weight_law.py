@@ -187,6 +187,8 @@ def _exact(guests: Sequence[Sequence[float]], weights: Sequence[int]) -> list[fl
         ([[0.2, 0.2, 0.2], [0.5]], (1024, 1024)),
         ([[0.9, 0.2], [0.9]], (1024, 1024)),
         ([[0.36, 0.36, 0.36], [0.36]], (2048, 1024)),
+        ([[0.95], [0.36], [0.95]], (1024, 10_240, 1024)),
+        ([[0.95], [0.1], [0.95]], (100, 10_000, 100)),
     ],
 )
 def test_the_law_is_near_to_the_exact_answer_for_guests_on_one_pcpu(
@@ -201,7 +203,31 @@ def test_the_law_is_near_to_the_exact_answer_for_guests_on_one_pcpu(
     )
 
     for (run, _), exact in zip(law, _exact(guests, weights), strict=True):
-        assert run == pytest.approx(exact, abs=0.02)
+        assert run == pytest.approx(exact, abs=0.02 if max(weights) <= 4 * min(weights) else 0.025)
+
+
+_WEIGHT = st.integers(2, 262_144)
+
+
+@given(_WEIGHT, st.lists(st.tuples(st.floats(0.001, 1.0), _WEIGHT), min_size=1, max_size=20))
+def test_beside_a_busy_vcpu_no_time_is_lost_at_any_weights(
+    weight: int, others: list[tuple[float, int]]
+) -> None:
+    duties = [1.0, *(duty for duty, _ in others)]
+    weights = [weight, *(own for _, own in others)]
+
+    law = weighted_sharing(duties, weights, [0.0] * len(duties), range(len(duties)), 1.0)
+
+    assert sum(run for run, _ in law) == pytest.approx(1.0, abs=1e-9)
+    assert all(run <= duty for (run, _), duty in zip(law, duties, strict=True))
+
+
+def test_more_vcpus_of_a_guest_than_are_counted_may_want_next_to_nothing() -> None:
+    duties = [1e-17] * 17 + [1.0]
+
+    law = weighted_sharing(duties, [1024] * 17 + [2048], [0.0] * 18, [0] * 17 + [1], 1.0)
+
+    assert law[-1][0] == pytest.approx(1.0)
 
 
 _PLACE = st.tuples(

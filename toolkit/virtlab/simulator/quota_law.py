@@ -83,20 +83,20 @@ def _linked(pcpus: Sequence[Pcpu]) -> list[list[Pcpu]]:
     linked: list[list[Pcpu]] = []
     found: dict[int, list[Pcpu]] = {}  # by the identity of a pool
     for pcpu in pcpus:
-        pools = {id(vcpu.pool) for vcpu in pcpu.residents if vcpu.pool is not None}
-        known = [found[pool] for pool in sorted(pools) if pool in found]
+        # In the order of residents: that of identities is another in each process.
+        pools = dict.fromkeys(id(vcpu.pool) for vcpu in pcpu.residents if vcpu.pool is not None)
+        known = list({id(found[pool]): found[pool] for pool in pools if pool in found}.values())
         own = known[0] if known else [pcpu]
         if known:
             own.append(pcpu)
         else:
             linked.append(own)
         for other in known[1:]:
-            if other is not own:
-                own += other
-                linked = [each for each in linked if each is not other]
-                for pool, where in found.items():
-                    if where is other:
-                        found[pool] = own
+            own += other
+            linked = [each for each in linked if each is not other]
+            for pool, where in found.items():
+                if where is other:
+                    found[pool] = own
         for pool in pools:
             found[pool] = own
     return linked

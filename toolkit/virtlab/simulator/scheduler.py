@@ -99,7 +99,8 @@ class CpuScheduler:
         if self.columns is None:
             rates = [vcpu.run_rate + vcpu.wait_rate for vcpu in self._vcpus]
         else:
-            rates = (self.columns["run_rate"] + self.columns["wait_rate"]).tolist()
+            # Row 0 is nobody's, and holds whatever was last written to an empty seat.
+            rates = (self.columns["run_rate"] + self.columns["wait_rate"])[1:].tolist()
         return fsum(rates)  # the same in any order
 
     def new_vcpu(
@@ -256,17 +257,12 @@ class CpuScheduler:
     def _set_rates(self, now_ns: int) -> None:
         """Set the rates of every pCPU on which something changed."""
         self._count_company()
-        if self._limiting:
-            self._mark_pools()
+        self._mark_concerned()
         if self._plays and not self.stopped:
             for pcpu in self._dirty:
                 if pcpu.altered:
                     pcpu.altered = False
                     pcpu.gains = gains_of(pcpu, self._slice_ns)
-        if self._speeds is not None:
-            self._dirty = self._speeds.with_siblings(self._dirty)
-            for pcpu in self._dirty:
-                pcpu.dirty = True
         # A roaming loop looks for idle pCPUs elsewhere, so a change there concerns its own too.
         concerned = [pcpu for pcpu in self.pcpus if pcpu.dirty or pcpu.roamed]
         within_quotas = [p for p in concerned if p.dirty and p.limited] if self._limiting else []
@@ -308,6 +304,18 @@ class CpuScheduler:
                 if vcpu.powered:
                     self._mark(self.pcpus[vcpu.pcpu])
         self._regrouped.clear()
+
+    def _mark_concerned(self) -> None:
+        """Let a change concern all pCPUs that it reaches: by pools, by siblings, and so on."""
+        counted = 0
+        while counted < len(self._dirty):
+            counted = len(self._dirty)
+            if self._limiting:
+                self._mark_pools()
+            if self._speeds is not None:
+                self._dirty = self._speeds.with_siblings(self._dirty)
+                for pcpu in self._dirty:
+                    pcpu.dirty = True
 
     def _mark_pools(self) -> None:
         """Let what changes concern all pCPUs with vCPUs of guests that share a quota there."""
