@@ -86,10 +86,10 @@ def report(
             f"{form} is a format for one submission, and {len(found)} are named.",
             fix=f"name one of them, such as {found[0]}.",
         )
-    results = [read_results(folder) for folder in found]
     if form is Format.HTML and len(found) > 1:
-        _write_pages(results, out)
+        _write_pages(found, out)
         return
+    results = [read_results(folder, timelines=form is Format.HTML) for folder in found]
     text = _written(form, results, visibility)
     if out is None:
         print(text, end="")
@@ -97,22 +97,26 @@ def report(
         write_file(out, text)
 
 
-def _write_pages(results: list[StoredResults], out: Path | None) -> None:
+def _write_pages(folders: list[Path], out: Path | None) -> None:
     """Write a page for each submission into a folder, and one for all of them."""
     from virtlab.grading.results_folder import translated, write_file
+    from virtlab.grading.store import read_results
     from virtlab.reports.html import class_page, submission_page
 
     if out is None:
         raise UsageError(
-            f"{len(results)} submissions give {len(results) + 1} pages, which are not printed.",
+            f"{len(folders)} submissions give {len(folders) + 1} pages, which are not printed.",
             fix="name a folder for them: --out pages",
         )
-    links = _page_names([one.folder for one in results])
+    # One broken folder is told before a page is written; timelines are read one after the other.
+    verdicts = [read_results(folder, timelines=False).verdict for folder in folders]
+    links = _page_names(folders)
     with translated(out):
         out.mkdir(parents=True, exist_ok=True)
-    for one, link in zip(results, links, strict=True):
+    for folder, link in zip(folders, links, strict=True):
+        one = read_results(folder)
         write_file(out / link, submission_page(one.verdict, one.marked_timelines))
-    write_file(out / "index.html", class_page([one.verdict for one in results], links))
+    write_file(out / "index.html", class_page(verdicts, links))
     print(out / "index.html")
 
 

@@ -165,8 +165,12 @@ class StoredResults:
         return {one.scenario: one for one in timelines if one.seed == self.verdict.seed}
 
 
-def read_results(folder: Path) -> StoredResults:
+def read_results(folder: Path, *, timelines: bool = True) -> StoredResults:
     """Return what a result folder holds, all of it from one grading.
+
+    Args:
+        folder: that a grading has written.
+        timelines: read them as well, which takes nearly all of the time; `runs` is empty otherwise.
 
     Raises:
         InputError: it is no result folder, or a file in it is broken.
@@ -174,7 +178,7 @@ def read_results(folder: Path) -> StoredResults:
     for _ in range(_READ_TRIES):
         before = identity(folder)
         try:
-            results = _read_results(folder)
+            results = _read_results(folder, timelines)
         except InputError:
             if identity(folder) == before and not being_replaced(folder):
                 raise
@@ -188,7 +192,7 @@ def read_results(folder: Path) -> StoredResults:
     )
 
 
-def _read_results(folder: Path) -> StoredResults:
+def _read_results(folder: Path, timelines: bool) -> StoredResults:
     if not folder.is_dir() or not holds_results(folder):
         if half_written(folder):
             raise InputError(
@@ -205,7 +209,7 @@ def _read_results(folder: Path) -> StoredResults:
             f"{folder} holds a single run, without points.",
             fix="read its run-verdict.json, or grade the program and name that folder.",
         )
-    files = sorted((folder / "runs").glob("*/timeline.json"))
+    files = sorted((folder / "runs").glob("*/timeline.json")) if timelines else []
     return StoredResults(
         folder=folder,
         verdict=read_verdict(folder / "verdict.json"),
