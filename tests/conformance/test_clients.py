@@ -213,7 +213,8 @@ def wire(lab: Any) -> Iterator[Wire]:
 
 
 def test_very_old_clients_hear_events_without_callback_ids(wire: Wire) -> None:
-    assert wire.call("CONNECT_DOMAIN_EVENT_REGISTER").cb_registered == 1
+    # As libvirtd answers, which leaves the number unset.
+    assert wire.call("CONNECT_DOMAIN_EVENT_REGISTER").cb_registered == 0
     wire.call("CONNECT_DOMAIN_EVENT_REGISTER_ANY", 1)
     (guest,) = wire.call("DOMAIN_LOOKUP_BY_NAME", "aos_vm1")
 
