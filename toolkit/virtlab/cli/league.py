@@ -3,21 +3,15 @@
 from __future__ import annotations
 
 import os
-import shutil
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import typer
 
 from virtlab.cli.exit_codes import ExitCode
-from virtlab.cli.show import print_json
+from virtlab.cli.show import print_json, progress_line
 from virtlab.errors import UsageError
-
-if TYPE_CHECKING:
-    from virtlab.league.season import Step
 
 __all__ = ["league"]
 
@@ -172,7 +166,7 @@ def league(
             fix="name policies and scenarios of one kind, or leave one of them out.",
         )
     if tune:
-        with _progress() as on_step, one_interrupt():
+        with progress_line("league") as on_step, one_interrupt():
             plan = tuned(plan, budget=tune, jobs=jobs, on_step=on_step)
     inputs = {} if bundle is None else files_of_users(plan)  # refused before hours of play
     if html is not None:
@@ -182,7 +176,7 @@ def league(
         plotting_script()  # what lacks for it is said before hours of play
     folder = LeagueFolder(out, plan)
     known = folder.open(resume=resume, overwrite=overwrite)
-    with _progress() as on_step, one_interrupt():
+    with progress_line("league") as on_step, one_interrupt():
         try:
             played = held(plan, jobs=jobs, journal=folder.journal, known=known, on_step=on_step)
             table = table_of(played)
@@ -215,7 +209,7 @@ def _play_again(bundle: Path, jobs: int) -> None:
     from virtlab.grading.interrupts import one_interrupt
     from virtlab.league.bundle import reproduced
 
-    with _progress() as on_step, one_interrupt():
+    with progress_line("league") as on_step, one_interrupt():
         found = reproduced(bundle, jobs=jobs, on_step=on_step)
     for line in found.notes:
         print(f"virtlab: {line}", file=sys.stderr)
@@ -223,21 +217,3 @@ def _play_again(bundle: Path, jobs: int) -> None:
         print(f"{name}: {difference or 'the same bytes'}")
     if any(found.files.values()):
         raise typer.Exit(ExitCode.POINTS_LOST)
-
-
-@contextmanager
-def _progress() -> Iterator[Callable[[Step], None]]:
-    """Give a function that shows progress on stderr: one line that moves, on a terminal only."""
-    shown = sys.stderr.isatty()
-
-    def show(step: Step) -> None:
-        if shown:
-            width = shutil.get_terminal_size((80, 24)).columns - 1
-            line = f"league: {step.done} of {step.total}, {step.what}"[:width]
-            print(f"\r\x1b[K{line}", end="", file=sys.stderr, flush=True)
-
-    try:
-        yield show
-    finally:
-        if shown:
-            print("\r\x1b[K", end="", file=sys.stderr, flush=True)

@@ -9,10 +9,7 @@ import sys
 import textwrap
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, TypedDict
-
-if TYPE_CHECKING:
-    from virtlab.grading.grade import Step
+from typing import Protocol, TypedDict
 
 __all__ = ["PaceLine", "pace_line", "page_options", "print_folded", "print_json", "progress_line"]
 
@@ -60,12 +57,28 @@ def print_folded(lines: Iterable[str]) -> None:
         )
 
 
+class Counted(Protocol):
+    """A step of long work: how many are done, of how many, and what the last one was."""
+
+    @property
+    def done(self) -> int:
+        """Return how many steps are done."""
+
+    @property
+    def total(self) -> int:
+        """Return how many there are."""
+
+    @property
+    def what(self) -> str:
+        """Return what was done last."""
+
+
 @contextmanager
-def progress_line(name: str) -> Iterator[Callable[[Step], None]]:
+def progress_line(name: str) -> Iterator[Callable[[Counted], None]]:
     """Give a function that shows progress on stderr: one line that moves, on a terminal only."""
     shown = sys.stderr.isatty()
 
-    def show(step: Step) -> None:
+    def show(step: Counted) -> None:
         if shown:
             width = shutil.get_terminal_size((80, 24)).columns - 1
             line = f"{name}: {step.done} of {step.total}, {step.what}"[:width]
