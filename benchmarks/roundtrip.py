@@ -32,7 +32,7 @@ def against_libvirtd() -> list[Figure]:
         with _ours(folder) as ours, _libvirtd(folder) as theirs:
             if theirs is None:
                 own = [p50_us(client, ours) for _ in range(ROUNDS)]
-                note = "libvirtd is not installed (apt-get install libvirt-daemon), so no ratio"
+                note = "no libvirtd started (install libvirt-daemon, end one that runs): no ratio"
                 return [Figure("GetInfo round trip", statistics.median(own), "us", note=note)]
             pairs = [(p50_us(client, ours), p50_us(client, theirs)) for _ in range(ROUNDS)]
     ratios = [a / b for a, b in pairs]
