@@ -21,7 +21,7 @@ __all__ = ["LIBVIRT_SOCKET", "HostConnection", "socket_of"]
 
 LIBVIRT_SOCKET: Final = Path("/run/libvirt/libvirt-sock")
 _TIMEOUT_S: Final = 35.0  # libvirt itself gives up on a domain's lock after 30
-_CHUNK: Final = 262_144
+_CHUNK: Final = 65_536
 
 
 class HostConnection:

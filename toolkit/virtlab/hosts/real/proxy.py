@@ -23,7 +23,7 @@ from virtlab.libvirt_rpc.errors import ProtocolError
 __all__ = ["SOCKET_NAMES", "GuardedHost"]
 
 SOCKET_NAMES: Final = ("libvirt-sock", "libvirt-sock-ro")
-_READ_BYTES: Final = 262_144
+_READ_BYTES: Final = 65_536  # malloc maps a larger buffer anew at each read, 12 us more
 _UNSENT_PAUSE_BYTES: Final = 1 << 20  # from here on the other side waits
 _CLIENTS_MAX: Final = 100
 _BACKLOG: Final = 128
