@@ -4,7 +4,7 @@
 PYTHON := .venv/bin/python
 PROGRAM ?= examples/submissions/reference-c
 
-.PHONY: help setup demo test lint format bench floor mutants league daemons molecule undone clean
+.PHONY: help setup demo test docs lint format bench floor mutants league daemons molecule undone clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile
@@ -18,6 +18,9 @@ demo: setup ## grade a reference submission by the current rubric and show the r
 test: ## run all tests
 	@scripts/setup tests
 	@$(PYTHON) -m pytest -n 2
+
+docs: setup ## build the documentation as a site, to be read in build/site/index.html
+	@NO_MKDOCS_2_WARNING=1 $(PYTHON) -m mkdocs build --strict --quiet
 
 lint: setup ## formatter, linter, type checker, and the order of the rooms
 	@.venv/bin/ruff format --check .
