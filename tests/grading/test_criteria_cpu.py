@@ -12,7 +12,7 @@ from virtlab.grading.hints import HINTS
 from virtlab.model.criteria import CRITERIA, limits_of
 from virtlab.model.timeline import CallRecord, ProgramOutcome
 from virtlab.model.units import NS_PER_S
-from virtlab.model.verdict import CriterionResult, FailedSpan
+from virtlab.model.verdict import CriterionResult, FailedSpan, FirstMoment
 
 
 def _judged(name: str, lab: CpuLab, **limits: float) -> CriterionResult:
@@ -45,6 +45,7 @@ def test_a_host_that_is_left_alone_all_on_one_pcpu_is_not_balanced() -> None:
         hint=HINTS["balanced:never-pinned"],
         spans=(FailedSpan(10, 30, "pCPU 0"),),
         limits=limits_of("balanced"),
+        moment=FirstMoment(10, "it had changed no affinity until then, nor did it later", ()),
     )
 
 

@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING
 
 from virtlab.grading.criteria import judge_all
 from virtlab.grading.criteria.check import figure
-from virtlab.model.timeline import CallRecord, ClockKind, ProgramOutcome, Timeline
-from virtlab.model.units import NS_PER_S
+from virtlab.model.timeline import ClockKind, ProgramOutcome, Timeline
 from virtlab.model.verdict import CriterionResult, PointLine, RunVerdict, Verdict
 
 if TYPE_CHECKING:  # reading rubric files takes pydantic, which is slow to import
@@ -189,7 +188,7 @@ def _run(
         outcome,
         results,
         lines,
-        tuple(_call_words(call) for call in calls),
+        tuple(call.in_words() for call in calls),
         program,
         replay,
         timeline.clock,
@@ -230,12 +229,6 @@ def _verdict(
         replay=replay,
         clock=clock,
     )
-
-
-def _call_words(call: CallRecord) -> str:
-    # The arguments of a call on a guest begin with the guest.
-    text = f"{call.time_ns / NS_PER_S:.3f} s {call.procedure} {call.detail}".rstrip()
-    return text if call.error is None else f"{text}: {call.error}"
 
 
 # --- one submission

@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
+from virtlab.model.units import NS_PER_S
+
 __all__ = [
     "CallRecord",
     "ClockKind",
@@ -108,8 +110,13 @@ class CallRecord:
     time_ns: int
     procedure: str  # the public function's name, such as virDomainPinVcpu
     guest: str | None
-    detail: str  # arguments, briefly
+    detail: str  # arguments, briefly; those of a call on a guest begin with the guest
     error: str | None  # libvirt's message where it was refused
+
+    def in_words(self) -> str:
+        """Return the call on one line: `2.001 s virDomainPinVcpu aos_vm1 vcpu=0 map=0x1`."""
+        text = f"{self.time_ns / NS_PER_S:.3f} s {self.procedure} {self.detail}".rstrip()
+        return text if self.error is None else f"{text}: {self.error}"
 
 
 @dataclass(frozen=True, slots=True)

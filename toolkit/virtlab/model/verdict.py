@@ -16,6 +16,7 @@ __all__ = [
     "CriterionResult",
     "CriterionStatus",
     "FailedSpan",
+    "FirstMoment",
     "PointLine",
     "RunVerdict",
     "Verdict",
@@ -34,6 +35,15 @@ class FailedSpan:
 
 
 @dataclass(frozen=True, slots=True)
+class FirstMoment:
+    """The first moment at which things went wrong, as the record shows it."""
+
+    at_s: float  # of scenario time
+    story: str  # what the program did there, and how often
+    calls: tuple[str, ...]  # its libvirt calls around that moment
+
+
+@dataclass(frozen=True, slots=True)
 class CriterionResult:
     """One criterion judged on one timeline."""
 
@@ -49,6 +59,7 @@ class CriterionResult:
     borderline: bool = False  # passed by less than a tenth of its limit
     spans: tuple[FailedSpan, ...] = ()  # only where it failed
     limits: Mapping[str, float | None] = field(default_factory=dict)  # all that it was judged by
+    moment: FirstMoment | None = None  # only where it failed, and the record tells of it
 
 
 @dataclass(frozen=True, slots=True)

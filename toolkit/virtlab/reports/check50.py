@@ -7,11 +7,12 @@ Source: check50's documentation, "JSON specification".
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 from virtlab import __version__
 from virtlab.model.verdict import Verdict
-from virtlab.reports.items import Item, items_of, points_text, readable
+from virtlab.reports.items import Item, items_of, moment_text, points_text, readable
 
 __all__ = ["check50_json"]
 
@@ -28,6 +29,14 @@ def check50_json(verdict: Verdict) -> str:
     return json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
+def _log(item: Item) -> Iterator[str]:
+    if item.moment is not None:
+        yield f"first {moment_text(item.moment)}"
+        yield from item.moment.calls
+    if item.replay is not None:
+        yield item.replay
+
+
 def _check(item: Item) -> dict[str, Any]:
     passed = _PASSED[item.status]
     cause = None
@@ -39,7 +48,7 @@ def _check(item: Item) -> dict[str, Any]:
         "name": readable(item.name),
         "description": readable(item.title or item.label),
         "passed": passed,
-        "log": [] if item.replay is None else [readable(item.replay)],
+        "log": [readable(line) for line in _log(item)],
         "cause": cause,
         "data": {"points": points, "points_max": points_text(item.points_max)},
         "dependency": None,

@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from virtlab.model.verdict import Verdict
-from virtlab.reports.items import Item, items_of, points_text, readable
+from virtlab.reports.items import Item, items_of, moment_text, points_text, readable
 
 __all__ = ["step_annotations", "step_summary"]
 
@@ -65,6 +65,8 @@ def _section(verdict: Verdict) -> Iterator[str]:
     for item in lost:
         yield ""
         yield f"- **{_markdown(item.name)}**: {_markdown(item.reason)}"
+        if item.moment is not None:
+            yield f"  First {_markdown(moment_text(item.moment))}"
         if item.hint is not None:
             yield f"  *{_markdown(item.hint)}*"
     if verdict.partial:

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from typing import Any, Literal
 
 from virtlab.model.verdict import RunVerdict, Verdict
-from virtlab.reports.items import Item, items_of, points_text, readable
+from virtlab.reports.items import Item, items_of, moment_text, points_text, readable
 
 __all__ = ["Visibility", "gradescope_json", "refusal_json"]
 
@@ -81,6 +81,9 @@ def _lines(item: Item) -> Iterator[str]:
     if item.title:
         yield readable(item.title)
     yield readable(item.reason)
+    if item.moment is not None:
+        yield f"First: {readable(moment_text(item.moment))}"
+        yield from (f"  {readable(call)}" for call in item.moment.calls)
     if item.hint is not None:
         yield f"Hint: {readable(item.hint)}"
     if item.status == "lost" and item.replay is not None:

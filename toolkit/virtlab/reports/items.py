@@ -6,9 +6,18 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from virtlab.model.verdict import CriterionResult, PointLine, RunVerdict, Verdict
+from virtlab.model.verdict import CriterionResult, FirstMoment, PointLine, RunVerdict, Verdict
 
-__all__ = ["Item", "ItemStatus", "cause_of", "is_lost", "items_of", "points_text", "readable"]
+__all__ = [
+    "Item",
+    "ItemStatus",
+    "cause_of",
+    "is_lost",
+    "items_of",
+    "moment_text",
+    "points_text",
+    "readable",
+]
 
 # Lost by the program; kept from running by the lab; no part of this grading, such as by hand.
 ItemStatus = Literal["met", "lost", "lab_fault", "outside"]
@@ -27,6 +36,7 @@ class Item:
     reason: str
     hint: str | None
     replay: str | None  # the command that runs exactly this again
+    moment: FirstMoment | None = None  # where the run first went wrong
 
     @property
     def name(self) -> str:
@@ -54,6 +64,7 @@ def items_of(verdict: Verdict) -> Iterator[Item]:
                 line.reason,
                 None if cause is None else cause.hint,
                 run.replay,
+                None if cause is None else cause.moment,
             )
 
 
@@ -67,6 +78,11 @@ def cause_of(run: RunVerdict, line: PointLine) -> CriterionResult | None:
     own = [result for result in run.criteria if result.name == line.label]
     failed = [result for result in (*own, *run.criteria) if result.status == "failed"]
     return next((result for result in failed if result.reason in line.reason), None)
+
+
+def moment_text(moment: FirstMoment) -> str:
+    """Return what is told of a first moment, as a sentence."""
+    return f"at {moment.at_s:g} s: {moment.story}"
 
 
 def points_text(value: float) -> str:

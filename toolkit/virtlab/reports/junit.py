@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from xml.etree import ElementTree
 
 from virtlab.model.verdict import Verdict
-from virtlab.reports.items import Item, items_of, points_text, readable
+from virtlab.reports.items import Item, items_of, moment_text, points_text, readable
 
 __all__ = ["junit_xml"]
 
@@ -79,6 +79,9 @@ def _case(item: Item) -> ElementTree.Element:
 def _details(item: Item) -> list[str]:
     lines = [f"{points_text(item.points or 0.0)} of {points_text(item.points_max)} points"]
     lines.append(f"why: {item.reason}")
+    if item.moment is not None:
+        lines.append(f"first: {moment_text(item.moment)}")
+        lines += [f"  {call}" for call in item.moment.calls]
     if item.hint is not None:
         lines.append(f"hint: {item.hint}")
     if item.replay is not None:

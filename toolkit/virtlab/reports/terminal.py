@@ -11,8 +11,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from virtlab.model.finding import Finding
-from virtlab.model.verdict import PointLine, RunVerdict, Verdict
-from virtlab.reports.items import cause_of, is_lost, points_text
+from virtlab.model.verdict import CriterionResult, PointLine, RunVerdict, Verdict
+from virtlab.reports.items import cause_of, is_lost, moment_text, points_text
 
 if TYPE_CHECKING:  # rich is slow to import, and only a page needs it
     from rich.box import Box
@@ -85,10 +85,7 @@ def run_text(
         word = "not met" if status == "lost" else status
         narrow = ", narrowly" if result.borderline else ""
         page.line(f"{page.mark(status)} [bold]{_plain(result.name)}[/]: {word}{narrow}")
-        facts = [("why", result.reason)]
-        if result.hint is not None:
-            facts.append(("hint", result.hint))
-        page.add(_facts(facts))
+        page.add(_facts([("why", result.reason), *_lead(result)]))
     _ending(page, run)
     _sanitisers(page, [run])
     if run.lines:
@@ -185,9 +182,9 @@ def _lost_run(page: _Page, run: RunVerdict, alike: list[RunVerdict]) -> None:
         names = ", ".join(f"{_plain(line.label)} {_change(line)}" for line in lines)
         page.add(_indented(names))
         facts = [("why", lines[0].reason)]
-        hint = _hint(run, lines[0])
-        if hint is not None:
-            facts.append(("hint", hint))
+        cause = cause_of(run, lines[0])
+        if cause is not None:
+            facts += _lead(cause)
         page.add(_facts(facts))
     _ending(page, run)
     page.command(run.replay)
@@ -205,10 +202,14 @@ def _ending(page: _Page, run: RunVerdict) -> None:
         page.add(_facts(facts))
 
 
-def _hint(run: RunVerdict, line: PointLine) -> str | None:
-    """Return the hint of the criterion that a line's reason comes from."""
-    cause = cause_of(run, line)
-    return None if cause is None else cause.hint
+def _lead(cause: CriterionResult) -> Iterator[tuple[str, str]]:
+    """Yield what leads from a failed criterion into the run, and where to look next."""
+    if cause.moment is not None:
+        yield "first", moment_text(cause.moment)
+        for call in cause.moment.calls:
+            yield "calls", call
+    if cause.hint is not None:
+        yield "hint", cause.hint
 
 
 def _same_reason(lines: list[PointLine]) -> list[list[PointLine]]:

@@ -19,6 +19,7 @@ from virtlab.grading.criteria.survival import (
     judge_host_alive,
     judge_no_crash,
 )
+from virtlab.grading.first_moment import first_moment
 from virtlab.model.criteria import limits_of
 from virtlab.model.timeline import Timeline
 from virtlab.model.verdict import CriterionResult
@@ -60,7 +61,8 @@ def judge(
     outcome = timeline.outcome
     if outcome.status == "lab_fault" or outcome.kind in _NEVER_STARTED or not _has_record(timeline):
         return _not_run(name, outcome.reason or "nothing was recorded")
-    return replace(JUDGES[name](timeline, limits, hint), limits=limits)
+    result = replace(JUDGES[name](timeline, limits, hint), limits=limits)
+    return replace(result, moment=first_moment(timeline, result))
 
 
 def judge_all(

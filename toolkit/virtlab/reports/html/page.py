@@ -138,6 +138,7 @@ def _criterion_rows(run: RunVerdict) -> Iterator[dict[str, Any]]:
             "borderline": result.borderline,
             "points": points,
             "reason": line.reason if line is not None and lost else result.reason,
+            "moment": result.moment or (None if cause is None else cause.moment),
             "hint": result.hint or (None if cause is None else cause.hint),
             "meaning": CRITERIA[result.name].meaning if result.name in CRITERIA else "",
             "limits": list(_limits(result)),
