@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-__all__ = ["examples_dir", "playbooks_dir", "starters_dir", "testcases_dir"]
+__all__ = ["examples_dir", "lesson_texts_dir", "playbooks_dir", "starters_dir", "testcases_dir"]
 
 _PACKAGE = Path(__file__).resolve().parent
 _SHIPPED = _PACKAGE / "_shipped"  # filled when the wheel is built
@@ -24,6 +24,12 @@ def playbooks_dir() -> Path:
 def starters_dir() -> Path:
     """Return the folder with programs to start from."""
     return _folder("starters")
+
+
+def lesson_texts_dir() -> Path:
+    """Return the folder with the lessons' texts, which are pages of the docs, too."""
+    shipped = _SHIPPED / "lessons"
+    return shipped if shipped.is_dir() else _CHECKOUT / "docs" / "lessons"
 
 
 def examples_dir() -> Path:

@@ -21,6 +21,7 @@ from virtlab.cli import (
     host,
     judge,
     league,
+    lesson,
     policies,
     report,
     scenarios,
@@ -61,6 +62,7 @@ app.command("replay", epilog=EPILOG)(flight.replay)
 app.command("record", epilog=EPILOG)(flight.record)
 app.command("doctor", epilog=EPILOG)(doctor.doctor)
 app.add_typer(host.app, name="host")
+app.add_typer(lesson.app, name="lesson")
 app.add_typer(policies.app, name="policies")
 app.add_typer(scenarios.app, name="scenarios")
 
