@@ -72,4 +72,6 @@ def _sentence(found: dict[str, Measures], needs: Needs, policy: str) -> str:
     part = (before - after) / max(before - needs.least_mib_s, 1e-9)
     if part < 0.0:
         return f"With {policy} the shortage is {-100.0 * part:.0f} % larger than with nobody."
-    return f"{policy} takes away {100.0 * part:.0f} % of the shortage that can be taken away at all."
+    return (
+        f"{policy} takes away {100.0 * part:.0f} % of the shortage that can be taken away at all."
+    )
