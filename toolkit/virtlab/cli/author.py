@@ -38,6 +38,7 @@ class Lang(StrEnum):
 
     C = "c"
     PYTHON = "python"
+    POLICY = "policy"
 
 
 def new(
@@ -58,7 +59,7 @@ def new(
     from virtlab.subjects.starters import FOLDERS, make_starter
 
     program = next(one for one in FOLDERS if one == kind.replace("-", "_"))
-    made = make_starter(program, name, "c" if lang is Lang.C else "python")
+    made = make_starter(program, name, lang.value)
     for path in made.files:
         print(path)
     print()

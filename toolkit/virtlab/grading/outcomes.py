@@ -121,5 +121,7 @@ def _sanitiser_summary(output: str) -> str | None:
 
 
 def _last_line(output: str) -> str:
+    """Return the last line, or the one that it goes on from: what is indented explains another."""
     lines = output.strip().splitlines()
-    return "".join(c for c in lines[-1] if c.isprintable())[:200] if lines else ""
+    whole = [line for line in lines if not line[:1].isspace()]
+    return "".join(c for c in whole[-1] if c.isprintable())[:200] if lines else ""

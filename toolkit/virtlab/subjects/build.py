@@ -26,6 +26,7 @@ from virtlab.subjects.layout import (
     ProgramSource,
     is_program,
 )
+from virtlab.subjects.policy_runner import check_argv, daemon_argv, lay_runner
 from virtlab.subjects.room import Room
 from virtlab.subjects.sandbox import ENVIRONMENT, Folder, Limits, Plan, Sandbox, check_reachable
 from virtlab.subjects.work_directory import work_directory
@@ -105,6 +106,8 @@ def build(
     sandbox.hand_over(root)
     if source.program is not None:
         sandbox.take_back(root)
+        if source.way == "policy":
+            return _policy(source, source.program, root, sandbox, timeout_s)
         return _ready_made(source, source.program)
     notes = [*source.notes, *cleaned]
     before = {source.folder / name for name in _programs_in(source.folder)}
@@ -292,6 +295,37 @@ def _ready_made(source: ProgramSource, program: Path) -> BuildResult:
     notes = (*source.notes, "there is no source; the program is run as it was handed in")
     out_of_reach = why_out_of_reach(program)
     return BuildResult(True, source, (name,), program, notes=notes, out_of_reach=out_of_reach)
+
+
+def _policy(
+    source: ProgramSource, policy: Path, root: Path, sandbox: Sandbox, timeout_s: float
+) -> BuildResult:
+    """Lay what runs a policy beside it, and look whether it can be made."""
+    name = str(policy.relative_to(source.folder))
+    lay_runner(source.folder)
+    sandbox.hand_over(root)
+    try:
+        plan = Plan(
+            argv=check_argv(source.kind, name),
+            cwd=source.folder,
+            folders=(Folder(root, INSIDE, writable=True),),
+            limits=_LIMITS,
+        )
+        process, timed_out = run_to_end(plan, sandbox, timeout_s, Room(root))
+    finally:
+        sandbox.take_back(root)
+    log = f"{process.stdout.text()}{process.stderr.text()}"
+    problem = _problem(process, timed_out, timeout_s, log)
+    return BuildResult(
+        ok=problem is None,
+        source=source,
+        argv=daemon_argv(source.kind, name),
+        program=policy,
+        first_error=problem,
+        log=log,
+        notes=(*source.notes, "it is a policy, and our daemon runs it"),
+        timed_out=timed_out,
+    )
 
 
 def _programs_in(folder: Path) -> Sequence[str]:

@@ -11,6 +11,7 @@ that differ in neither are two submissions, and nobody can tell which of them is
 | a Makefile, under any spelling | make |
 | C or C++ sources without one | the compiler, with -g -Wall, -lvirt and -lm |
 | a Python program | nothing, it is run |
+| a policy, a Python class that decides | nothing, our daemon runs it |
 | an executable or script alone | nothing, it is run |
 """
 
@@ -30,7 +31,7 @@ from virtlab.subjects.intake import printable
 
 __all__ = ["KINDS", "BuildWay", "ProgramSource", "find_programs", "is_program"]
 
-BuildWay = Literal["make", "compile", "python", "executable"]
+BuildWay = Literal["make", "compile", "python", "policy", "executable"]
 
 KINDS: tuple[ProgramKind, ...] = ("vcpu_scheduler", "memory_coordinator")
 MAKE_FINDS = ("GNUmakefile", "makefile", "Makefile")  # in make's own order
@@ -46,11 +47,16 @@ _FOLDERS: Mapping[ProgramKind, re.Pattern[str]] = {
     "vcpu_scheduler": re.compile(r"v?cpu|sched", re.IGNORECASE),
     "memory_coordinator": re.compile(r"mem|coord", re.IGNORECASE),
 }
-# The names that only this program needs, in C, Python and Go.
+# The names that only this program needs, in C, Python and Go, and what only such a policy sees.
 _CALLS: Mapping[ProgramKind, re.Pattern[str]] = {
-    "vcpu_scheduler": re.compile(r"\b(?:virDomain)?[Pp]inVcpu(?:Flags)?\s*\("),
-    "memory_coordinator": re.compile(r"\b(?:virDomain)?[Ss]etMemory(?:Flags)?\s*\("),
+    "vcpu_scheduler": re.compile(r"\b(?:virDomain)?[Pp]inVcpu(?:Flags)?\s*\(|\bCpuSnapshot\b"),
+    "memory_coordinator": re.compile(
+        r"\b(?:virDomain)?[Ss]etMemory(?:Flags)?\s*\(|\bMemorySnapshot\b"
+    ),
 }
+# A policy's one method; a program that connects to libvirt itself is none, whatever it defines.
+_DECIDES = re.compile(r"^\s+def decide\(\s*self\s*,[^)]*\b(?:Cpu|Memory)Snapshot\b", re.MULTILINE)
+_CONNECTS = re.compile(r"^\s*(?:import|from)\s+libvirt\b", re.MULTILINE)
 _MAIN = re.compile(r"\bmain\s*\(")
 
 _LISTED = 3  # names in a message
@@ -271,13 +277,19 @@ def _source(unit: _Unit, kind: ProgramKind, remarks: tuple[str, ...]) -> Program
         notes.append("there is no Makefile; it is built with the compiler directly")
         return ProgramSource(kind, unit.folder, way, sources=sources, notes=tuple(notes))
     if way == "python":
-        return ProgramSource(
-            kind, unit.folder, way, program=_best(unit.scripts, kind), notes=remarks
-        )
+        script = _best(unit.scripts, kind)
+        if script is not None and _is_policy(script):
+            way = "policy"
+        return ProgramSource(kind, unit.folder, way, program=script, notes=remarks)
     program = _best(unit.programs, kind)
     return ProgramSource(
         kind, unit.folder, way, program=program, builds_from_source=False, notes=remarks
     )
+
+
+def _is_policy(script: Path) -> bool:
+    text = _text(script)
+    return bool(_DECIDES.search(text)) and not _CONNECTS.search(text)
 
 
 def _way(unit: _Unit, kind: ProgramKind) -> BuildWay:

@@ -93,7 +93,10 @@ def _checked(archive: Path, folder: Path) -> Iterator[str]:
                     f"{folder}: {kind} does not build: {built.first_error or 'see its log'}",
                     fix="mend that first; a program that does not build gets no points",
                 )
-            yield from (f"{kind}: {note}" for note in built.notes)
+            if built.source.way == "policy":
+                yield f"{kind} is a policy, which only this lab runs; a course wants a program"
+            else:
+                yield from (f"{kind}: {note}" for note in built.notes)
             beside = found[kind].folder.iterdir()
             if not any(path.stem.lower() == "readme" for path in beside):
                 yield f"{kind} has no Readme.md beside it, which gives a point"

@@ -13,7 +13,7 @@ from virtlab.resources import starters_dir
 
 __all__ = ["FOLDERS", "Language", "Starter", "make_starter"]
 
-Language = Literal["c", "python"]
+Language = Literal["c", "python", "policy"]
 
 # As the course wants them in a submission.
 FOLDERS: dict[ProgramKind, str] = {"vcpu_scheduler": "cpu", "memory_coordinator": "memory"}
@@ -46,8 +46,9 @@ def make_starter(kind: ProgramKind, submission: Path, language: Language) -> Sta
         shutil.rmtree(made, ignore_errors=True)
         # Not their modes: an installed package may be nobody's to write.
         shutil.copytree(template, made, copy_function=shutil.copyfile)
-        for script in made.glob("*.py"):
-            script.chmod(0o755)
+        if language == "python":
+            for script in made.glob("*.py"):
+                script.chmod(0o755)
         made.rename(folder)
     except OSError as error:
         shutil.rmtree(made, ignore_errors=True)
