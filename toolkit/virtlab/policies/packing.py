@@ -27,26 +27,37 @@ import heapq
 from bisect import bisect_left, insort
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from math import fsum, inf
-from typing import NamedTuple
+from math import fsum, inf, sqrt
 
-__all__ = ["Ground", "Item", "Packing", "pack"]
+from virtlab.policies.filling import filled
+
+__all__ = ["Ground", "Items", "Packing", "pack"]
 
 _PARTNERS = 4  # pCPUs with which the fullest tries to trade, where there are many
 _TRADES_MAX = 600
 _SMALL = 4096  # vCPUs times pCPUs, up to which everything is tried
 _EXACT = 5e-4  # a pCPU above the even level by less than this part of it is left alone
+_FILL = 8e-4  # of the even level: so much more is allowed where many are filled up exactly
 _STEP = 1e-12  # of unevenness: less is rounding
 
 
-class Item(NamedTuple):
-    """A vCPU that may be placed."""
+@dataclass(frozen=True, slots=True)
+class Items:
+    """The vCPUs that may be placed, in columns: a row is one of them."""
 
-    load: float  # at full speed, in its own cell
-    home: int | None  # where it sits now; None: not known
-    bound: bool  # to its home; who is not will be bound in any case
-    permitted: frozenset[int] | None = None  # None: anywhere
-    far: tuple[float, ...] | None = None  # by cell: how many times its load it is there
+    loads: Sequence[float]  # at full speed, in its own cell
+    homes: Sequence[int | None]  # where it sits now; None: not known
+    bound: Sequence[bool]  # to its home; who is not will be bound in any case
+    permitted: Sequence[frozenset[int] | None] = ()  # None: anywhere; empty: everybody anywhere
+    far: Sequence[tuple[float, ...] | None] = ()  # by cell: how many times its load it is there
+
+    def __len__(self) -> int:
+        return len(self.loads)
+
+    def may(self, number: int, pcpu: int) -> bool:
+        """Tell whether an item may sit on a pCPU."""
+        mask = self.permitted[number] if self.permitted else None
+        return mask is None or pcpu in mask
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +89,7 @@ class Packing:
     """Items on pCPUs, and the search for better places."""
 
     ground: Ground
-    items: Sequence[Item]
+    items: Items
     price: float
     seats: list[int] = field(default_factory=list)
     loads: list[float] = field(default_factory=list)
@@ -87,7 +98,7 @@ class Packing:
     _dearest: float = field(init=False)  # price of any move
 
     def __post_init__(self) -> None:
-        self._alike = all(item.far is None for item in self.items)
+        self._alike = all(far is None for far in self.items.far)
         self._dearest = self.price * (1.0 if len(set(self.ground.cells)) < 2 else 2.0)
 
     @property
@@ -99,20 +110,20 @@ class Packing:
 
     def load_at(self, number: int, pcpu: int) -> float:
         """Return what an item asks of a pCPU."""
-        item = self.items[number]
-        return item.load if item.far is None else item.load * item.far[self.ground.cells[pcpu]]
+        load = self.items.loads[number]
+        far = self.items.far[number] if self.items.far else None
+        return load if far is None else load * far[self.ground.cells[pcpu]]
 
     def price_at(self, number: int, pcpu: int) -> float:
         """Return the price of an item's seat: what its way there from home costs."""
-        item = self.items[number]
-        home = item.home
+        home = self.items.homes[number]
         if home is None or pcpu == home:
             return 0.0
         ground = self.ground
         near = pcpu in ground.siblings.get(home, ())  # its caches are the same ones
         way = 0.5 if near else 1.0 if ground.cells[home] == ground.cells[pcpu] else 2.0
         # Who has to be bound somewhere costs a call anyway; only its caches are at stake.
-        return self.price * (way if item.bound else 0.25 * way)
+        return self.price * (way if self.items.bound[number] else 0.25 * way)
 
     def total(self) -> float:
         """Return unevenness plus price."""
@@ -140,22 +151,64 @@ class Packing:
         """Seat everybody where it is; who is nowhere, on the emptiest pCPU that it may use."""
         self._clear()
         nowhere = []
-        for number, item in enumerate(self.items):
-            if item.home is None or not _may(item, item.home):
+        for number, home in enumerate(self.items.homes):
+            if home is None or not self.items.may(number, home):
                 nowhere.append(number)
             else:
-                self._sit(number, item.home)
+                self._sit(number, home)
         self.deal(nowhere)
+
+    def give_and_deal(self) -> None:
+        """Seat everybody at home, but who has to leave, or is bound to nothing, anew."""
+        self.seat_at_home()
+        loose = [number for number, bound in enumerate(self.items.bound) if not bound]
+        for number in loose:
+            self._leave(number)
+        self.deal([*self.shed(), *loose])
+
+    def deal_anew(self) -> None:
+        """Seat everybody as if nobody had a home."""
+        self._clear()
+        self.deal(range(len(self.items)))
+
+    def is_plain(self) -> bool:
+        """Tell whether a pCPU is as good as another for a load, but for its room."""
+        ground = self.ground
+        return self._alike and not ground.siblings and not self.items.permitted
+
+    def fill(self) -> None:
+        """Seat everybody at home, but who has to leave where it fits (`filling`)."""
+        ground, items = self.ground, self.items
+        self._clear()
+        here, loads, seats, homeless = self._here, self.loads, self.seats, []
+        for number, (load, home) in enumerate(zip(items.loads, items.homes, strict=True)):
+            if home is None:
+                homeless.append((load, number))
+            else:
+                here[home].append((load, number))
+                seats[number] = home
+        for pcpu, there in enumerate(here):
+            there.sort()
+            loads[pcpu] += fsum([load for load, _ in there])
+        noise = sqrt(fsum([one * one for one in ground.slack]) / len(ground.slack))
+        level = ground.level + max(noise, _FILL * ground.level)
+        found, misfits = filled(here, loads, [level * speed for speed in ground.speeds], homeless)
+        for number, pcpu in found.items():
+            if seats[number] >= 0:
+                self._leave(number)
+            self._sit(number, pcpu)
+        self.deal([number for _, number in misfits])
 
     def deal(self, numbers: Sequence[int]) -> None:
         """Seat items that have no seat, the largest first, each where it costs least."""
-        falling = sorted(numbers, key=lambda i: (-self.items[i].load, i))
+        items = self.items
+        falling = sorted(numbers, key=lambda i: (-items.loads[i], i))
         if self._plain(falling):
             self._deal_plain(falling)
             return
         for number in falling:
-            item = self.items[number]
-            choice = range(len(self.loads)) if item.permitted is None else sorted(item.permitted)
+            mask = items.permitted[number] if items.permitted else None
+            choice = range(len(self.loads)) if mask is None else sorted(mask)
             self._sit(number, min(choice, key=lambda pcpu: (self._seat_cost(number, pcpu), pcpu)))
 
     def _seat_cost(self, number: int, pcpu: int) -> float:
@@ -168,7 +221,8 @@ class Packing:
         ground = self.ground
         if ground.siblings or len(set(ground.speeds)) > 1:
             return False
-        return all(self.items[i].permitted is None and self.items[i].far is None for i in numbers)
+        permitted = self.items.permitted
+        return self._alike and not (permitted and any(permitted[i] is not None for i in numbers))
 
     def _deal_plain(self, falling: Sequence[int]) -> None:
         heap = [(load, pcpu) for pcpu, load in enumerate(self.loads)]
@@ -178,8 +232,7 @@ class Packing:
             while heap[0][0] != loads[heap[0][1]]:  # somebody sat down at home there
                 heapq.heapreplace(heap, (loads[heap[0][1]], heap[0][1]))
             emptiest, pcpu = heap[0]
-            item = self.items[number]
-            home, load = item.home, item.load
+            home, load = self.items.homes[number], self.items.loads[number]
             if home is not None and home != pcpu:
                 dearer = 2.0 * load * (loads[home] - emptiest)
                 if dearer <= self.price_at(number, pcpu):
@@ -209,7 +262,7 @@ class Packing:
         few = len(self.loads) * len(self.items) <= _SMALL
         order = sorted((load / ground.speeds[p], p) for p, load in enumerate(self.loads))
         stuck: set[int] = set()
-        least = ground.level * (1.0 + _EXACT)
+        least = ground.level * (1.0 + (_EXACT if few else _FILL)) + _STEP
         for _ in range(_TRADES_MAX):
             full = next((p for _, p in reversed(order) if p not in stuck), None)
             if full is None or self.loads[full] / ground.speeds[full] <= least:
@@ -265,12 +318,12 @@ class Packing:
 
     def _more_price(self, one: int, other: int | None, full: int, partner: int) -> float:
         """Return what a trade adds to the prices; infinite where it is not permitted."""
-        if not _may(self.items[one], partner):
+        if not self.items.may(one, partner):
             return inf
         more = self.price_at(one, partner) - self.price_at(one, full)
         if other is None:
             return more
-        if not _may(self.items[other], full):
+        if not self.items.may(other, full):
             return inf
         return more + self.price_at(other, full) - self.price_at(other, partner)
 
@@ -278,9 +331,9 @@ class Packing:
         self, one: int, other: int | None, full: int, partner: int, slope: float, curve: float
     ) -> float:
         """Return what a trade adds to the unevenness: below 0 where it evens out."""
-        items = self.items
-        if items[one].far is None and (other is None or items[other].far is None):
-            x = items[one].load - (0.0 if other is None else items[other].load)
+        if self._alike:
+            loads = self.items.loads
+            x = loads[one] - (0.0 if other is None else loads[other])
             return x * (slope + curve * x)
         gone = self.load_at(one, full) - (0.0 if other is None else self.load_at(other, full))
         come = self.load_at(one, partner)
@@ -295,10 +348,15 @@ class Packing:
 
     def send_home(self) -> None:
         """Send home whoever gains less than its price by being away."""
-        for number, item in enumerate(self.items):
-            home, seat = item.home, self.seats[number]
-            if home is None or seat == home or not _may(item, home):
+        away = [
+            (number, home)
+            for number, (home, seat) in enumerate(zip(self.items.homes, self.seats, strict=True))
+            if home is not None and seat != home
+        ]
+        for number, home in away:
+            if not self.items.may(number, home):
                 continue
+            seat = self.seats[number]
             ground, loads = self.ground, self.loads
             slope = 2.0 * (ground.pressure(loads, home) - ground.pressure(loads, seat))
             added = self._gain(number, None, seat, home, slope, self._curve(seat, home))
@@ -315,12 +373,12 @@ class Packing:
     def _sit(self, number: int, pcpu: int) -> None:
         self.seats[number] = pcpu
         self.loads[pcpu] += self.load_at(number, pcpu)
-        insort(self._here[pcpu], (self.items[number].load, number))
+        insort(self._here[pcpu], (self.items.loads[number], number))
 
     def _leave(self, number: int) -> None:
         pcpu = self.seats[number]
         here = self._here[pcpu]
-        del here[bisect_left(here, (self.items[number].load, number))]
+        del here[bisect_left(here, (self.items.loads[number], number))]
         self.seats[number] = -1
         # Added up anew, so that what was here before leaves no rounding behind.
         self.loads[pcpu] = self.ground.fixed[pcpu] + fsum(
@@ -333,34 +391,25 @@ class Packing:
         self._sit(number, pcpu)
 
 
-def pack(ground: Ground, items: Sequence[Item], price: float) -> Packing:
+def pack(ground: Ground, items: Items, price: float) -> Packing:
     """Return the best packing that was found."""
     packing = Packing(ground, items, price)
-    packing.seat_at_home()
-    loose = [i for i, item in enumerate(items) if not item.bound]
-    for number in loose:
-        packing._leave(number)
-    packing.deal([*packing.shed(), *loose])
-    small = len(items) * len(ground.speeds) <= _SMALL
-    packing.trade()
-    packing.send_home()
-    if not small:
+    if len(items) * len(ground.speeds) > _SMALL:
+        if packing.is_plain():
+            packing.fill()
+        else:
+            packing.give_and_deal()
+        packing.trade()
+        packing.send_home()
         return packing
-    found = [packing]
-    still = Packing(ground, items, price)
+    still, anew = Packing(ground, items, price), Packing(ground, items, price)
+    packing.give_and_deal()
     still.seat_at_home()
-    anew = Packing(ground, items, price)
-    anew._clear()
-    anew.deal(range(len(items)))
-    for other in (still, anew):
-        other.trade()
-        other.send_home()
-        found.append(other)
-    return min(found, key=Packing.total)
-
-
-def _may(item: Item, pcpu: int) -> bool:
-    return item.permitted is None or pcpu in item.permitted
+    anew.deal_anew()
+    for one in (packing, still, anew):
+        one.trade()
+        one.send_home()
+    return min((packing, still, anew), key=Packing.total)
 
 
 def _cheapest_set(here: Sequence[tuple[float, int]], excess: float, price: float) -> list[int]:

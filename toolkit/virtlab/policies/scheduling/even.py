@@ -34,7 +34,7 @@ from virtlab.model.plan import CpuPlan, Pin, Rejected
 from virtlab.model.snapshot import CpuSnapshot, VcpuKey
 from virtlab.policies.bounds import even_level, fewest_moves, least_busiest
 from virtlab.policies.demand import Demand, DemandBook
-from virtlab.policies.packing import Ground, Item, Packing, pack
+from virtlab.policies.packing import Ground, Items, Packing, pack
 from virtlab.policies.parameters import tunable
 from virtlab.policies.seats import permitted
 from virtlab.policies.sight import Sight, carry, look
@@ -111,8 +111,10 @@ class Even:
         keys = [host.vcpus[number].key for number, _ in movable]
         moved = [
             place
-            for place, (item, seat) in enumerate(zip(items, packing.seats, strict=True))
-            if seat != item.home or not item.bound
+            for place, (home, bound, seat) in enumerate(
+                zip(items.homes, items.bound, packing.seats, strict=True)
+            )
+            if seat != home or not bound
         ]
         if not moved or not (loose or self._is_worth_it(sight, packing)):
             return _nothing_better(packing, fills, self.tolerance)
@@ -162,21 +164,33 @@ class Even:
         demands: Sequence[Demand | None],
         sight: Sight,
         movable: Sequence[tuple[int, bool]],
-    ) -> tuple[Ground, list[Item]]:
+    ) -> tuple[Ground, Items]:
         """Return what is to be packed onto what."""
-        fixed = list(sight.carried)
-        items = []
-        for number, bound in movable:
-            vcpu, seat = host.vcpus[number], sight.seats[number]
+        fixed, vcpus = list(sight.carried), host.vcpus
+        numbers = [number for number, _ in movable]
+        homes = [sight.seats[number] for number in numbers]
+        loads = [sight.loads[number] for number in numbers]
+        far = [sight.far[number] for number in numbers] if sight.far else ()
+        for number, seat, load in zip(numbers, homes, loads, strict=True):
             if seat is None:
-                carry(fixed, vcpu.pcpus, -sight.loads[number])
+                carry(fixed, vcpus[number].pcpus, -load)
             else:
-                fixed[seat] -= sight.load_at_seat(number)
-            may = None if vcpu.allowed is None else permitted(vcpu, host)
-            far = sight.far[number] if sight.far else None
-            items.append(Item(sight.loads[number], seat, bound, may, far))
+                fixed[seat] -= sight.load_at_seat(number) if far else load
+        masked = any(vcpus[number].allowed is not None for number in numbers)
+        items = Items(
+            loads,
+            homes,
+            [bound for _, bound in movable],
+            [
+                None if vcpus[number].allowed is None else permitted(vcpus[number], host)
+                for number in numbers
+            ]
+            if masked
+            else (),
+            far,
+        )
         fixed = [max(load, 0.0) for load in fixed]  # what rounding has left
-        level = even_level([item.load for item in items], fixed, sight.speeds)
+        level = even_level(loads, fixed, sight.speeds)
         slack = [0.5 * self.confidence * error for error in sight.errors]
         ground = Ground(
             fixed, sight.speeds, sight.siblings, sight.cells, sight.sibling_cost, level, slack
@@ -234,7 +248,7 @@ def _pin(
     after: Sequence[float],
 ) -> Pin:
     assert demand is not None
-    home, seat = packing.items[place].home, packing.seats[place]
+    home, seat = packing.items.homes[place], packing.seats[place]
     way = f"pCPU {seat} goes from {before[seat]:.2f} to {after[seat]:.2f}"
     if home is not None and home != seat:
         way = f"pCPU {home} goes from {before[home]:.2f} to {after[home]:.2f}, {way}"
@@ -243,16 +257,18 @@ def _pin(
 
 
 def _because(packing: Packing, before: Sequence[float], after: Sequence[float]) -> str:
-    ground = packing.ground
+    ground, items = packing.ground, packing.items
     homes: list[list[float]] = [[] for _ in before]
-    for item in packing.items:
-        if item.bound and item.home is not None:
-            homes[item.home].append(item.load / ground.speeds[item.home])
+    for load, home, is_bound in zip(items.loads, items.homes, items.bound, strict=True):
+        if is_bound and home is not None:
+            homes[home].append(load / ground.speeds[home])
     rest = [load / s for load, s in zip(ground.fixed, ground.speeds, strict=True)]
     least = fewest_moves(zip(homes, rest, strict=True), max(after))
-    bound = [(i, s) for i, s in zip(packing.items, packing.seats, strict=True) if i.bound]
-    moves = sum(seat != item.home for item, seat in bound)
-    loose = len(packing.items) - len(bound)
+    moves = sum(
+        is_bound and seat != home
+        for is_bound, home, seat in zip(items.bound, items.homes, packing.seats, strict=True)
+    )
+    loose = len(items) - sum(items.bound)
     first = f"{loose} were bound to no single pCPU; " if loose else ""
     spread = f"spread {_points(_spread(before))} to {_points(_spread(after))}"
     return (
@@ -263,7 +279,7 @@ def _because(packing: Packing, before: Sequence[float], after: Sequence[float]) 
 
 def _nothing_better(packing: Packing, fills: Sequence[float], tolerance: float) -> CpuPlan:
     busiest, ground = max(fills), packing.ground
-    floor = least_busiest([item.load for item in packing.items], ground.fixed, ground.speeds)
+    floor = least_busiest(packing.items.loads, ground.fixed, ground.speeds)
     if busiest <= floor + tolerance:
         because = (
             f"nothing better was to be had: the busiest pCPU is at {busiest:.2f}, and wherever "
