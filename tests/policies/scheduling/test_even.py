@@ -65,11 +65,12 @@ def test_one_plan_of_the_fewest_moves_does_it(scenario: str, moves: int) -> None
     assert acting[1] == moves  # at the first look that has figures
 
 
-def test_a_change_of_load_is_answered_at_the_second_look_after_it() -> None:
+def test_a_change_of_load_is_answered_at_the_first_look_after_it() -> None:
     acting = [tick for tick, plan in enumerate(ticks("cpu-7-load-changes", seed=3)) if plan.actions]
 
     assert acting[0] == 1
-    assert set(acting[1:]) <= {15, 16, 17}
+    assert acting[1] == 15
+    assert set(acting[2:]) <= {16, 17, 18}
 
 
 def test_guests_end_up_near_their_memory() -> None:
@@ -142,13 +143,13 @@ def _moves(waves: list[tuple[float, float, float, float]], until: int) -> list[t
 @settings(max_examples=4, deadline=None)
 @example(waves=[(192.0, n / 7, 0.1, 0.6) for n in range(7)])
 @example(waves=[(1.01, 0.0, 0.1, 0.9)] * 3 + [(2.02, 0.5, 0.1, 0.9)] * 4)
-def test_whatever_swings_nobody_is_moved_more_than_a_few_times(
+def test_whatever_swings_nobody_is_moved_at_more_than_its_first_changes(
     waves: list[tuple[float, float, float, float]],
 ) -> None:
     moves = _moves(waves, 400)
 
-    # Held for 2, 8, 32, 128 and 512 ticks: five moves are the most in 400.
-    assert max(Counter(key for _, key in moves).values(), default=0) <= 5
+    # A swing is known after a dozen changes at most, and each change moves some twice.
+    assert max(Counter(key for _, key in moves).values(), default=0) <= 24
 
 
 @given(period=st.floats(0.3, 24.0), phases=st.lists(st.floats(0, 1), min_size=2, max_size=9))

@@ -9,6 +9,7 @@ Families of `HELD_OUT` are for judging alone: who tunes a policy leaves them asi
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import fsum, pi, sin
 from random import Random
 
 from virtlab.model.scenario import (
@@ -144,6 +145,59 @@ def mixed_weights(rng: Random) -> _Drawn:
     return 4, guests, [_runs(guest, rng.uniform(0.4, 1.0), 20.0) for guest in guests]
 
 
+def spells(rng: Random) -> _Drawn:
+    """Loads that work hard for a spell of some to many seconds, and rest for longer in between."""
+    guests = [_guest(f"g{n:02}", [rng.choice((0, 1, 2, 3))]) for n in range(16)]
+    events: list[Event] = []
+    for guest in guests:
+        rest, hard = rng.uniform(0.06, 0.15), rng.uniform(0.35, 0.8)
+        points, at_s, on = [], -rng.uniform(0.0, 20.0), True
+        while at_s < _DURATION_S:
+            points.append(TracePoint(seconds(max(at_s, 0.0)), hard if on else rest, None))
+            at_s += rng.uniform(6.0, 20.0) if on else rng.uniform(10.0, 30.0)
+            on = not on
+        while len(points) > 1 and points[1].time_ns == 0:
+            del points[0]
+        events.append(StartWorkload(0, guest.name, Trace(tuple(points))))
+    return 4, guests, events
+
+
+def tides(rng: Random) -> _Drawn:
+    """Loads that rise and fall like days and nights, each at its own hour."""
+    guests = [_guest(f"g{n:02}", [n % 4]) for n in range(12)]
+    events: list[Event] = []
+    for guest in guests:
+        period_s, hour = rng.uniform(40.0, 120.0), rng.random()
+        mean, swing = rng.uniform(0.2, 0.3), rng.uniform(0.05, 0.2)
+        points = [
+            TracePoint(seconds(at), mean + swing * sin(2 * pi * (at / period_s + hour)), None)
+            for at in range(0, _DURATION_S, 2)
+        ]
+        events.append(StartWorkload(0, guest.name, Trace(tuple(points))))
+    return 4, guests, events
+
+
+def big_and_little(rng: Random) -> _Drawn:
+    """Two full pCPUs and six that do two fifths of the work in a second; loads sit anywhere."""
+    capacity = (FULL_CAPACITY,) * 2 + (2 * FULL_CAPACITY // 5,) * 6
+    guests = [_guest(f"g{n:02}", [rng.randrange(8)]) for n in range(12)]
+    events = [_runs(guest, rng.uniform(0.1, 0.5)) for guest in guests]
+    kib = _host_kib(guests)
+    return _layout(cells=1, cores=8, memory_kib=kib, capacity=capacity), guests, events
+
+
+def unbound(rng: Random) -> _Drawn:
+    """Loads of short and long work, bound to nothing, that leave two fifths of the host idle."""
+    guests = [_guest(f"g{n:02}", [0], bound=False) for n in range(10)]
+    sizes = [rng.uniform(0.1, 0.5) for _ in guests]
+    part = 0.6 * 4 / fsum(sizes)
+    events = [
+        _runs(guest, min(size * part, 0.9), rng.choice((0.5, 20.0, 80.0)))
+        for guest, size in zip(guests, sizes, strict=True)
+    ]
+    return 4, guests, events
+
+
 def unlike_pcpus(rng: Random) -> _Drawn:
     """Four full pCPUs and four that do half of the work in a second; loads sit on the slow ones."""
     capacity = (FULL_CAPACITY,) * 4 + (FULL_CAPACITY // 2,) * 4
@@ -208,6 +262,10 @@ CPU_FAMILIES: dict[str, Callable[[Random], _Drawn]] = {
     "numa": numa,
     "smt": smt,
     "mixed-weights": mixed_weights,
+    "spells": spells,
+    "tides": tides,
+    "big-and-little": big_and_little,
+    "unbound": unbound,
     "unlike-pcpus": unlike_pcpus,
     "capped": capped,
     "drift": drift,
@@ -223,17 +281,18 @@ def _guest(
     homes: list[int],
     *,
     running: bool = True,
+    bound: bool = True,
     memory_cell: int | None = None,
     memory_bound: float = 0.0,
     tuning: tuple[tuple[str, int], ...] = (),
 ) -> GuestSpec:
-    """Return a guest with a vCPU bound to each of these pCPUs."""
+    """Return a guest with a vCPU for each of these pCPUs, bound to it unless told otherwise."""
     return GuestSpec(
         name=name,
         vcpus=len(homes),
         memory_kib=mib(_GUEST_MIB),
         max_memory_kib=mib(_GUEST_MIB),
-        affinity=tuple((home,) for home in homes),
+        affinity=tuple((home,) if bound else None for home in homes),
         kernel_kib=mib(42),
         processes_kib=mib(120),
         cache_kib=mib(100),

@@ -19,7 +19,7 @@ from math import fsum, sqrt
 
 from virtlab.model.snapshot import CpuSnapshot, VcpuView
 from virtlab.model.topology import LOCAL_DISTANCE, REMOTE_DISTANCE, Topology
-from virtlab.policies.demand import Demand
+from virtlab.policies.demand import Demands
 from virtlab.policies.seats import seat_of, siblings_of, speeds
 
 __all__ = ["Sight", "carry", "far_by_cell", "look"]
@@ -51,12 +51,12 @@ class Sight:
         return load if far is None or seat is None else load * far[self.cells[seat]]
 
 
-def look(host: CpuSnapshot, demands: Sequence[Demand | None], memory_bound: float) -> Sight:
+def look(host: CpuSnapshot, demands: Demands, memory_bound: float) -> Sight:
     """Work a snapshot out.
 
     Args:
         host: with at least one pCPU.
-        demands: of its vCPUs, in their order.
+        demands: of its vCPUs.
         memory_bound: part of its time that a vCPU is taken to wait for memory.
     """
     topology = host.topology
@@ -72,7 +72,7 @@ def look(host: CpuSnapshot, demands: Sequence[Demand | None], memory_bound: floa
     far: list[tuple[float, ...] | None] = []
     if len(topology.cells) > 1 and memory_bound > 0.0:
         far = [far_by_cell(v, topology, memory_bound) for v in host.vcpus]
-    loads = [0.0 if demand is None else demand.mean for demand in demands]
+    loads = list(demands.means)
     if siblings or far or any(s != 1.0 for s in speed):
         pace = _paces(host, speed, siblings, sibling_cost, seats)
         for number, seat in enumerate(seats):
@@ -86,14 +86,16 @@ def look(host: CpuSnapshot, demands: Sequence[Demand | None], memory_bound: floa
     variances = [0.0] * pcpus
     wander: dict[frozenset[int], float] = {}
     sight = Sight(speed, siblings, cells, sibling_cost, seats, loads, far, carried, variances)
-    for number, (vcpu, demand, seat) in enumerate(zip(host.vcpus, demands, seats, strict=True)):
-        if demand is None:
-            continue
+    at_seats = [sight.load_at_seat(number) for number in range(len(loads))] if far else loads
+    for number, (seat, load, variance) in enumerate(
+        zip(seats, at_seats, demands.variances, strict=True)
+    ):
         if seat is None:
-            wander[vcpu.pcpus] = wander.get(vcpu.pcpus, 0.0) + loads[number]
-            continue
-        carried[seat] += sight.load_at_seat(number) if far else loads[number]
-        variances[seat] += demand.variance
+            mask = host.vcpus[number].pcpus
+            wander[mask] = wander.get(mask, 0.0) + load
+        else:
+            carried[seat] += load
+            variances[seat] += variance
     for mask, load in wander.items():
         carry(carried, mask, load)
     variances[:] = [sqrt(v) / s for v, s in zip(variances, speed, strict=True)]

@@ -33,17 +33,13 @@ from math import fsum, sqrt
 from virtlab.model.plan import CpuPlan, Pin, Rejected
 from virtlab.model.snapshot import CpuSnapshot, VcpuKey
 from virtlab.policies.bounds import even_level, fewest_moves, least_busiest
-from virtlab.policies.demand import Demand, DemandBook
+from virtlab.policies.demand import DemandBook, Demands
 from virtlab.policies.packing import Ground, Items, Packing, pack
 from virtlab.policies.parameters import tunable
 from virtlab.policies.seats import permitted
 from virtlab.policies.sight import Sight, carry, look
 
 __all__ = ["Even"]
-
-_LONGER = 4  # times as long is a vCPU held that is moved again soon
-_SOON = 256  # holds after the last move; the same load may come again later without being held
-_HOLD_MAX = 1 << 12
 
 
 @dataclass(slots=True)
@@ -76,7 +72,7 @@ class Even:
         at_most=1,
     )
     hold_ticks: int = tunable(
-        2, unit="ticks", effect="how long a vCPU stays after a move, at first", at_least=1
+        2, unit="ticks", effect="how long a vCPU stays after a move", at_least=1
     )
     memory_bound: float = tunable(
         0.3,
@@ -86,7 +82,7 @@ class Even:
         at_most=1,
     )
     _book: DemandBook = field(default_factory=DemandBook)
-    _held: dict[VcpuKey, tuple[int, int]] = field(default_factory=dict)  # moved at, held for
+    _moved: dict[VcpuKey, int] = field(default_factory=dict)  # at which tick, the last time
     _tick: int = 0
 
     def decide(self, host: CpuSnapshot) -> CpuPlan:
@@ -118,12 +114,18 @@ class Even:
         ]
         if not moved or not (loose or self._is_worth_it(sight, packing)):
             return _nothing_better(packing, fills, self.tolerance)
-        self._hold(host, [keys[place] for place in moved])
-        known = [demands[number] for number, _ in movable]
+        self._hold([keys[place] for place in moved])
+        wants = [
+            f"wants {demands.means[number]:.2f} ± {sqrt(demands.variances[number]):.2f}"
+            for number in [movable[place][0] for place in moved]
+        ]
         after = packing.fills
         return CpuPlan(
             tuple(
-                [_pin(keys[place], known[place], packing, place, fills, after) for place in moved]
+                [
+                    _pin(keys[place], wanted, packing, place, fills, after)
+                    for place, wanted in zip(moved, wants, strict=True)
+                ]
             ),
             _because(packing, fills, after),
             expected=_expected(after),
@@ -134,26 +136,26 @@ class Even:
 
     # --- who and what
 
-    def _movable(
-        self, host: CpuSnapshot, demands: Sequence[Demand | None]
-    ) -> list[tuple[int, bool]]:
+    def _movable(self, host: CpuSnapshot, demands: Demands) -> list[tuple[int, bool]]:
         """Return the number of each vCPU that may be placed, and whether it is bound as it should.
 
         Idle ones are left to Linux, unless they are where the administrator does not let them.
         """
         found = []
-        idle_max, held = self.idle_max, self._held
-        for number, (vcpu, demand) in enumerate(zip(host.vcpus, demands, strict=True)):
-            if demand is None:
-                held.pop(vcpu.key, None)  # what was of its name before is another vCPU
+        idle_max, moved = self.idle_max, self._moved
+        for number, (vcpu, mean, known) in enumerate(
+            zip(host.vcpus, demands.means, demands.known, strict=True)
+        ):
+            if not known:
+                moved.pop(vcpu.key, None)  # what was of its name before is another vCPU
                 continue
             if not vcpu.movable:
                 continue
             astray = vcpu.allowed is not None and not vcpu.pcpus <= permitted(vcpu, host)
             bound = not astray and len(vcpu.pcpus) == 1
-            if not astray and demand.mean <= idle_max:
+            if not astray and mean <= idle_max:
                 continue
-            if bound and vcpu.key in held and self._is_held(vcpu.key):
+            if bound and moved and self._is_held(vcpu.key):
                 continue
             found.append((number, bound))
         return found
@@ -161,7 +163,7 @@ class Even:
     def _placing(
         self,
         host: CpuSnapshot,
-        demands: Sequence[Demand | None],
+        demands: Demands,
         sight: Sight,
         movable: Sequence[tuple[int, bool]],
     ) -> tuple[Ground, Items]:
@@ -223,36 +225,28 @@ class Even:
     # --- who was moved stays for a while
 
     def _is_held(self, key: VcpuKey) -> bool:
-        moved, ticks = self._held[key]
-        return self._tick - moved <= ticks
+        moved = self._moved.get(key)
+        return moved is not None and self._tick - moved <= self.hold_ticks
 
-    def _hold(self, host: CpuSnapshot, moved: Sequence[VcpuKey]) -> None:
-        if len(self._held) > len(host.vcpus):
-            present = {vcpu.key for vcpu in host.vcpus}
-            self._held = {key: held for key, held in self._held.items() if key in present}
+    def _hold(self, moved: Sequence[VcpuKey]) -> None:
+        begin = self._tick - self.hold_ticks
+        self._moved = {key: at for key, at in self._moved.items() if at >= begin}
         for key in moved:
-            ticks = self.hold_ticks
-            if key in self._held:
-                at, before = self._held[key]
-                soon = self._tick - at < _SOON * before
-                ticks = min(_LONGER * before, _HOLD_MAX) if soon else ticks
-            self._held[key] = (self._tick, ticks)
+            self._moved[key] = self._tick
 
 
 def _pin(
     key: VcpuKey,
-    demand: Demand | None,
+    wants: str,
     packing: Packing,
     place: int,
     before: Sequence[float],
     after: Sequence[float],
 ) -> Pin:
-    assert demand is not None
     home, seat = packing.items.homes[place], packing.seats[place]
     way = f"pCPU {seat} goes from {before[seat]:.2f} to {after[seat]:.2f}"
     if home is not None and home != seat:
         way = f"pCPU {home} goes from {before[home]:.2f} to {after[home]:.2f}, {way}"
-    wants = f"wants {demand.mean:.2f} ± {sqrt(demand.variance):.2f}"
     return Pin(key, frozenset({seat}), f"{wants}; {way}")
 
 
