@@ -7,7 +7,23 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from virtlab.policies.bounds import fewest_moves
-from virtlab.policies.filling import Loads, filled
+from virtlab.policies.filling import filled
+
+Loads = list[tuple[float, int]]
+
+
+def fill(
+    here: list[Loads], limits: list[float], homeless: Loads, carried: list[float] | None = None
+) -> dict[int, int]:
+    """Fill pCPUs of which it is told who sits there, with their loads."""
+    loads = {number: load for rows in (*here, homeless) for load, number in rows}
+    return filled(
+        [[number for _, number in sorted(rows)] for rows in here],
+        [loads.get(number, 0.0) for number in range(max(loads, default=0) + 1)],
+        [fsum(load for load, _ in rows) for rows in here] if carried is None else carried,
+        limits,
+        [number for _, number in homeless],
+    )
 
 
 def after(here: list[Loads], homeless: Loads, seats: dict[int, int]) -> list[float]:
@@ -35,9 +51,8 @@ def test_a_crowd_is_even_to_a_thousandth_with_few_more_moves_than_the_fewest() -
         loads = [fsum(load for load, _ in there) for there in here]
         level = 1.001 * fsum(loads) / 128
 
-        seats, misfits = filled(here, loads, [level] * 128, [])
+        seats = fill(here, [level] * 128, [])
 
-        assert misfits == []
         over = [load - level for load in after(here, [], seats) if load > level + 1e-9]
         fewest = fewest_moves([([load for load, _ in there], 0.0) for there in here], level)
         assert len(seats) <= 1.1 * fewest
@@ -45,20 +60,17 @@ def test_a_crowd_is_even_to_a_thousandth_with_few_more_moves_than_the_fewest() -
 
 
 def test_who_sits_nowhere_gets_a_seat_where_there_is_room() -> None:
-    seats, misfits = filled([[], [(0.5, 0)]], [0.0, 0.5], [0.8, 0.8], [(0.3, 1), (0.7, 2)])
-
-    assert seats == {1: 1, 2: 0}
-    assert misfits == []
+    assert fill([[], [(0.5, 0)]], [0.8, 0.8], [(0.3, 1), (0.7, 2)]) == {1: 1, 2: 0}
 
 
-def test_what_fits_nowhere_is_told_and_not_seated() -> None:
-    assert filled([[], []], [0.5, 0.5], [0.6, 0.6], [(0.4, 0)]) == ({}, [(0.4, 0)])
+def test_what_fits_nowhere_is_not_seated() -> None:
+    assert fill([[], []], [0.6, 0.6], [(0.4, 0)], [0.5, 0.5]) == {}
 
 
 def test_what_fits_nowhere_stays_and_smaller_ones_go_in_its_place() -> None:
     here = [[(0.2, 0), (0.2, 1), (0.9, 2)], [], []]
 
-    seats, _ = filled(here, [1.3, 0.5, 0.5], [0.9, 0.72, 0.72], [])
+    seats = fill(here, [0.9, 0.72, 0.72], [], [1.3, 0.5, 0.5])
 
     assert sorted(seats) == [0, 1]
     assert sorted(seats.values()) == [1, 2]
@@ -82,11 +94,8 @@ def test_no_pcpu_that_had_room_is_filled_beyond_its_limit(
     here = [sorted(there) for there in here]
     loads = [fsum(load for load, _ in there) for there in here]
 
-    seats, misfits = filled(here, loads, limits, homeless)
+    seats = fill(here, limits, homeless)
 
     for before, now, limit in zip(loads, after(here, homeless, seats), limits, strict=True):
         # What fitted nowhere stays on a pCPU that was too full, whatever has come there meanwhile.
         assert before > limit or now <= limit + 1e-9
-    assert {n for _, n in homeless} == {n for _, n in misfits} | (
-        seats.keys() & {n for _, n in homeless}
-    )

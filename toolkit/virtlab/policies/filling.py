@@ -25,12 +25,12 @@ Production Planning & Control 10, 1999); the order, and the choice of what is gi
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right, insort
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from math import fsum
 
-__all__ = ["Loads", "filled"]
+__all__ = ["filled"]
 
-Loads = list[tuple[float, int]]  # loads in rising order, each with the number of its vCPU
+_Loads = list[tuple[float, int]]  # loads in rising order, each with the number of its vCPU
 
 _EXACT = 0.002  # of a pCPU: a set that leaves so little room is not bettered
 _WASTE = 0.03  # of a pCPU: room for the sake of which two are given where one would do
@@ -40,36 +40,49 @@ _LAST = 1 << 62  # after every vCPU of the same load
 
 
 def filled(
-    here: Sequence[Loads], loads: Sequence[float], limits: Sequence[float], homeless: Loads
-) -> tuple[dict[int, int], Loads]:
-    """Return where vCPUs go that leave, and which of the homeless fit nowhere.
+    here: Sequence[Sequence[int]],
+    loads: Sequence[float],
+    carried: Sequence[float],
+    limits: Sequence[float],
+    homeless: Iterable[int],
+) -> dict[int, int]:
+    """Return where vCPUs go that leave; who is homeless and not among them fits nowhere.
 
     Args:
-        here: for each pCPU those that may leave it.
-        loads: what each pCPU carries now.
+        here: for each pCPU the vCPUs that may leave it, in rising order of their loads.
+        loads: of each vCPU.
+        carried: by each pCPU now, without the homeless.
         limits: what each should carry at most; it may carry more in the end where nothing fits.
         homeless: those that sit nowhere yet.
     """
-    room = [limit - load for limit, load in zip(limits, loads, strict=True)]
-    pool, homes = list(homeless), dict[int, int]()
+    room = [limit - load for limit, load in zip(limits, carried, strict=True)]
+    pool = [(loads[number], number) for number in homeless]
+    homes: dict[int, int] = {}
     for pcpu, left in enumerate(room):
         if left < 0.0:
-            for load, number in _given(here[pcpu], -left):
+            for load, number in _given(_rows(here[pcpu], loads), -left):
                 pool.append((load, number))
                 homes[number] = pcpu
                 room[pcpu] += load
     pool.sort()
     seats = _fill(room, pool)
+    full: dict[int, _Loads] = {}
     for load, number in pool:
         if number in homes:
             room[homes[number]] -= load
-    _crumble(here, room, seats, sorted({homes[n] for _, n in pool if n in homes}))
+            full[homes[number]] = []
+    for pcpu in sorted(full):
+        full[pcpu] = _rows([number for number in here[pcpu] if number not in seats], loads)
+    _crumble(full, room, seats)
     # Whoever found its own pCPU to be the best place for it has not left.
-    seats = {number: pcpu for number, pcpu in seats.items() if homes.get(number) != pcpu}
-    return seats, [one for one in pool if one[1] not in homes]
+    return {number: pcpu for number, pcpu in seats.items() if homes.get(number) != pcpu}
 
 
-def _given(here: Loads, excess: float) -> Loads:
+def _rows(numbers: Iterable[int], loads: Sequence[float]) -> _Loads:
+    return [(loads[number], number) for number in numbers]
+
+
+def _given(here: _Loads, excess: float) -> _Loads:
     """Return the fewest that make up for an excess, and of these sets a light one."""
     least, total = 0, 0.0
     while least < len(here) and total < excess:
@@ -102,7 +115,7 @@ def _given(here: Loads, excess: float) -> Loads:
     return chosen
 
 
-def _pair(rest: Loads, least: float) -> tuple[float, Loads] | None:
+def _pair(rest: _Loads, least: float) -> tuple[float, _Loads] | None:
     """Return the lightest pair that makes up for a load, and by how much it is more.
 
     It is looked for from the most unlike to the most alike; the first that is exact will do.
@@ -122,7 +135,7 @@ def _pair(rest: Loads, least: float) -> tuple[float, Loads] | None:
     return None if best is None else (best[0], [rest[best[1]], rest[best[2]]])
 
 
-def _fill(room: list[float], pool: Loads) -> dict[int, int]:
+def _fill(room: list[float], pool: _Loads) -> dict[int, int]:
     """Seat what fits of a pool where there is room, the least room first; the rest stays in it."""
     seats: dict[int, int] = {}
     for left, pcpu in sorted([(left, pcpu) for pcpu, left in enumerate(room) if left > 0.0]):
@@ -139,7 +152,7 @@ def _fill(room: list[float], pool: Loads) -> dict[int, int]:
     return seats
 
 
-def _fitting(pool: Loads, left: float) -> list[int]:
+def _fitting(pool: _Loads, left: float) -> list[int]:
     """Return the places of the one or the two that fill a gap best, the later one first."""
     single = bisect_right(pool, (left, _LAST)) - 1
     if single < 0:
@@ -155,13 +168,10 @@ def _fitting(pool: Loads, left: float) -> list[int]:
     return places
 
 
-def _crumble(
-    here: Sequence[Loads], room: list[float], seats: dict[int, int], full: Sequence[int]
-) -> None:
+def _crumble(full: Mapping[int, _Loads], room: list[float], seats: dict[int, int]) -> None:
     """Let too full pCPUs give small ones, each into a gap that it fits into."""
     gaps = sorted([(left, pcpu) for pcpu, left in enumerate(room) if left > _WASTE])
-    for pcpu in full:
-        small = [one for one in here[pcpu] if one[1] not in seats]
+    for pcpu, small in sorted(full.items()):
         while room[pcpu] < 0.0 and gaps:
             found = _crumb(small, -room[pcpu], gaps)
             if found is None:
@@ -176,7 +186,7 @@ def _crumble(
 
 
 def _crumb(
-    small: Loads, excess: float, gaps: Sequence[tuple[float, int]]
+    small: _Loads, excess: float, gaps: Sequence[tuple[float, int]]
 ) -> tuple[int, int] | None:
     """Return the places of a gap and of one that goes there: who does alone, else the largest."""
     best: tuple[tuple[bool, float], int, int] | None = None

@@ -34,6 +34,7 @@ from virtlab.policies.filling import filled
 __all__ = ["Ground", "Items", "Packing", "pack"]
 
 _PARTNERS = 4  # pCPUs with which the fullest tries to trade, where there are many
+_MASKED = 0.1  # part of all that may have masks where many are filled up
 _TRADES_MAX = 600
 _SMALL = 4096  # vCPUs times pCPUs, up to which everything is tried
 _EXACT = 5e-4  # a pCPU above the even level by less than this part of it is left alone
@@ -94,6 +95,7 @@ class Packing:
     seats: list[int] = field(default_factory=list)
     loads: list[float] = field(default_factory=list)
     _here: list[list[tuple[float, int]]] = field(default_factory=list)  # by load, of each pCPU
+    _indexed: bool = True  # `_here` is up to date
     _alike: bool = field(init=False)  # nobody's load depends on where it is
     _dearest: float = field(init=False)  # price of any move
 
@@ -172,32 +174,47 @@ class Packing:
         self.deal(range(len(self.items)))
 
     def is_plain(self) -> bool:
-        """Tell whether a pCPU is as good as another for a load, but for its room."""
-        ground = self.ground
-        return self._alike and not ground.siblings and not self.items.permitted
+        """Tell whether a pCPU is as good as another for nearly every load, but for its room."""
+        masked = sum([mask is not None for mask in self.items.permitted])
+        return self._alike and not self.ground.siblings and masked <= _MASKED * len(self.items)
 
     def fill(self) -> None:
         """Seat everybody at home, but who has to leave where it fits (`filling`)."""
         ground, items = self.ground, self.items
         self._clear()
-        here, loads, seats, homeless = self._here, self.loads, self.seats, []
-        for number, (load, home) in enumerate(zip(items.loads, items.homes, strict=True)):
-            if home is None:
-                homeless.append((load, number))
-            else:
-                here[home].append((load, number))
-                seats[number] = home
-        for pcpu, there in enumerate(here):
-            there.sort()
-            loads[pcpu] += fsum([load for load, _ in there])
+        self._indexed = False
+        homes, loads, seats = items.homes, items.loads, self.seats
+        rising = sorted(range(len(loads)), key=loads.__getitem__)
+        here: list[list[int]] = [[] for _ in self.loads]  # who may leave
+        there: list[list[float]] = [[load] for load in ground.fixed]
+        homeless: list[int] = []
+        for number in rising:
+            home = homes[number]
+            if home is None or (items.permitted and not items.may(number, home)):
+                homeless.append(number)
+                continue
+            seats[number] = home
+            there[home].append(loads[number])
+            if not items.permitted or items.permitted[number] is None:
+                here[home].append(number)
+        self.loads = [fsum(each) for each in there]
         noise = sqrt(fsum([one * one for one in ground.slack]) / len(ground.slack))
         level = ground.level + max(noise, _FILL * ground.level)
-        found, misfits = filled(here, loads, [level * speed for speed in ground.speeds], homeless)
-        for number, pcpu in found.items():
+        limits = [level * speed for speed in ground.speeds]
+        free = [n for n in homeless if not items.permitted or items.permitted[n] is None]
+        for number, pcpu in filled(here, loads, self.loads, limits, free).items():
             if seats[number] >= 0:
-                self._leave(number)
+                self.loads[seats[number]] -= loads[number]
             self._sit(number, pcpu)
-        self.deal([number for _, number in misfits])
+        self.deal([number for number in homeless if seats[number] < 0])
+
+    def _index(self) -> None:
+        """Note who sits where, if that was not done yet."""
+        if self._indexed:
+            return
+        self._indexed = True
+        for row in sorted(zip(self.items.loads, range(len(self.seats)), strict=True)):
+            self._here[self.seats[row[1]]].append(row)
 
     def deal(self, numbers: Sequence[int]) -> None:
         """Seat items that have no seat, the largest first, each where it costs least."""
@@ -261,6 +278,9 @@ class Packing:
         ground = self.ground
         few = len(self.loads) * len(self.items) <= _SMALL
         order = sorted((load / ground.speeds[p], p) for p, load in enumerate(self.loads))
+        if not few and order[-1][0] <= ground.level * (1.0 + _FILL):
+            return
+        self._index()
         stuck: set[int] = set()
         least = ground.level * (1.0 + (_EXACT if few else _FILL)) + _STEP
         for _ in range(_TRADES_MAX):
@@ -366,6 +386,7 @@ class Packing:
     # --- keeping the books
 
     def _clear(self) -> None:
+        self._indexed = True
         self.loads = list(self.ground.fixed)
         self.seats = [-1] * len(self.items)
         self._here = [[] for _ in self.loads]
@@ -373,7 +394,8 @@ class Packing:
     def _sit(self, number: int, pcpu: int) -> None:
         self.seats[number] = pcpu
         self.loads[pcpu] += self.load_at(number, pcpu)
-        insort(self._here[pcpu], (self.items.loads[number], number))
+        if self._indexed:
+            insort(self._here[pcpu], (self.items.loads[number], number))
 
     def _leave(self, number: int) -> None:
         pcpu = self.seats[number]
@@ -387,6 +409,7 @@ class Packing:
 
     def move(self, number: int, pcpu: int) -> None:
         """Seat an item elsewhere."""
+        self._index()
         self._leave(number)
         self._sit(number, pcpu)
 

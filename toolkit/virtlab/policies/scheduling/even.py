@@ -26,7 +26,7 @@ are in `bounds` and `packing`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from math import fsum, sqrt
 
@@ -93,40 +93,31 @@ class Even:
             return CpuPlan(because="the host shows no pCPU")
         sight = look(host, demands, self.memory_bound)
         fills = sight.fills
-        movable = self._movable(host, demands)
-        loose = [number for number, bound in movable if not bound]
+        numbers, bound = self._movable(host, demands)
+        loose = not all(bound)
         if not loose and not self._standing_out(host, sight, fills):
             return CpuPlan(
                 because=f"even: pCPUs spread by {_points(_spread(fills))}, of which noise is "
                 f"{_points(_typical(sight.errors))}",
                 expected=_expected(fills),
             )
-        ground, items = self._placing(host, demands, sight, movable)
+        ground, items = self._placing(host, sight, numbers, bound)
         price = max(self.gain_min, 0.5 * self.confidence * _typical(sight.errors)) ** 2
         packing = pack(ground, items, price)
-        keys = [host.vcpus[number].key for number, _ in movable]
         moved = [
             place
-            for place, (home, bound, seat) in enumerate(
-                zip(items.homes, items.bound, packing.seats, strict=True)
+            for place, (home, is_bound, seat) in enumerate(
+                zip(items.homes, bound, packing.seats, strict=True)
             )
-            if seat != home or not bound
+            if seat != home or not is_bound
         ]
         if not moved or not (loose or self._is_worth_it(sight, packing)):
             return _nothing_better(packing, fills, self.tolerance)
-        self._hold([keys[place] for place in moved])
-        wants = [
-            f"wants {demands.means[number]:.2f} ± {sqrt(demands.variances[number]):.2f}"
-            for number in [movable[place][0] for place in moved]
-        ]
+        keys = [host.vcpus[numbers[place]].key for place in moved]
+        self._hold(keys)
         after = packing.fills
         return CpuPlan(
-            tuple(
-                [
-                    _pin(keys[place], wanted, packing, place, fills, after)
-                    for place, wanted in zip(moved, wants, strict=True)
-                ]
-            ),
+            tuple(_pins(keys, moved, numbers, demands, packing, fills, after)),
             _because(packing, fills, after),
             expected=_expected(after),
             rejected=(
@@ -136,40 +127,44 @@ class Even:
 
     # --- who and what
 
-    def _movable(self, host: CpuSnapshot, demands: Demands) -> list[tuple[int, bool]]:
-        """Return the number of each vCPU that may be placed, and whether it is bound as it should.
+    def _movable(self, host: CpuSnapshot, demands: Demands) -> tuple[list[int], list[bool]]:
+        """Return the numbers of vCPUs that may be placed, and which are bound as they should be.
 
         Idle ones are left to Linux, unless they are where the administrator does not let them.
         """
-        found = []
+        numbers, bounds = [], []
         idle_max, moved = self.idle_max, self._moved
-        for number, (vcpu, mean, known) in enumerate(
-            zip(host.vcpus, demands.means, demands.known, strict=True)
-        ):
-            if not known:
-                moved.pop(vcpu.key, None)  # what was of its name before is another vCPU
-                continue
+        for number, (vcpu, mean) in enumerate(zip(host.vcpus, demands.means, strict=True)):
+            if mean <= idle_max:
+                if not demands.known[number]:
+                    moved.pop(vcpu.key, None)  # what was of its name before is another vCPU
+                    continue
+                if vcpu.allowed is None:
+                    continue
             if not vcpu.movable:
                 continue
-            astray = vcpu.allowed is not None and not vcpu.pcpus <= permitted(vcpu, host)
-            bound = not astray and len(vcpu.pcpus) == 1
-            if not astray and mean <= idle_max:
-                continue
+            pcpus = vcpu.pcpus
+            bound = len(pcpus) == 1
+            if vcpu.allowed is not None:
+                astray = not pcpus <= permitted(vcpu, host)
+                if not astray and mean <= idle_max:
+                    continue
+                bound = bound and not astray
             if bound and moved and self._is_held(vcpu.key):
                 continue
-            found.append((number, bound))
-        return found
+            numbers.append(number)
+            bounds.append(bound)
+        return numbers, bounds
 
     def _placing(
         self,
         host: CpuSnapshot,
-        demands: Demands,
         sight: Sight,
-        movable: Sequence[tuple[int, bool]],
+        numbers: Sequence[int],
+        bound: Sequence[bool],
     ) -> tuple[Ground, Items]:
         """Return what is to be packed onto what."""
         fixed, vcpus = list(sight.carried), host.vcpus
-        numbers = [number for number, _ in movable]
         homes = [sight.seats[number] for number in numbers]
         loads = [sight.loads[number] for number in numbers]
         far = [sight.far[number] for number in numbers] if sight.far else ()
@@ -182,7 +177,7 @@ class Even:
         items = Items(
             loads,
             homes,
-            [bound for _, bound in movable],
+            bound,
             [
                 None if vcpus[number].allowed is None else permitted(vcpus[number], host)
                 for number in numbers
@@ -235,29 +230,35 @@ class Even:
             self._moved[key] = self._tick
 
 
-def _pin(
-    key: VcpuKey,
-    wants: str,
+def _pins(
+    keys: Sequence[VcpuKey],
+    moved: Sequence[int],
+    numbers: Sequence[int],
+    demands: Demands,
     packing: Packing,
-    place: int,
     before: Sequence[float],
     after: Sequence[float],
-) -> Pin:
-    home, seat = packing.items.homes[place], packing.seats[place]
-    way = f"pCPU {seat} goes from {before[seat]:.2f} to {after[seat]:.2f}"
-    if home is not None and home != seat:
-        way = f"pCPU {home} goes from {before[home]:.2f} to {after[home]:.2f}, {way}"
-    return Pin(key, frozenset({seat}), f"{wants}; {way}")
+) -> Iterator[Pin]:
+    """Return the pins of those that were moved, each with what becomes of its load and pCPUs."""
+    goes = [f"goes from {one:.2f} to {other:.2f}" for one, other in zip(before, after, strict=True)]
+    for key, place in zip(keys, moved, strict=True):
+        home, seat, number = packing.items.homes[place], packing.seats[place], numbers[place]
+        way = f"pCPU {seat} {goes[seat]}"
+        if home is not None and home != seat:
+            way = f"pCPU {home} {goes[home]}, {way}"
+        wants = f"wants {demands.means[number]:.2f} ± {sqrt(demands.variances[number]):.2f}"
+        yield Pin(key, frozenset((seat,)), f"{wants}; {way}")
 
 
 def _because(packing: Packing, before: Sequence[float], after: Sequence[float]) -> str:
     ground, items = packing.ground, packing.items
-    homes: list[list[float]] = [[] for _ in before]
+    limit = max(after)
+    homes: dict[int, list[float]] = {pcpu: [] for pcpu, fill in enumerate(before) if fill > limit}
     for load, home, is_bound in zip(items.loads, items.homes, items.bound, strict=True):
-        if is_bound and home is not None:
+        if home in homes and is_bound:
             homes[home].append(load / ground.speeds[home])
-    rest = [load / s for load, s in zip(ground.fixed, ground.speeds, strict=True)]
-    least = fewest_moves(zip(homes, rest, strict=True), max(after))
+    rest = [ground.fixed[pcpu] / ground.speeds[pcpu] for pcpu in homes]
+    least = fewest_moves(zip(homes.values(), rest, strict=True), limit)
     moves = sum(
         is_bound and seat != home
         for is_bound, home, seat in zip(items.bound, items.homes, packing.seats, strict=True)
