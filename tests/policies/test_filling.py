@@ -18,7 +18,7 @@ def fill(
     """Fill pCPUs of which it is told who sits there, with their loads."""
     loads = {number: load for rows in (*here, homeless) for load, number in rows}
     return filled(
-        [[number for _, number in sorted(rows)] for rows in here],
+        [[number for _, number in rows] for rows in here],
         [loads.get(number, 0.0) for number in range(max(loads, default=0) + 1)],
         [fsum(load for load, _ in rows) for rows in here] if carried is None else carried,
         limits,

@@ -16,7 +16,7 @@ is where the choice lies: moves beyond the fewest come from loads that fit nowhe
 Where loads are many and unlike, that comes within a few per cent of the fewest moves. It knows of
 loads and room alone: not of caches, cells, siblings or masks.
 
-Cost: a sort of n loads by pCPU, then some tens of steps for each vCPU that is given away.
+Cost: a sort of what too full pCPUs carry, and some tens of steps for each vCPU that is given away.
 Source: filling one bin after the other as exactly as possible is known from bin packing as minimum
 bin slack (Gupta and Ho, A new heuristic algorithm for the one-dimensional bin-packing problem,
 Production Planning & Control 10, 1999); the order, and the choice of what is given, are ours.
@@ -49,7 +49,7 @@ def filled(
     """Return where vCPUs go that leave; who is homeless and not among them fits nowhere.
 
     Args:
-        here: for each pCPU the vCPUs that may leave it, in rising order of their loads.
+        here: for each pCPU the vCPUs that may leave it.
         loads: of each vCPU.
         carried: by each pCPU now, without the homeless.
         limits: what each should carry at most; it may carry more in the end where nothing fits.
@@ -79,7 +79,7 @@ def filled(
 
 
 def _rows(numbers: Iterable[int], loads: Sequence[float]) -> _Loads:
-    return [(loads[number], number) for number in numbers]
+    return sorted([(loads[number], number) for number in numbers])
 
 
 def _given(here: _Loads, excess: float) -> _Loads:

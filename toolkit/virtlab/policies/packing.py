@@ -184,12 +184,10 @@ class Packing:
         self._clear()
         self._indexed = False
         homes, loads, seats = items.homes, items.loads, self.seats
-        rising = sorted(range(len(loads)), key=loads.__getitem__)
         here: list[list[int]] = [[] for _ in self.loads]  # who may leave
         there: list[list[float]] = [[load] for load in ground.fixed]
         homeless: list[int] = []
-        for number in rising:
-            home = homes[number]
+        for number, home in enumerate(homes):
             if home is None or (items.permitted and not items.may(number, home)):
                 homeless.append(number)
                 continue
