@@ -11,8 +11,8 @@ import pytest
 from typer.testing import CliRunner
 
 from virtlab.cli.lesson import app
-from virtlab.errors import UsageError
-from virtlab.lessons.catalogue import LESSONS
+from virtlab.errors import InputError, UsageError
+from virtlab.lessons.catalogue import LESSONS, copied
 
 _RUN = CliRunner()
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -70,6 +70,21 @@ def test_a_copy_is_run_from_its_folder_and_a_misspelt_name_refused(
     ]
     assert "Killed by 400 MiB: plain." in ran.stdout
     assert (misspelt.returncode, "did you mean balloon?" in misspelt.stderr) == (2, True)
+
+
+def test_a_mistake_in_a_copy_is_the_copys_and_has_its_line(tmp_path: Path) -> None:
+    text, code = copied("balloon", tmp_path)
+    code.write_text(code.read_text().replace("swapped: dict[str, int] = {}", "swapped = 1 / 0"))
+
+    with pytest.raises(InputError, match=r"balloon\.py:\d+: ZeroDivisionError") as refusal:
+        _RUN.invoke(app, ["run", str(tmp_path)], catch_exceptions=False)
+    line = int(str(refusal.value).split(":")[1])
+    assert "1 / 0" in code.read_text().splitlines()[line - 1]
+
+    text.write_text("# Another text\n")
+    with pytest.raises(InputError, match="the text ends, and the run shows sizes"):
+        code.write_text(code.read_text().replace("swapped = 1 / 0", "swapped = {}"))
+        _RUN.invoke(app, ["run", str(tmp_path)], catch_exceptions=False)
 
 
 def test_names_are_completed_with_their_titles(virtlab: Run) -> None:

@@ -83,7 +83,7 @@ def test_a_copy_that_cannot_be_imported_names_file_and_line(tmp_path: Path) -> N
     _, code = copied("balloon", tmp_path)
     code.write_text("x = 1\nx = y\n")
 
-    with pytest.raises(InputError, match=r"balloon\.py cannot be used: line 2: NameError"):
+    with pytest.raises(InputError, match=r"balloon\.py:2: NameError: name 'y' is not"):
         find_lesson(str(tmp_path))
 
 

@@ -102,16 +102,19 @@ def test_crossings_grow_with_the_guests_and_guards_with_their_square(seen: Seen)
     }
     assert spin.by_name("events")["32 guests"] == [32 * 32, 32, 32, 32, 3 * 32, 3]
     assert "the same pins" in spin.text("border")
-    fates = spin.rows("hostile")
-    near = [row[1] for row in fates if row[0] == "beside the host"]
-    assert near[2:] == ["the host stands still", "the host is gone, with its process"]
-    assert near[:2] == ["the host's loop is over"] * 2
-    guarded = [row[1] for row in fates if row[0] == "behind a guard"]
-    assert guarded[:3] == ["the policy's run is over; the next one had its own"] * 3
-    assert guarded[3] == "the host is gone, with its process"
-    far = [row[1] for row in fates if row[0] == "over the wire"]
-    assert all("another had 20 answers in 20 s" in one for one in far)
-    assert ["hangs" in one for one in far] == [False, False, True, False]
+
+
+def test_a_hostile_policy_takes_the_host_with_it_inside_and_itself_over_the_wire(
+    seen: Seen,
+) -> None:
+    fates = seen("spin", guests="16").by_name("hostile")
+
+    assert fates == {
+        "raises": ["loop over", "run over, next plays", "client gone, 20/20"],
+        "answers nonsense": ["loop over", "run over, next plays", "client gone, 20/20"],
+        "never returns": ["stands still", "run over, next plays", "client hangs, 20/20"],
+        "kills its process": ["all gone", "all gone", "client gone, 20/20"],
+    }
 
 
 def test_who_overruns_its_slots_gets_the_less_the_higher_the_penalty(seen: Seen) -> None:

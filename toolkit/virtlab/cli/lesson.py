@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -105,6 +106,9 @@ def run(
     ] = None,
     as_json: _Json = False,
     plain: _Plain = False,
+    step: Annotated[
+        bool, typer.Option("--step", help="On a terminal: wait for Enter after each thing to see.")
+    ] = False,
 ) -> None:
     """Run a lesson: its text, and between its passages what comes of it here and now.
 
@@ -120,18 +124,22 @@ def run(
     lesson = found.made(_settings(settings or []))
     options = page_options()
     plain = plain or options["ascii_only"]
+    step = step and not as_json and sys.stdin.isatty() and sys.stdout.isatty()
     rows = []
-    for piece, shown in lesson_pieces(
-        found.text,
-        lesson,
-        width=options["width"],
-        colour=options["colour"] and not plain,
-        plain=plain,
-    ):
-        if shown is not None:
-            rows.append({"kind": type(shown).__name__.lower(), **asdict(shown)})
-        if not as_json:
-            print(piece, end="", flush=True)
+    with found.blamed():
+        for piece, shown in lesson_pieces(
+            found.text,
+            lesson,
+            width=options["width"],
+            colour=options["colour"] and not plain,
+            plain=plain,
+        ):
+            if shown is not None:
+                rows.append({"kind": type(shown).__name__.lower(), **asdict(shown)})
+            if not as_json:
+                print(piece, end="", flush=True)
+            if step and shown is not None:
+                step = _went_on()
     if as_json:
         head = {"version": 1, "name": found.name, "title": found.title}
         print_json({**head, "settings": settings_of(lesson), "shown": rows})
@@ -153,6 +161,16 @@ def copy(
     for path in copied(name, folder):
         print(path)
     print(f"\nChange them, then: virtlab lesson run {folder}")
+
+
+def _went_on() -> bool:
+    """Wait for Enter; tell whether to wait again, which nobody asks for by ending the input."""
+    try:
+        input("Enter goes on ")
+    except EOFError:
+        print()
+        return False
+    return True
 
 
 def _settings(texts: list[str]) -> dict[str, str]:

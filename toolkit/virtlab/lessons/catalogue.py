@@ -11,15 +11,16 @@ import inspect
 import shutil
 import sys
 import traceback
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from importlib import import_module
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
 from typing import Final
 
-from virtlab.errors import InputError, UsageError
+from virtlab.errors import InputError, UsageError, VirtlabError
 from virtlab.lessons.lesson import Lesson
 from virtlab.lessons.text import title_of
 from virtlab.naming import known_or_nearest
@@ -50,6 +51,7 @@ class KnownLesson:
     text: str  # Markdown
     kind: type  # its class
     code: Path
+    own: bool = False  # a learner's copy, whose mistakes are hers
 
     @property
     def parameters(self) -> tuple[Parameter, ...]:
@@ -64,6 +66,20 @@ class KnownLesson:
         """
         lesson: Lesson = configured(self.kind, settings)
         return lesson
+
+    @contextmanager
+    def blamed(self) -> Iterator[None]:
+        """Let what fails in this block be the copy's mistake, where it is one.
+
+        Raises:
+            InputError: with the line of the learner's file.
+        """
+        try:
+            yield
+        except Exception as error:
+            if not self.own or isinstance(error, VirtlabError | OSError):
+                raise
+            raise _mistaken(self.code, error) from error
 
 
 def find_lesson(name: str) -> KnownLesson:
@@ -127,7 +143,7 @@ def _of_folder(folder: Path) -> KnownLesson:
             f"{folder / name}.md, the lesson's text, cannot be read: {error}",
             fix=f"copy it anew: virtlab lesson copy {name} FOLDER",
         ) from error
-    return _known(name, text, _executed(codes[0]))
+    return replace(_known(name, text, _executed(codes[0])), own=True)
 
 
 def _executed(path: Path) -> ModuleType:
@@ -141,19 +157,22 @@ def _executed(path: Path) -> ModuleType:
         spec.loader.exec_module(module)
     except Exception as error:
         del sys.modules[name]
-        raise InputError(
-            f"{path} cannot be used: {_said(error)}",
-            fix="mend it, or copy the lesson anew to compare: virtlab lesson copy NAME FOLDER",
-        ) from error
+        raise _mistaken(path, error) from error
     return module
 
 
-def _said(error: Exception) -> str:
-    """Return an error in one line, with the line of the file where it happened."""
+def _mistaken(path: Path, error: Exception) -> InputError:
+    """Return what to tell of an error that a learner's file brought about."""
     if isinstance(error, SyntaxError):
-        return f"line {error.lineno}: {error.msg}"
-    frames = traceback.extract_tb(error.__traceback__)
-    return f"line {frames[-1].lineno}: {type(error).__name__}: {error}"
+        where, what = error.lineno, error.msg
+    else:
+        frames = traceback.extract_tb(error.__traceback__)
+        lines = [frame.lineno for frame in frames if frame.filename == str(path)]
+        where, what = lines[-1] if lines else 1, f"{type(error).__name__}: {error}"
+    return InputError(
+        f"{path}:{where}: {what}",
+        fix="mend it, or copy the lesson anew to compare: virtlab lesson copy NAME DIR",
+    )
 
 
 def _known(name: str, text: str, module: ModuleType) -> KnownLesson:

@@ -25,6 +25,7 @@ from virtlab.simulator.host import SimulatedHost
 __all__ = ["Client", "ServedHost", "served"]
 
 _CHUNK: Final = 262_144
+_PATIENCE_S: Final = 5.0  # of real time; the host is in this process, and answers at once
 
 
 class ServedHost:
@@ -100,13 +101,15 @@ class Client:
 
         Raises:
             LibvirtError: the host refused it.
+            TimeoutError: it would be answered only as time goes on.
         """
         request = self._protocol.call(name, *args)
         self._socket.sendall(request)
         self.calls += 1
         self.bytes += len(request)
         while True:
-            self._host.turn()
+            if not self._host.turn(_PATIENCE_S):
+                raise TimeoutError(f"the host does not answer {name}: is a guest's lock held?")
             for answer in self._received():
                 if answer.error is not None:
                     raise answer.error

@@ -11,10 +11,18 @@ from virtlab.lessons.lesson import Bars, Said, Shown, Table
 from virtlab.lessons.served import served
 from virtlab.lessons.spin_far import KINDS
 from virtlab.lessons.spin_near import host_of
-from virtlab.lessons.spin_places import Near, far_look_ns, fate_over_the_wire
+from virtlab.lessons.spin_places import (
+    far_look_ns,
+    fate_nearby,
+    fate_over_the_wire,
+    started_nearby,
+)
+from virtlab.model.plan import CpuPlan
 from virtlab.model.scenario import Scenario
+from virtlab.model.snapshot import CpuSnapshot
 from virtlab.model.units import mib, seconds
 from virtlab.policies.parameters import tunable
+from virtlab.policies.policy import SchedulingPolicy
 from virtlab.policies.scheduling.even import Even
 from virtlab.simulator.host import SimulatedHost
 
@@ -36,8 +44,8 @@ class Spin:
         """Yield the border's cost, events handled in three ways, and fates."""
         yield from self._border()
         yield Table("events", _EVENTS_HEAD, [_handled(n) for n in self._sizes()])
-        for kind in KINDS:
-            yield Table("hostile", (f"a policy that {kind}", "what is left"), _fates(kind))
+        head = ("a policy that", "beside the host", "behind a guard", "over the wire")
+        yield Table("hostile", head, [_fates(kind) for kind in KINDS])
 
     def _sizes(self) -> tuple[int, ...]:
         return tuple(sorted({8, 16, 32, self.guests}))
@@ -46,11 +54,15 @@ class Spin:
         """Time the same look in three places; of times only ratios are shown."""
         found = {n: _looked(n) for n in self._sizes()}
         unit = found[8].near
-        rows = [
-            (f"{n} guests", one.crossings, one.near / unit, one.wire / unit, one.far / unit)
+        rows: list[tuple[str | float, ...]] = [
+            (
+                f"{n} guests",
+                one.calls,
+                *(ns / unit for ns in (one.near, one.wire, one.far, one.bulk)),
+            )
             for n, one in found.items()
         ]
-        head = ("", "calls a look", "beside the host", "encoded alone", "another process")
+        head = ("", "calls", "beside", "encoded", "another process", "there, one call")
         yield Table("border", head, rows)
         added = {f"{n} guests": (one.far - one.near) / unit for n, one in found.items()}
         yield Bars("border", "x", added)
@@ -61,49 +73,58 @@ class Spin:
 
 @dataclass(frozen=True, slots=True)
 class _Looked:
-    crossings: int  # calls a look
-    near: float  # ns, of the quickest look and decision
+    """What the quickest look takes of the processor in each place, in ns."""
+
+    calls: int  # over the wire, a look
+    near: float
     wire: float
     far: float
+    bulk: float
 
 
 def _looked(guests: int) -> _Looked:
     scenario = replace(host_of(guests), duration_s=_LOOKS)
     with served(scenario) as host:
-        far = far_look_ns(_FAR_LOOKS, host)
+        far = far_look_ns("looks", _FAR_LOOKS, host)
         calls = len(host.calls) - 2  # without those that open the connection
-    return _Looked(
-        crossings=calls // _FAR_LOOKS,
-        near=_quickest(scenario, wire=False),
-        wire=_quickest(scenario, wire=True),
-        far=far,
-    )
+        bulk = far_look_ns("bulk", _FAR_LOOKS, host)
+    near, wire = (_quickest(scenario, wire=wire) for wire in (False, True))
+    return _Looked(calls // _FAR_LOOKS, near, wire, far, bulk)
+
+
+@dataclass(slots=True)
+class _Timed:
+    """A policy that notes what it took until it was asked, and then does as another does."""
+
+    policy: SchedulingPolicy
+    begun_ns: int = 0
+    spans_ns: list[int] = field(default_factory=list)
+
+    def begin(self, _host: SimulatedHost) -> None:
+        self.begun_ns = time.process_time_ns()
+
+    def decide(self, host: CpuSnapshot) -> CpuPlan:
+        self.spans_ns.append(time.process_time_ns() - self.begun_ns)
+        return self.policy.decide(host)
 
 
 def _quickest(scenario: Scenario, *, wire: bool) -> float:
-    """Return how long the quickest look with its decision takes, in ns."""
-    begun: list[int] = []
-    spans: list[int] = []
-    run_scheduler(
-        scenario,
-        Even(),
-        wire=wire,
-        on_look=lambda _host: begun.append(time.perf_counter_ns()),
-        on_tick=lambda _host, _plan: spans.append(time.perf_counter_ns() - begun[-1]),
-    )
-    return min(spans)
+    """Return what the quickest look takes until there is a snapshot, in ns."""
+    timed = _Timed(Even())
+    run_scheduler(scenario, timed, wire=wire, on_look=timed.begin)
+    return min(timed.spans_ns)
 
 
-def _fates(kind: str) -> list[tuple[str, str]]:
+def _fates(kind: str) -> tuple[str, ...]:
     """Let a policy do its worst in three places, side by side."""
-    inside, guarded = Near("inside", kind), Near("guarded", kind)
-    with served(host_of(8)) as host:
+    with (
+        started_nearby("inside", kind) as inside,
+        started_nearby("guarded", kind) as guarded,
+        served(host_of(8)) as host,
+    ):
         far = fate_over_the_wire(kind, host)
-    return [
-        ("beside the host", inside.fate()),
-        ("behind a guard", guarded.fate()),
-        ("over the wire", far),
-    ]
+        near = fate_nearby(inside, "inside", kind)
+        return (kind, near, fate_nearby(guarded, "guarded", kind), far)
 
 
 _EVENTS_HEAD = (

@@ -5,85 +5,99 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Final, Literal
 
+from virtlab.errors import EnvironmentLackError
 from virtlab.lessons.served import ServedHost
 from virtlab.lessons.spin_far import LAST_CALL
 from virtlab.lessons.spin_near import ACTS, DURATION_S
 
-__all__ = ["Near", "far_look_ns", "fate_over_the_wire"]
+__all__ = ["far_look_ns", "fate_nearby", "fate_over_the_wire", "started_nearby"]
+
+Place = Literal["inside", "guarded"]
+Child = subprocess.Popen[str]
 
 _PATIENCE_S: Final = 30.0  # for what ends by itself, on a busy machine
 _HANG_S: Final = 0.5  # what nobody ends is watched for so long
 _TURN_S: Final = 0.02
 
 
-class Near:
-    """A host and a hostile policy in one process."""
+@contextmanager
+def started_nearby(place: Place, kind: str) -> Iterator[Child]:
+    """Have a host and a hostile policy in one process, which is ended in any case."""
+    with _started("spin_near", place, kind) as child:
+        yield child
 
-    def __init__(self, place: Literal["inside", "guarded"], kind: str) -> None:
-        """Start it."""
-        self._place, self._kind = place, kind
-        self._child = _started("spin_near", place, kind)
 
-    def fate(self) -> str:
-        """Return what was left."""
-        hangs = self._kind == "never returns" and self._place == "inside"
-        if hangs:
-            assert self._child.stdout is not None
-            assert self._child.stdout.readline().strip() == ACTS
-        try:
-            self._child.communicate(timeout=_HANG_S if hangs else _PATIENCE_S)
-        except subprocess.TimeoutExpired:
-            self._child.kill()
-            self._child.communicate()
-            return "the host stands still"
-        if self._child.returncode < 0:
-            return "the host is gone, with its process"
-        if self._child.returncode > 0:
-            return "the host's loop is over"
-        return "the policy's run is over; the next one had its own"
+def fate_nearby(child: Child, place: Place, kind: str) -> str:
+    """Return what was left where host and policy share a process."""
+    if kind == "never returns" and place == "inside":
+        assert child.stdout is not None
+        assert child.stdout.readline().strip() == ACTS
+        time.sleep(_HANG_S)
+        return "stands still" if child.poll() is None else "all gone"
+    try:
+        child.communicate(timeout=_PATIENCE_S)
+    except subprocess.TimeoutExpired as error:
+        raise _too_busy() from error
+    if child.returncode < 0:
+        return "all gone"
+    return "loop over" if child.returncode else "run over, next plays"
 
 
 def fate_over_the_wire(kind: str, host: ServedHost) -> str:
     """Return what was left where a hostile policy is a client of its own."""
-    child = _started("spin_far", str(host.socket), "does", kind)
-    _carry(host, until=lambda: LAST_CALL in host.calls)
-    if kind != "never returns":
+    with _started("spin_far", str(host.socket), "does", kind) as child:
+        _carry(host, until=lambda: LAST_CALL in host.calls)
+        if kind != "never returns":
+            _carry(host, until=lambda: child.poll() is not None)
+        other = host.connect()
+        answers = 0
+        for _ in range(DURATION_S):
+            host.wait(1.0)
+            other.call("NODE_GET_INFO")
+            answers += 1
+        left = "client hangs" if child.poll() is None else "client gone"
+    return f"{left}, {answers}/{DURATION_S}"
+
+
+def far_look_ns(role: Literal["looks", "bulk"], looks: int, host: ServedHost) -> float:
+    """Return what a look takes of the processor, in a client's process and in this one."""
+    begun_ns = time.process_time_ns()
+    with _started("spin_far", str(host.socket), role, str(looks)) as child:
         _carry(host, until=lambda: child.poll() is not None)
-    other = host.connect()
-    answers = 0
-    for _ in range(DURATION_S):
-        host.wait(1.0)
-        other.call("NODE_GET_INFO")
-        answers += 1
-    left = "hangs" if child.poll() is None else "is gone"
-    child.kill()
-    child.communicate()
-    return f"the client {left}; another had {answers} answers in {DURATION_S} s"
-
-
-def far_look_ns(looks: int, host: ServedHost) -> float:
-    """Return how long the quickest of some looks takes to a client in another process."""
-    child = _started("spin_far", str(host.socket), "looks", str(looks))
-    _carry(host, until=lambda: child.poll() is not None)
-    child.kill()
-    said, _ = child.communicate()
-    return float(said)
+        assert child.stdout is not None
+        here_ns = time.process_time_ns() - begun_ns
+        return float(child.stdout.read()) + here_ns / looks
 
 
 def _carry(host: ServedHost, *, until: Callable[[], bool]) -> None:
-    """Serve until something has come about, or for as long as anybody would wait."""
+    """Serve until something has come about."""
     deadline = time.monotonic() + _PATIENCE_S
-    while not until() and time.monotonic() < deadline:
+    while not until():
+        if time.monotonic() > deadline:
+            raise _too_busy()
         host.turn(_TURN_S)
 
 
-def _started(module: str, *arguments: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
+@contextmanager
+def _started(module: str, *arguments: str) -> Iterator[Child]:
+    with subprocess.Popen(
         [sys.executable, "-m", f"virtlab.lessons.{module}", *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
+    ) as child:
+        try:
+            yield child
+        finally:
+            child.kill()
+
+
+def _too_busy() -> EnvironmentLackError:
+    return EnvironmentLackError(
+        f"a process of the lesson did not come to its end in {_PATIENCE_S:g} s",
+        fix="run the lesson again when the machine is less busy.",
     )
