@@ -18,6 +18,7 @@ from virtlab.cli import (
     fidelity,
     flight,
     grade,
+    guests,
     host,
     judge,
     league,
@@ -61,6 +62,7 @@ app.command("why", epilog=EPILOG)(flight.why)
 app.command("replay", epilog=EPILOG)(flight.replay)
 app.command("record", epilog=EPILOG)(flight.record)
 app.command("doctor", epilog=EPILOG)(doctor.doctor)
+app.add_typer(guests.app, name="guests")
 app.add_typer(host.app, name="host")
 app.add_typer(lesson.app, name="lesson")
 app.add_typer(policies.app, name="policies")

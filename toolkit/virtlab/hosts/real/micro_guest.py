@@ -29,7 +29,7 @@ from virtlab.hosts.real.debian_packages import DebianPackage, run_unpacked
 from virtlab.hosts.real.guest_content import LAYOUT, guest_initramfs
 from virtlab.hosts.real.kernel_image import quick_to_boot
 
-__all__ = ["MicroGuest", "guest_cache", "micro_guest"]
+__all__ = ["MicroGuest", "compiled", "guest_cache", "micro_guest"]
 
 _SOURCES: Final = Path(__file__).resolve().parent / "guest"
 _PROGRAMS: Final = ("init", "workload")
@@ -96,7 +96,7 @@ def micro_guest(
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder, prefix="building-") as scratch:
         work = Path(scratch)
-        programs = {name: _compiled(name, work) for name in _PROGRAMS}
+        programs = {name: compiled(name) for name in _PROGRAMS}
         key = _content_key(packages, programs)
         if _kept(folder / key) is None:
             _build(packages, programs, work, progress)
@@ -105,6 +105,30 @@ def micro_guest(
     made = _kept(current)
     assert made is not None
     return made
+
+
+def compiled(name: str) -> bytes:
+    """Return one of the guest's own programs (`init`, `workload`), which runs on any x86-64 Linux.
+
+    Raises:
+        EnvironmentLackError: there is no C compiler, or it fails.
+    """
+    with tempfile.TemporaryDirectory() as work:
+        output = Path(work) / name
+        command = ["gcc", *_FLAGS, "-o", str(output), str(_SOURCES / f"{name}.c"), "-lm"]
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, timeout=_BUILD_TIMEOUT_S)
+        except (OSError, subprocess.TimeoutExpired) as err:
+            raise EnvironmentLackError(
+                f"gcc could not be run: {err}", fix="sudo apt-get install gcc libc6-dev"
+            ) from err
+        if done.returncode != 0:
+            first = "\n".join(done.stderr.splitlines()[:5])
+            raise EnvironmentLackError(
+                f"the guest's {name} could not be compiled:\n{first}",
+                fix="sudo apt-get install gcc libc6-dev",
+            )
+        return output.read_bytes()
 
 
 def _kept(folder: Path) -> MicroGuest | None:
@@ -141,24 +165,6 @@ def _kernel_package() -> str:
         f"no kernel package is known for {release.get('PRETTY_NAME', 'this distribution')}",
         fix="build the micro-guest on Debian or Ubuntu, and copy its folder from the cache",
     )
-
-
-def _compiled(name: str, work: Path) -> bytes:
-    output = work / name
-    command = ["gcc", *_FLAGS, "-o", str(output), str(_SOURCES / f"{name}.c"), "-lm"]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=_BUILD_TIMEOUT_S)
-    except (OSError, subprocess.TimeoutExpired) as err:
-        raise EnvironmentLackError(
-            f"gcc could not be run: {err}", fix="sudo apt-get install gcc libc6-dev"
-        ) from err
-    if done.returncode != 0:
-        first = "\n".join(done.stderr.splitlines()[:5])
-        raise EnvironmentLackError(
-            f"the guest's {name} could not be compiled:\n{first}",
-            fix="sudo apt-get install gcc libc6-dev",
-        )
-    return output.read_bytes()
 
 
 def _build(

@@ -1,0 +1,339 @@
+"""`virtlab guests`: guests with a system of their own, from making them to removing them."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from virtlab.cli.exit_codes import EPILOG
+
+if TYPE_CHECKING:
+    from virtlab.guests.host import GuestHost, StandingGuest
+    from virtlab.guests.making import CloudImage
+
+__all__ = ["app"]
+
+app = typer.Typer(
+    help="Guests with a system of their own (cloud images): make, wait for, enter, remove them.",
+    no_args_is_help=True,
+    epilog=EPILOG,
+)
+
+
+def _completed(incomplete: str) -> list[str]:
+    """Return the lab's guests on this machine whose names begin so; none where nobody answers."""
+    from virtlab.errors import VirtlabError
+    from virtlab.guests.host import guest_host
+    from virtlab.libvirt_rpc.errors import LibvirtError
+
+    try:
+        with guest_host() as host:
+            names = [guest.name for guest in host.all() if guest.kind in ("cloud", "uvt")]
+    except (VirtlabError, LibvirtError):
+        return []
+    return [name for name in names if name.startswith(incomplete)]
+
+
+_Names = Annotated[
+    list[str], typer.Argument(help="Guests, by their names.", autocompletion=_completed)
+]
+_Name = Annotated[str, typer.Argument(help="The guest.", autocompletion=_completed)]
+_Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
+_Uri = Annotated[str, typer.Option("--uri", help="Of the libvirtd, as for --host real=URI.")]
+_Timeout = Annotated[
+    float | None,
+    typer.Option("--timeout", min=1, help="Seconds for each stage, instead of what suits it."),
+]
+_Workload = Annotated[
+    bool, typer.Option("--workload", help="Also put the lab's loads into them, for scenarios.")
+]
+_LOCAL = "qemu:///system"
+
+
+@app.command("create", epilog=EPILOG)
+def create(
+    names: Annotated[list[str], typer.Argument(help="Names of the guests.")],
+    kind: Annotated[
+        Literal["auto", "cloud", "uvt"],
+        typer.Option(help="By uvt-kvm, by the lab itself (cloud), or by uvt-kvm where it is."),
+    ] = "auto",
+    image: Annotated[
+        str | None,
+        typer.Option(help="A qcow2 file to begin as, or `debian` for one made of packages here."),
+    ] = None,
+    release: Annotated[str, typer.Option(help="Of a kept image: virtlab images.")] = "noble",
+    arch: Annotated[str, typer.Option(help="Of a kept image.")] = "amd64",
+    memory: Annotated[int, typer.Option(help="MiB, once it is up.")] = 512,
+    max_memory: Annotated[
+        int | None, typer.Option(help="MiB that its balloon may grow to; --memory if left out.")
+    ] = None,
+    cpu: Annotated[int, typer.Option(min=1, help="Number of vCPUs.")] = 1,
+    disk: Annotated[int, typer.Option(min=1, help="GiB.")] = 8,
+    key: Annotated[
+        Path | None,
+        typer.Option(
+            "--key",
+            "--ssh-public-key-file",
+            help="Key to log in with; else one in ~/.ssh or ssh-agent, or a new one.",
+        ),
+    ] = None,
+    deflate_on_oom: Annotated[
+        bool, typer.Option("--deflate-on-oom", help="Balloons give memory back before a kill.")
+    ] = False,
+    network: Annotated[str, typer.Option(help="A network of libvirt's.")] = "default",
+    pool: Annotated[str | None, typer.Option(help="A storage pool; the lab's own if left out.")] = (
+        None
+    ),
+    accelerator: Annotated[
+        Literal["auto", "kvm", "qemu"],
+        typer.Option(help="KVM, emulation (qemu), or what `virtlab host up` found to work."),
+    ] = "auto",
+    wait: Annotated[bool, typer.Option(help="Wait until somebody can log in.")] = True,
+    workload: _Workload = False,
+    timeout: _Timeout = None,
+    uri: _Uri = _LOCAL,
+    as_json: _Json = False,
+) -> None:
+    """Make guests, start them, and wait for a first login to each.
+
+    One that is there already, as it is asked for, is left as it is; what an interrupted command
+    left is taken up again.
+
+    Example: virtlab guests create aos_vm1 aos_vm2 --memory 512 --max-memory 2048
+    """  # fmt: skip
+    from virtlab.guests import uvt
+    from virtlab.guests.definition import Wanted
+    from virtlab.guests.keys import login_key
+    from virtlab.guests.making import Order
+    from virtlab.guests.making import create as make
+    from virtlab.guests.places import POOL
+    from virtlab.hosts.real.launch import accelerator_here
+
+    by_uvt = kind == "uvt" or (kind == "auto" and image is None and uvt.installed())
+    found = login_key(key)
+    _progress(f"logging in goes by {found.source}")
+    runs_on: str = accelerator_here() if accelerator == "auto" else accelerator
+    made: list[str] = []
+    kept: list[str] = []
+    with _host(uri) as host:
+        begins_as = uvt.Release(release, arch) if by_uvt else _image(host, image, release, arch)
+        for name in names:
+            wanted = Wanted(
+                name, memory * 1024, (max_memory or memory) * 1024, cpu, disk, deflate_on_oom,
+                "kvm" if runs_on == "kvm" else "qemu", network,
+            )  # fmt: skip
+            order = Order(wanted, "uvt" if by_uvt else "cloud", begins_as, found, pool or POOL)
+            (made if make(host, order, _progress) else kept).append(name)
+        _end_progress()
+        ready = _all_ready(host, names, workload, timeout) if wait else []
+    if as_json:
+        typer.echo(json.dumps({"version": 1, "made": made, "kept": kept, "ready": ready}))
+        return
+    for name in names:
+        typer.echo(f"{name} {'was made' if name in made else 'was there already'}.")
+    _tell_ready(ready)
+    if not wait:
+        typer.echo(f"Next: virtlab guests wait {' '.join(names)}")
+
+
+@app.command("wait", epilog=EPILOG)
+def wait_for(
+    names: _Names,
+    workload: _Workload = False,
+    timeout: _Timeout = None,
+    uri: _Uri = _LOCAL,
+    as_json: _Json = False,
+) -> None:
+    """Wait until guests are ready: running, leased an address, logged in to, through cloud-init.
+
+    Example: virtlab guests wait aos_vm1
+    """
+    with _host(uri) as host:
+        ready = _all_ready(host, names, workload, timeout)
+    if as_json:
+        typer.echo(json.dumps({"version": 1, "ready": ready}))
+    else:
+        _tell_ready(ready)
+
+
+@app.command(
+    "ssh",
+    epilog=EPILOG,
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+)
+def ssh(
+    context: typer.Context,
+    name: _Name,
+    uri: _Uri = _LOCAL,
+) -> None:
+    """Log in to a guest, or run a program in it; ends as that does.
+
+    Example: virtlab guests ssh aos_vm1 uptime
+    """
+    from virtlab.errors import EnvironmentLackError
+    from virtlab.guests.access import Access
+
+    with _host(uri) as host:
+        guest = host.find(name)
+        notes = None if guest is None else guest.notes
+        if guest is None or notes is None:
+            raise EnvironmentLackError(
+                f"There is no guest {name} to log in to.", fix="virtlab guests list shows those"
+            )
+        address = host.address(guest)
+        if address is None:
+            raise EnvironmentLackError(
+                f"{name} has no address (yet).", fix=f"virtlab guests wait {name}"
+            )
+    access = Access(name, address, notes)
+    access.write()
+    command = [*access.words(), *context.args]
+    sys.stdout.flush()
+    try:
+        os.execvp(command[0], command)
+    except OSError as err:
+        raise EnvironmentLackError(
+            f"ssh could not be run: {err}", fix="sudo apt-get install openssh-client"
+        ) from err
+
+
+@app.command("list", epilog=EPILOG)
+def list_guests(uri: _Uri = _LOCAL, as_json: _Json = False) -> None:
+    """Show the lab's guests: their kinds, states, sizes and addresses.
+
+    Example: virtlab guests list --json
+    """
+    with _host(uri) as host:
+        rows = [_row(host, guest) for guest in host.all() if guest.ours]
+    if as_json:
+        typer.echo(json.dumps({"version": 1, "guests": rows}))
+        return
+    for row in rows:
+        state = "running" if row["running"] else "shut off"
+        typer.echo(
+            f"{row['name']:<20} {row['kind']:<6} {state:<9} {row['max_memory_mib']:>6} MiB  "
+            f"{row['address'] or '-'}"
+        )
+    if not rows:
+        typer.echo("No guests of the lab are there.")
+
+
+@app.command("destroy", epilog=EPILOG)
+def destroy(
+    names: _Names,
+    force: Annotated[
+        bool, typer.Option("--force", help="Also those that uvt-kvm made without the lab.")
+    ] = False,
+    uri: _Uri = _LOCAL,
+    as_json: _Json = False,
+) -> None:
+    """Stop guests and remove them with their disks; only those of the lab's making.
+
+    Images stay. One that is not there is no failure.
+
+    Example: virtlab guests destroy aos_vm1 aos_vm2
+    """
+    from virtlab.guests.removal import remove_named
+
+    with _host(uri) as host:
+        removed = [name for name in names if remove_named(host, name, force=force)]
+    if as_json:
+        typer.echo(json.dumps({"version": 1, "removed": removed}))
+        return
+    for name in names:
+        typer.echo(f"removed {name}" if name in removed else f"{name} was not there")
+
+
+@contextmanager
+def _host(uri: str) -> Iterator[GuestHost]:
+    """Give the host; what libvirt refuses in between is told as a lack of the machine."""
+    from virtlab.errors import EnvironmentLackError
+    from virtlab.guests.host import guest_host
+    from virtlab.guests.virsh import VirshError
+    from virtlab.hosts.real.connection import socket_of
+    from virtlab.libvirt_rpc.errors import LibvirtError
+
+    try:
+        with guest_host(socket_of(uri)) as host:
+            yield host
+    except (LibvirtError, VirshError) as err:
+        _end_progress()
+        raise EnvironmentLackError(
+            f"libvirt refused it: {err}", fix="virtlab host status, and virtlab guests list"
+        ) from err
+
+
+def _image(host: GuestHost, image: str | None, release: str, arch: str) -> CloudImage:
+    """Return what guests begin as: a file, one made here, or one that is kept."""
+    from virtlab.errors import EnvironmentLackError
+    from virtlab.guests.debian_image import debian_image
+    from virtlab.guests.making import CloudImage
+
+    if image == "debian":
+        return CloudImage(debian_image(_progress).disk)
+    if image is not None:
+        return CloudImage(Path(image))
+    raise EnvironmentLackError(
+        f"There is no image with release={release} arch={arch} on this host.",
+        fix=f"virtlab images sync --release {release} --arch {arch}, or --image FILE.qcow2",
+    )
+
+
+def _all_ready(
+    host: GuestHost, names: list[str], workload: bool, timeout: float | None
+) -> list[dict[str, object]]:
+    from virtlab.guests.ready import wait_until_ready
+
+    try:
+        return [
+            asdict(
+                wait_until_ready(host, name, workload=workload, limit_s=timeout, progress=_progress)
+            )
+            for name in names
+        ]
+    finally:
+        _end_progress()
+
+
+def _tell_ready(ready: list[dict[str, object]]) -> None:
+    for one in ready:
+        stages = one["stages_s"]
+        assert isinstance(stages, dict)
+        steps = ", ".join(f"{stage} {seconds:g} s" for stage, seconds in stages.items())
+        agent = "its agent answers" if one["agent"] else "no guest agent answers"
+        typer.echo(f"{one['name']} is ready at {one['address']} ({steps}); {agent}.")
+        complaints = one["complaints"]
+        assert isinstance(complaints, list)
+        for complaint in complaints:
+            typer.echo(f"  cloud-init: {complaint}")
+        typer.echo(f"  virtlab guests ssh {one['name']}")
+
+
+def _row(host: GuestHost, guest: StandingGuest) -> dict[str, object]:
+    return {
+        "name": guest.name,
+        "kind": guest.kind,
+        "running": guest.running,
+        "max_memory_mib": int(guest.tree.findtext("memory", "0")) // 1024,
+        "vcpus": int(guest.tree.findtext("vcpu", "1")),
+        "address": host.address(guest),
+        "login": None if guest.notes is None else guest.notes.login,
+    }
+
+
+def _progress(line: str) -> None:
+    if sys.stderr.isatty():
+        print(f"\r\x1b[K{line}"[:100], end="", file=sys.stderr, flush=True)
+
+
+def _end_progress() -> None:
+    if sys.stderr.isatty():
+        print("\r\x1b[K", end="", file=sys.stderr, flush=True)

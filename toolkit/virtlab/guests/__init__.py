@@ -1,0 +1,1 @@
+"""Guests with an operating system of their own: of cloud images, by cloud-init or by uvt-kvm."""
