@@ -18,6 +18,7 @@ from virtlab.cli.exit_codes import EPILOG
 if TYPE_CHECKING:
     from virtlab.guests.host import GuestHost, StandingGuest
     from virtlab.guests.making import CloudImage
+    from virtlab.guests.uvt import Release
 
 __all__ = ["app"]
 
@@ -69,7 +70,9 @@ def create(
         str | None,
         typer.Option(help="A qcow2 file to begin as, or `debian` for one made of packages here."),
     ] = None,
-    release: Annotated[str, typer.Option(help="Of a kept image: virtlab images.")] = "noble",
+    release: Annotated[
+        str | None, typer.Option(help="Of a kept image; the newest LTS if left out.")
+    ] = None,
     arch: Annotated[str, typer.Option(help="Of a kept image.")] = "amd64",
     memory: Annotated[int, typer.Option(help="MiB, once it is up.")] = 512,
     max_memory: Annotated[
@@ -124,7 +127,9 @@ def create(
     made: list[str] = []
     kept: list[str] = []
     with _host(uri) as host:
-        begins_as = uvt.Release(release, arch) if by_uvt else _image(host, image, release, arch)
+        begins_as = (
+            _kept_by_uvtool(host, release, arch) if by_uvt else _image(host, image, release, arch)
+        )
         for name in names:
             wanted = Wanted(
                 name, memory * 1024, (max_memory or memory) * 1024, cpu, disk, deflate_on_oom,
@@ -257,34 +262,39 @@ def _host(uri: str) -> Iterator[GuestHost]:
     """Give the host; what libvirt refuses in between is told as a lack of the machine."""
     from virtlab.errors import EnvironmentLackError
     from virtlab.guests.host import guest_host
-    from virtlab.guests.virsh import VirshError
     from virtlab.hosts.real.connection import socket_of
     from virtlab.libvirt_rpc.errors import LibvirtError
 
     try:
         with guest_host(socket_of(uri)) as host:
             yield host
-    except (LibvirtError, VirshError) as err:
+    except LibvirtError as err:
         _end_progress()
         raise EnvironmentLackError(
-            f"libvirt refused it: {err}", fix="virtlab host status, and virtlab guests list"
+            f"libvirt refused it: {err.message}", fix="virtlab host status, and virtlab guests list"
         ) from err
 
 
-def _image(host: GuestHost, image: str | None, release: str, arch: str) -> CloudImage:
+def _kept_by_uvtool(host: GuestHost, release: str | None, arch: str) -> Release:
+    from virtlab.guests.uvt import Release
+    from virtlab.images.find import kept_images
+    from virtlab.images.kept_image import newest
+
+    by_uvtool = [image for image in kept_images(host.connection) if image.method == "uvtool"]
+    found = newest(by_uvtool, release, arch)
+    return Release(found.release, found.arch)
+
+
+def _image(host: GuestHost, image: str | None, release: str | None, arch: str) -> CloudImage:
     """Return what guests begin as: a file, one made here, or one that is kept."""
-    from virtlab.errors import EnvironmentLackError
     from virtlab.guests.debian_image import debian_image
     from virtlab.guests.making import CloudImage
+    from virtlab.images import find_image
 
-    if image == "debian":
-        return CloudImage(debian_image(_progress).disk)
-    if image is not None:
-        return CloudImage(Path(image))
-    raise EnvironmentLackError(
-        f"There is no image with release={release} arch={arch} on this host.",
-        fix=f"virtlab images sync --release {release} --arch {arch}, or --image FILE.qcow2",
-    )
+    if image is None:
+        kept = find_image(host.connection, release, arch)
+        return CloudImage(Path(kept.path), kept.pool)
+    return CloudImage(debian_image(_progress).disk if image == "debian" else Path(image))
 
 
 def _all_ready(

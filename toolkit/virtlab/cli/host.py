@@ -99,12 +99,14 @@ def clean(
 ) -> None:
     """Put back what a killed run changed, and remove guests that the lab made and left behind.
 
-    Other domains are not touched; nor is a host on which a run is at work.
+    That takes guests with a system of their own along, with their disks; images stay. Other domains are not touched; nor is a host on which a run is at work.
 
     Example: virtlab host clean --check
     """
+    from virtlab.guests.host import GuestHost
+    from virtlab.guests.removal import leftovers, remove_named, sweep
     from virtlab.hosts.real.connection import HostConnection, socket_of
-    from virtlab.hosts.real.guests import own_guests, remove_guest
+    from virtlab.hosts.real.guests import own_guests
     from virtlab.hosts.real.journal import Changes, Journal
     from virtlab.hosts.real.run_guests import put_back
 
@@ -113,17 +115,20 @@ def clean(
         left = journal.left_behind() or Changes()
         earlier = [one.name for one in (*left.adopted, *left.replaced)]
         guests = [guest.name for guest in own_guests(connection) if guest.name not in earlier]
+        host = GuestHost(connection)
+        volumes = leftovers(host)
         if not check:
             put_back(socket, left)
             for name in guests:
                 if name not in left.made:
-                    remove_guest(connection, name)
+                    remove_named(host, name)
+            sweep(host, volumes)
             journal.clear()
-    for name in guests:
+    for name in (*guests, *volumes):
         typer.echo(f"{'would remove' if check else 'removed'} {name}")
     for name in earlier:
         typer.echo(f"{'would put back' if check else 'put back'} {name}")
-    if not guests and not earlier:
+    if not guests and not volumes and not earlier:
         typer.echo("Nothing of the lab's is left here.")
 
 

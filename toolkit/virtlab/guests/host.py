@@ -1,4 +1,4 @@
-"""One host, by both ways to its libvirtd, and its guests as they stand there."""
+"""One host and its guests, as they stand there."""
 
 from __future__ import annotations
 
@@ -6,11 +6,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 from xml.etree import ElementTree
 
 from virtlab.guests.definition import Notes, mac_of, notes_of
-from virtlab.guests.virsh import Virsh
 from virtlab.hosts.real.connection import LIBVIRT_SOCKET, HostConnection
 from virtlab.hosts.real.guests import MARK
 from virtlab.libvirt_rpc.errors import ErrorCode, LibvirtError
@@ -75,7 +74,10 @@ class GuestHost:
     """A host."""
 
     connection: HostConnection
-    virsh: Virsh
+
+    def call(self, name: str, *args: Any) -> Any:
+        """Return what a call to its libvirtd brings; errors are those of `HostConnection.call`."""
+        return self.connection.call(name, *args)
 
     def find(self, name: str) -> StandingGuest | None:
         """Return a domain by its name, or None.
@@ -84,7 +86,7 @@ class GuestHost:
             LibvirtError: libvirtd refused it.
         """
         try:
-            dom = DomainHandle(*self.connection.call("DOMAIN_LOOKUP_BY_NAME", name).dom)
+            dom = DomainHandle(*self.call("DOMAIN_LOOKUP_BY_NAME", name).dom)
             return self._standing(dom)
         except LibvirtError as err:
             if err.code == ErrorCode.NO_DOMAIN:
@@ -93,7 +95,7 @@ class GuestHost:
 
     def all(self) -> list[StandingGuest]:
         """Return all domains, sorted by name."""
-        found = self.connection.call("CONNECT_LIST_ALL_DOMAINS", 1, 0).domains
+        found = self.call("CONNECT_LIST_ALL_DOMAINS", 1, 0).domains
         names = sorted(dom.name for dom in found)
         return [guest for name in names if (guest := self.find(name)) is not None]
 
@@ -103,7 +105,7 @@ class GuestHost:
             return None
         mac = mac_of(guest.tree)
         try:
-            cards = self.connection.call("DOMAIN_INTERFACE_ADDRESSES", guest.dom, _LEASE, 0).ifaces
+            cards = self.call("DOMAIN_INTERFACE_ADDRESSES", guest.dom, _LEASE, 0).ifaces
         except LibvirtError:
             return None  # none that leases, or it was just stopped
         leased = [
@@ -115,7 +117,7 @@ class GuestHost:
         return leased[-1] if leased else None
 
     def _standing(self, dom: DomainHandle) -> StandingGuest:
-        text = self.connection.call("DOMAIN_GET_XML_DESC", dom, _INACTIVE).xml
+        text = self.call("DOMAIN_GET_XML_DESC", dom, _INACTIVE).xml
         return StandingGuest(dom, ElementTree.fromstring(text))
 
 
@@ -127,4 +129,4 @@ def guest_host(socket: Path = LIBVIRT_SOCKET) -> Iterator[GuestHost]:
         EnvironmentLackError: libvirtd does not answer.
     """
     with HostConnection(socket) as connection:
-        yield GuestHost(connection, Virsh(socket))
+        yield GuestHost(connection)

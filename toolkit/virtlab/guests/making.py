@@ -20,7 +20,7 @@ from virtlab.guests import uvt
 from virtlab.guests.definition import Notes, Wanted, described, mark_of
 from virtlab.guests.host import GuestHost, StandingGuest
 from virtlab.guests.keys import LoginKey, new_host_key
-from virtlab.guests.places import POOL, image_of, make_overlay, network_up, pool_up, put_volume
+from virtlab.guests.places import POOL, image_of, make_overlay, network_up, pool_of, put_seed
 from virtlab.guests.removal import OVERLAY, SEED, remove, remove_parts
 from virtlab.guests.seed import Seed
 from virtlab.hosts.real.guests import MARK
@@ -78,10 +78,10 @@ def create(host: GuestHost, order: Order, progress: Progress = lambda _line: Non
         _same_or_refuse(there, order)
         if there.running:
             return False
-        network_up(host.virsh, wanted.network)
-        host.connection.call("DOMAIN_CREATE", there.dom)
+        network_up(host.connection, wanted.network)
+        host.call("DOMAIN_CREATE", there.dom)
         return True
-    network_up(host.virsh, wanted.network)
+    network_up(host.connection, wanted.network)
     make = _made_of_image if order.kind == "cloud" else _made_by_uvt
     try:
         make(host, order, progress)
@@ -128,28 +128,26 @@ def _same_or_refuse(there: StandingGuest, order: Order) -> None:
 def _made_of_image(host: GuestHost, order: Order, progress: Progress) -> None:
     wanted, image = order.wanted, order.image
     assert isinstance(image, CloudImage)
-    pool_up(host.virsh, order.pool)
+    pool = pool_of(host.connection, order.pool)
     remove_parts(host, order.pool, wanted.name)
     backing = image.path
     if image.pool is None:
         progress(f"{wanted.name}: taking {image.path} into the storage pool {order.pool}")
-        backing = image_of(host.virsh, order.pool, image.path)
+        backing = image_of(pool, image.path)
     progress(f"{wanted.name}: making its disk and its seed")
     host_key = new_host_key(wanted.name)
     # libvirt gives each domain another network card, so no earlier lease is taken for this one's.
     seed = Seed(wanted.name, f"lab-{uuid.uuid4()}", LOGIN, order.key.public, host_key)
-    disk = make_overlay(
-        host.virsh, order.pool, OVERLAY.format(wanted.name), backing, wanted.disk_gib
-    )
-    volume = put_volume(host.virsh, order.pool, SEED.format(wanted.name), seed.volume())
+    disk = make_overlay(pool, OVERLAY.format(wanted.name), backing, wanted.disk_gib)
+    volume = put_seed(pool, SEED.format(wanted.name), seed.volume())
     text = described(wanted, _notes(order, LOGIN, host_key.public), disk, volume, _log(wanted))
     _start(host, text, wanted.name)
 
 
 def _start(host: GuestHost, text: str, name: str) -> None:
     try:
-        dom = host.connection.call("DOMAIN_DEFINE_XML", text).dom
-        host.connection.call("DOMAIN_CREATE", dom)
+        dom = host.call("DOMAIN_DEFINE_XML", text).dom
+        host.call("DOMAIN_CREATE", dom)
     except LibvirtError as err:
         raise EnvironmentLackError(
             f"libvirt does not start {name}: {err.message}",
@@ -163,7 +161,7 @@ def _made_by_uvt(host: GuestHost, order: Order, progress: Progress) -> None:
     progress(f"{wanted.name}: uvt-kvm makes it of {release}")
     guest = uvt.create(host, wanted, release, order.key, _log(wanted))
     notes = _notes(order, uvt.LOGIN, uvt.host_key_of(guest))
-    call = host.connection.call
+    call = host.call
     call(
         "DOMAIN_SET_METADATA", guest.dom, _ELEMENT, mark_of(notes), _PREFIX, MARK, _LIVE_AND_STORED
     )

@@ -1,197 +1,179 @@
-"""Where guests lie and how they are reached: a storage pool, the volumes in it, and a network."""
+"""Where guests lie and how they are reached: volumes in a storage pool, and a network.
+
+Volumes are files of a directory pool on this machine. Each is written under another name and
+renamed when it is whole, so that one that was cut off never counts.
+"""
 
 from __future__ import annotations
 
 import hashlib
-import re
+import subprocess
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
-from xml.sax.saxutils import escape
 
 from virtlab.errors import EnvironmentLackError, InputError
-from virtlab.guests.virsh import Virsh, VirshError
+from virtlab.hosts.real.connection import HostConnection
+from virtlab.images.pool import LibvirtPool
+from virtlab.libvirt_rpc.errors import LibvirtError
+from virtlab.libvirt_rpc.procedures.networks import NETWORK_CREATE, NETWORK_IS_ACTIVE
 
-__all__ = [
-    "POOL",
-    "delete_volume",
-    "image_of",
-    "make_overlay",
-    "network_up",
-    "pool_up",
-    "put_volume",
-    "volumes",
-]
+__all__ = ["POOL", "drop", "image_of", "make_overlay", "network_up", "pool_of", "put_seed"]
 
 POOL: Final = "virtlab"  # the lab's own, made on first use
-_FOLDER: Final = "/var/lib/virtlab/pool"
+_FOLDER: Final = Path("/var/lib/virtlab/pool")
+_FOLDER_MODE: Final = "0711"  # QEMU's user goes through it, and lists nothing
 _NETWORK_PACKAGES: Final = "libvirt-daemon-config-network dnsmasq-base iptables"
+_DEFAULT_XML: Final = "/usr/share/libvirt/networks/default.xml"  # of the first of these packages
 _QCOW2: Final = b"QFI\xfb"
 _CHUNK: Final = 1 << 22
-_OVERLAY: Final = """<volume>
-  <name>{name}</name>
-  <capacity unit='bytes'>{capacity}</capacity>
-  <target><format type='qcow2'/></target>
-  <backingStore><path>{backing}</path><format type='qcow2'/></backingStore>
-</volume>
-"""
+_TOOL_TIMEOUT_S: Final = 60
 
 
-def network_up(virsh: Virsh, name: str) -> None:
+def network_up(connection: HostConnection, name: str) -> None:
     """Have a network of libvirt's up; start it where it is down.
 
     Raises:
         EnvironmentLackError: it is not there, or cannot be started.
     """
+    install = f"sudo apt-get install --no-install-recommends {_NETWORK_PACKAGES}"
     try:
-        about = virsh("net-info", name)
-    except VirshError as err:
+        network = connection.call("NETWORK_LOOKUP_BY_NAME", name).item
+    except LibvirtError as err:
+        define = f"{install}; virsh net-define {_DEFAULT_XML}"
         raise EnvironmentLackError(
-            f"There is no network {name} on this host: {err}.",
-            fix=f"sudo apt-get install {_NETWORK_PACKAGES}, then virsh net-define "
-            "/usr/share/libvirt/networks/default.xml"
-            if name == "default"
-            else "virsh net-list --all shows those that are there",
+            f"There is no network {name} on this host: {err.message}.",
+            fix=define if name == "default" else "virsh net-list --all shows those that are there",
         ) from err
-    if _is(about, "Active"):
-        return
     try:
-        virsh("net-start", name)
-    except VirshError as err:
+        if not connection.request(NETWORK_IS_ACTIVE, network).active:
+            connection.request(NETWORK_CREATE, network)
+    except LibvirtError as err:
         raise EnvironmentLackError(
-            f"The network {name} is down and does not start: {err}.",
-            fix=f"sudo apt-get install {_NETWORK_PACKAGES}, and look for another network of the "
-            f"same addresses: virsh net-dumpxml {name}",
+            f"The network {name} is down and does not start: {err.message}.",
+            fix=f"{install}; or another has its addresses: virsh net-dumpxml {name}",
         ) from err
 
 
-def pool_up(virsh: Virsh, name: str) -> None:
-    """Have a storage pool active; the lab's own is made where it is missing.
+def pool_of(connection: HostConnection, name: str) -> LibvirtPool:
+    """Return a storage pool, active; the lab's own is made where it is missing.
 
     Raises:
         EnvironmentLackError: it is not there, or cannot be used.
     """
-    try:
-        about = virsh("pool-info", name)
-    except VirshError as err:
-        if name != POOL:
-            raise EnvironmentLackError(
-                f"There is no storage pool {name} on this host: {err}.",
-                fix=f"virsh pool-define-as {name} dir --target FOLDER && virsh pool-start {name}, "
-                "or leave --pool out for the lab's own",
-            ) from err
-        about = _own_pool(virsh)
-    if not _is(about, "State", "running"):
-        _do(virsh, f"The storage pool {name} does not start", "pool-start", name)
+    found = LibvirtPool.found(connection, name)
+    if found is None and name == POOL:
+        found = LibvirtPool.made(connection, name, _FOLDER, mode=_FOLDER_MODE)
+    if found is None:
+        raise EnvironmentLackError(
+            f"There is no storage pool {name} on this host.",
+            fix=f"virsh pool-define-as {name} dir --target FOLDER; virsh pool-build {name}; virsh "
+            f"pool-start {name}; or leave --pool out for the lab's own",
+        )
+    return found
 
 
-def _own_pool(virsh: Virsh) -> str:
-    what = f"The lab's storage pool cannot be made in {_FOLDER}"
-    _do(virsh, what, "pool-define-as", POOL, "dir", "--target", _FOLDER)
-    _do(virsh, what, "pool-build", POOL)
-    return virsh("pool-info", POOL)
-
-
-def volumes(virsh: Virsh, pool: str) -> set[str]:
-    """Return the names of the volumes in a pool."""
-    _do(virsh, f"The storage pool {pool} cannot be read", "pool-refresh", pool)
-    lines = virsh("vol-list", pool).splitlines()
-    return {line.split()[0] for line in lines if line.strip()}
-
-
-def image_of(virsh: Virsh, pool: str, file: Path) -> Path:
+def image_of(pool: LibvirtPool, file: Path) -> Path:
     """Take a qcow2 file into a pool, unless it is there already; return where it lies then.
 
     It is named by its content, so that the same image is kept once.
 
     Raises:
         InputError: the file cannot be read, or is no qcow2 image.
-        EnvironmentLackError: there is no room.
+        EnvironmentLackError: it cannot be written there.
     """
-    name = f"image-{_content_hash(file)}.qcow2"
-    whole = f"{name}.whole"  # there once all of it is, as one that was cut off looks the same
-    there = volumes(virsh, pool)
-    if not {name, whole} <= there:
-        _upload(virsh, pool, name, file)
-        put_volume(virsh, pool, whole, b"whole")
-    return _path(virsh, pool, name)
+    digest = hashlib.sha256()
+    for piece in _pieces(file):
+        digest.update(piece)
+    path = pool.target / f"image-{digest.hexdigest()[:16]}.qcow2"
+    if not path.exists():
+        with _whole(path, 0o644) as fresh, fresh.open("wb") as copy:
+            for piece in _pieces(file):
+                copy.write(piece)
+    pool.refresh()
+    return path
 
 
-def make_overlay(virsh: Virsh, pool: str, name: str, backing: Path, size_gib: int) -> Path:
+def make_overlay(pool: LibvirtPool, name: str, backing: Path, size_gib: int) -> Path:
     """Make a disk that begins as an image is; return where it lies.
 
     Raises:
         EnvironmentLackError: it cannot be made.
     """
-    text = _OVERLAY.format(name=escape(name), capacity=size_gib << 30, backing=escape(str(backing)))
-    with tempfile.NamedTemporaryFile("w", suffix=".xml") as file:
-        file.write(text)
-        file.flush()
-        _do(virsh, f"The disk {name} cannot be made", "vol-create", pool, file.name)
-    return _path(virsh, pool, name)
+    path = pool.target / name
+    with _whole(path, 0o600) as fresh:
+        backed = ("-b", str(backing), "-F", "qcow2")
+        command = ["qemu-img", "create", "-q", "-f", "qcow2", *backed, str(fresh), f"{size_gib}G"]
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, timeout=_TOOL_TIMEOUT_S)
+        except (OSError, subprocess.TimeoutExpired) as err:
+            raise EnvironmentLackError(
+                f"qemu-img could not be run: {err}", fix="sudo apt-get install qemu-utils"
+            ) from err
+        if done.returncode != 0:
+            raise EnvironmentLackError(
+                f"the disk {path} cannot be made: {done.stderr.strip()}",
+                fix="look at the room that is left: df -h",
+            )
+    pool.refresh()
+    return path
 
 
-def put_volume(virsh: Virsh, pool: str, name: str, content: bytes) -> Path:
-    """Make a volume of these bytes; return where it lies.
+def put_seed(pool: LibvirtPool, name: str, content: bytes) -> Path:
+    """Make a volume of these bytes, which nobody else may read; return where it lies.
 
     Raises:
-        EnvironmentLackError: it cannot be made.
+        EnvironmentLackError: it cannot be written.
     """
-    with tempfile.NamedTemporaryFile(suffix=".img") as file:
-        file.write(content)
-        file.flush()
-        _upload(virsh, pool, name, Path(file.name))
-    return _path(virsh, pool, name)
+    path = pool.target / name
+    with _whole(path, 0o600) as fresh:
+        fresh.write_bytes(content)
+    pool.refresh()
+    return path
 
 
-def delete_volume(virsh: Virsh, pool: str, name: str) -> None:
+def drop(pool: LibvirtPool, name: str) -> None:
     """Remove a volume; one that is not there is well removed.
 
     Raises:
-        EnvironmentLackError: libvirt refused it.
+        EnvironmentLackError: it may not be removed.
     """
-    if name in volumes(virsh, pool):
-        _do(virsh, f"The volume {name} cannot be removed", "vol-delete", "--pool", pool, name)
-
-
-def _upload(virsh: Virsh, pool: str, name: str, file: Path) -> None:
-    delete_volume(virsh, pool, name)
-    size = f"{file.stat().st_size}b"
-    what = f"{file} cannot be taken into the storage pool {pool}"
-    _do(virsh, what, "vol-create-as", pool, name, size, "--format", "raw")
-    _do(virsh, what, "vol-upload", "--pool", pool, name, str(file))
-
-
-def _path(virsh: Virsh, pool: str, name: str) -> Path:
-    return Path(virsh("vol-path", "--pool", pool, name).strip())
-
-
-def _do(virsh: Virsh, what: str, *words: str) -> None:
+    path = pool.target / name
     try:
-        virsh(*words)
-    except VirshError as err:
+        path.unlink(missing_ok=True)
+    except OSError as err:
+        raise EnvironmentLackError(f"{path} cannot be removed: {err.strerror}", fix="sudo") from err
+    pool.refresh()
+
+
+@contextmanager
+def _whole(path: Path, mode: int) -> Iterator[Path]:
+    """Give a name to write to; what is written gets its own name at the end, or goes."""
+    try:
+        with tempfile.TemporaryDirectory(dir=path.parent, prefix=".virtlab-") as folder:
+            fresh = Path(folder) / path.name
+            yield fresh
+            fresh.chmod(mode)
+            fresh.rename(path)
+    except OSError as err:
         raise EnvironmentLackError(
-            f"{what}: {err}.", fix="look at the room that is left: df -h; and at virsh pool-list"
+            f"{path} cannot be written: {err.strerror}",
+            fix="be root, and look at the room that is left: df -h",
         ) from err
 
 
-def _is(about: str, key: str, value: str = "yes") -> bool:
-    return re.search(rf"^{key}: +{value}$", about, re.MULTILINE) is not None
-
-
-def _content_hash(file: Path) -> str:
-    digest = hashlib.sha256()
+def _pieces(file: Path) -> Iterator[bytes]:
     try:
         with file.open("rb") as content:
-            start = content.read(len(_QCOW2))
-            if start != _QCOW2:
+            if content.read(len(_QCOW2)) != _QCOW2:
                 raise InputError(
                     f"{file} is no image in the form qcow2.",
                     fix=f"qemu-img convert -O qcow2 {file} FILE.qcow2",
                 )
-            digest.update(start)
+            content.seek(0)
             while piece := content.read(_CHUNK):
-                digest.update(piece)
+                yield piece
     except OSError as err:
         raise InputError(f"{file} cannot be read: {err.strerror}.") from err
-    return digest.hexdigest()[:16]

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final
 
 from virtlab.errors import EnvironmentLackError
 from virtlab.guests import uvt
 from virtlab.guests.access import forget_access
 from virtlab.guests.host import GuestHost, StandingGuest
-from virtlab.guests.places import POOL, delete_volume, volumes
-from virtlab.guests.virsh import VirshError
+from virtlab.guests.places import POOL, drop
 from virtlab.hosts.real.guests import remove_guest
+from virtlab.images.pool import LibvirtPool
 
-__all__ = ["OVERLAY", "SEED", "leftovers", "remove", "remove_named", "remove_parts"]
+__all__ = ["OVERLAY", "SEED", "leftovers", "remove", "remove_named", "remove_parts", "sweep"]
 
 OVERLAY: Final = "{}.guest.qcow2"  # a guest's volumes, by its name
 SEED: Final = "{}.seed.img"
@@ -32,8 +33,7 @@ def remove_named(host: GuestHost, name: str, *, force: bool = False) -> bool:
     guest = host.find(name)
     if guest is None:
         left = [one for one in leftovers(host) if one in (OVERLAY.format(name), SEED.format(name))]
-        for volume in left:
-            delete_volume(host.virsh, POOL, volume)
+        remove_parts(host, POOL, name)
         forget_access(name)
         return bool(left)
     if not guest.ours:
@@ -74,17 +74,32 @@ def remove_parts(host: GuestHost, pool: str, name: str) -> None:
     Raises:
         EnvironmentLackError: libvirt refused it.
     """
+    found = LibvirtPool.found(host.connection, pool)
+    if found is None:
+        return  # somebody has removed it with all that lay in it
     for form in (OVERLAY, SEED):
-        delete_volume(host.virsh, pool, form.format(name))
+        drop(found, form.format(name))
 
 
 def leftovers(host: GuestHost) -> list[str]:
     """Return the volumes in the lab's pool whose guest is not there; a killed run leaves such."""
-    try:
-        host.virsh("pool-info", POOL)
-    except VirshError:
+    pool = LibvirtPool.found(host.connection, POOL)
+    if pool is None:
         return []
-    there = volumes(host.virsh, POOL)
+    pool.refresh()
+    there = set(pool.volumes())
     of_guests = {form.format(one.name) for one in host.all() for form in (OVERLAY, SEED)}
     endings = tuple(form.removeprefix("{}") for form in (OVERLAY, SEED))
     return sorted(one for one in there - of_guests if one.endswith(endings))
+
+
+def sweep(host: GuestHost, names: Iterable[str]) -> None:
+    """Remove volumes from the lab's pool.
+
+    Raises:
+        EnvironmentLackError: one cannot be removed.
+    """
+    pool = LibvirtPool.found(host.connection, POOL)
+    if pool is not None:
+        for name in names:
+            drop(pool, name)

@@ -60,9 +60,8 @@ def create(
     It has all its memory at first, as uvt-kvm knows of one size alone.
 
     Raises:
-        EnvironmentLackError: there is no such image, or no guest came of it.
+        EnvironmentLackError: no guest came of it.
     """
-    _require_image(release)
     with tempfile.TemporaryDirectory() as folder:
         template, public = Path(folder) / "template.xml", Path(folder) / "key.pub"
         template.write_text(uvt_template(wanted, serial_log))
@@ -123,20 +122,6 @@ def host_key_of(guest: StandingGuest) -> str:
         if element.tag.endswith("ssh_known_hosts") and found:
             return found[0]
     return ""
-
-
-def _require_image(release: Release) -> None:
-    """See that exactly one image is there; a query that finds none ends with 0, too."""
-    done = _run("uvt-simplestreams-libvirt", "query")
-    wanted = {f"release={release.release}", f"arch={release.arch}"}
-    lines = [line for line in done.stdout.splitlines() if wanted <= set(line.split())]
-    if done.returncode != 0 or not lines:
-        there = ", ".join(line for line in done.stdout.splitlines() if line) or "none"
-        problem = f" ({_said(done)})" if done.returncode != 0 else ""
-        raise EnvironmentLackError(
-            f"There is no image with {release} on this host{problem}; there is: {there}.",
-            fix=f"virtlab images sync --release {release.release} --arch {release.arch}",
-        )
 
 
 def _mend(said: str) -> str:

@@ -1,0 +1,69 @@
+"""Waiting by stages: in their order, by limits that suit the accelerator, and why it stopped."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from virtlab.guests.stages import Clock, GuestNotReadyError, Stage, pass_stages
+
+
+class HandClock:
+    """Time that moves when somebody sleeps."""
+
+    def __init__(self) -> None:
+        self.now_s = 0.0
+
+    def clock(self) -> Clock:
+        return Clock(lambda: self.now_s, self.sleep)
+
+    def sleep(self, span_s: float) -> None:
+        self.now_s += span_s
+
+
+def after(clock: HandClock, moment_s: float, lack: str) -> Callable[[], str | None]:
+    return lambda: None if clock.now_s >= moment_s else lack
+
+
+def waited(
+    clock: HandClock, accelerator: str, *, gone_at_s: float = 1e9, limit_s: float | None = None
+) -> dict[str, float]:
+    stages = [
+        Stage("lease", 60, after(clock, 40, "it has no address yet"), "look at dnsmasq"),
+        Stage("ssh", 60, after(clock, 130, "nothing answers"), "look at its ssh"),
+    ]
+    return pass_stages(
+        "aos_vm1", stages, accelerator,
+        gone=lambda: "it does not run" if clock.now_s >= gone_at_s else None,
+        tail=lambda: "\n".join(f"line {number}" for number in range(20)),
+        limit_s=limit_s, clock=clock.clock(),
+    )  # fmt: skip
+
+
+def test_an_emulated_guest_may_take_longer() -> None:
+    assert waited(HandClock(), "qemu") == {"lease": 40.0, "ssh": 130.0}
+
+
+def test_where_it_stopped_is_said_with_its_last_words_and_what_to_look_at() -> None:
+    with pytest.raises(GuestNotReadyError) as caught:
+        waited(HandClock(), "kvm")
+
+    assert caught.value.stage == "ssh"
+    said = str(caught.value)
+    assert said.startswith("aos_vm1 stopped at stage 'ssh' after 60 s: nothing answers")
+    assert "line 19" in said and "line 12" in said and "line 11" not in said
+    assert said.endswith("fix: look at its ssh")
+
+
+def test_a_limit_that_was_given_holds_for_each_stage() -> None:
+    with pytest.raises(GuestNotReadyError, match="stage 'lease' after 30 s"):
+        waited(HandClock(), "qemu", limit_s=30)
+
+
+def test_who_runs_no_more_is_not_waited_for() -> None:
+    clock = HandClock()
+
+    with pytest.raises(GuestNotReadyError, match="stage 'lease' after 5 s: it does not run"):
+        waited(clock, "qemu", gone_at_s=5)
+    assert clock.now_s == 5
