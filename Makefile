@@ -4,10 +4,10 @@
 PYTHON := .venv/bin/python
 PROGRAM ?= examples/submissions/reference-c
 
-.PHONY: help setup demo test docs lint format bench floor mutants league daemons molecule undone clean
+.PHONY: help setup demo test docs lint format bench floor mutants league daemons molecule undone cloud-guest clean
 
 help: ## list the targets
-	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile
 
 setup: ## install what is missing: system packages, .venv/, the clock library
 	@scripts/setup
@@ -57,6 +57,10 @@ molecule: setup ## converge, run again and verify every role; on a simulated hos
 
 undone: setup ## bring a real host up and down on a copy of this machine, and show what is left (root)
 	@scripts/undone
+
+cloud-guest: setup ## make, enter, load and remove a Debian guest on a copy of this machine, minutes (root)
+	@$(PYTHON) -m virtlab.guests.debian_image
+	@VIRTLAB_CLOUD_GUEST=1 scripts/apart $(PYTHON) -m pytest -q -s tests/realhost/test_cloud_guests.py
 
 clean: ## remove what setup and the tests made, except installed packages
 	@rm -rf .venv build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

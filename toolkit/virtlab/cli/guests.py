@@ -48,6 +48,7 @@ _Names = Annotated[
 ]
 _Name = Annotated[str, typer.Argument(help="The guest.", autocompletion=_completed)]
 _Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
+_Check = Annotated[bool, typer.Option("--check", help="Only say what would be done.")]
 _Uri = Annotated[str, typer.Option("--uri", help="Of the libvirtd, as for --host real=URI.")]
 _Timeout = Annotated[
     float | None,
@@ -100,6 +101,7 @@ def create(
         typer.Option(help="KVM, emulation (qemu), or what `virtlab host up` found to work."),
     ] = "auto",
     wait: Annotated[bool, typer.Option(help="Wait until somebody can log in.")] = True,
+    check: _Check = False,
     workload: _Workload = False,
     timeout: _Timeout = None,
     uri: _Uri = _LOCAL,
@@ -115,7 +117,7 @@ def create(
     from virtlab.guests import uvt
     from virtlab.guests.definition import Wanted
     from virtlab.guests.keys import login_key
-    from virtlab.guests.making import Order
+    from virtlab.guests.making import Order, would_change
     from virtlab.guests.making import create as make
     from virtlab.guests.places import POOL
     from virtlab.hosts.real.launch import accelerator_here
@@ -128,7 +130,9 @@ def create(
     kept: list[str] = []
     with _host(uri) as host:
         begins_as = (
-            _kept_by_uvtool(host, release, arch) if by_uvt else _image(host, image, release, arch)
+            _kept_by_uvtool(host, release, arch)
+            if by_uvt
+            else _image(host, image, release, arch, check)
         )
         for name in names:
             wanted = Wanted(
@@ -136,16 +140,18 @@ def create(
                 "kvm" if runs_on == "kvm" else "qemu", network,
             )  # fmt: skip
             order = Order(wanted, "uvt" if by_uvt else "cloud", begins_as, found, pool or POOL)
-            (made if make(host, order, _progress) else kept).append(name)
+            changed = would_change(host, order) if check else make(host, order, _progress)
+            (made if changed else kept).append(name)
         _end_progress()
-        ready = _all_ready(host, names, workload, timeout) if wait else []
+        ready = _all_ready(host, names, workload, timeout) if wait and not check else []
     if as_json:
         typer.echo(json.dumps({"version": 1, "made": made, "kept": kept, "ready": ready}))
         return
     for name in names:
-        typer.echo(f"{name} {'was made' if name in made else 'was there already'}.")
+        what = ("would be made" if check else "was made") if name in made else "is there already"
+        typer.echo(f"{name} {what}.")
     _tell_ready(ready)
-    if not wait:
+    if not wait and not check:
         typer.echo(f"Next: virtlab guests wait {' '.join(names)}")
 
 
@@ -237,6 +243,7 @@ def destroy(
     force: Annotated[
         bool, typer.Option("--force", help="Also those that uvt-kvm made without the lab.")
     ] = False,
+    check: _Check = False,
     uri: _Uri = _LOCAL,
     as_json: _Json = False,
 ) -> None:
@@ -249,12 +256,13 @@ def destroy(
     from virtlab.guests.removal import remove_named
 
     with _host(uri) as host:
-        removed = [name for name in names if remove_named(host, name, force=force)]
+        removed = [name for name in names if remove_named(host, name, force=force, check=check)]
     if as_json:
         typer.echo(json.dumps({"version": 1, "removed": removed}))
         return
     for name in names:
-        typer.echo(f"removed {name}" if name in removed else f"{name} was not there")
+        what = f"{'would remove' if check else 'removed'} {name}"
+        typer.echo(what if name in removed else f"{name} was not there")
 
 
 @contextmanager
@@ -285,7 +293,9 @@ def _kept_by_uvtool(host: GuestHost, release: str | None, arch: str) -> Release:
     return Release(found.release, found.arch)
 
 
-def _image(host: GuestHost, image: str | None, release: str | None, arch: str) -> CloudImage:
+def _image(
+    host: GuestHost, image: str | None, release: str | None, arch: str, check: bool
+) -> CloudImage:
     """Return what guests begin as: a file, one made here, or one that is kept."""
     from virtlab.guests.debian_image import debian_image
     from virtlab.guests.making import CloudImage
@@ -294,7 +304,9 @@ def _image(host: GuestHost, image: str | None, release: str | None, arch: str) -
     if image is None:
         kept = find_image(host.connection, release, arch)
         return CloudImage(Path(kept.path), kept.pool)
-    return CloudImage(debian_image(_progress).disk if image == "debian" else Path(image))
+    if image == "debian":
+        return CloudImage(debian_image(_progress, check=check).disk)
+    return CloudImage(Path(image).absolute())
 
 
 def _all_ready(

@@ -99,7 +99,8 @@ def clean(
 ) -> None:
     """Put back what a killed run changed, and remove guests that the lab made and left behind.
 
-    That takes guests with a system of their own along, with their disks; images stay. Other domains are not touched; nor is a host on which a run is at work.
+    That takes guests with a system of their own along, with their disks; images stay. Other domains
+    are not touched; nor is a host on which a run is at work.
 
     Example: virtlab host clean --check
     """

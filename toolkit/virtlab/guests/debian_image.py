@@ -73,8 +73,12 @@ class DebianImage:
     cmdline: str
 
 
-def debian_image(progress: Progress = lambda _line: None) -> DebianImage:
+def debian_image(progress: Progress = lambda _line: None, *, check: bool = False) -> DebianImage:
     """Return the image, made where it is not yet kept; that takes a minute or two.
+
+    Args:
+        progress: told of each step.
+        check: only tell where it is, or would be.
 
     Raises:
         EnvironmentLackError: a tool is missing, or it cannot be made.
@@ -84,7 +88,7 @@ def debian_image(progress: Progress = lambda _line: None) -> DebianImage:
     recipe = f"{_FORM} {suite} {_PACKAGES} {_DISK_MIB} {_CMDLINE} {sorted(_FILES.items())}"
     key = hashlib.sha256(recipe.encode()).hexdigest()[:16]
     place = guest_cache().parent / "cloud-image" / key
-    if not place.exists():
+    if not (check or place.exists()):
         _require(release.get("ID", ""))
         place.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=place.parent, prefix="building-") as scratch:

@@ -26,7 +26,7 @@ from virtlab.guests.seed import Seed
 from virtlab.hosts.real.guests import MARK
 from virtlab.libvirt_rpc.errors import LibvirtError
 
-__all__ = ["CloudImage", "Order", "create"]
+__all__ = ["CloudImage", "Order", "create", "would_change"]
 
 LOGIN: Final = "lab"  # the user that the seed makes
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
@@ -72,12 +72,10 @@ def create(host: GuestHost, order: Order, progress: Progress = lambda _line: Non
         EnvironmentLackError: the name is taken, or something that it needs is missing.
     """
     wanted = order.wanted
-    _check(wanted)
+    if not would_change(host, order):
+        return False
     there = host.find(wanted.name)
     if there is not None:
-        _same_or_refuse(there, order)
-        if there.running:
-            return False
         network_up(host.connection, wanted.network)
         host.call("DOMAIN_CREATE", there.dom)
         return True
@@ -89,6 +87,21 @@ def create(host: GuestHost, order: Order, progress: Progress = lambda _line: Non
         _undo(host, order)
         raise
     return True
+
+
+def would_change(host: GuestHost, order: Order) -> bool:
+    """Tell whether `create` would change anything; errors are those of it as far as that is seen.
+
+    Raises:
+        UsageError: the guest cannot be as it was asked for.
+        EnvironmentLackError: the name is taken.
+    """
+    _check(order.wanted)
+    there = host.find(order.wanted.name)
+    if there is None:
+        return True
+    _same_or_refuse(there, order)
+    return not there.running
 
 
 def _check(wanted: Wanted) -> None:

@@ -19,13 +19,14 @@ OVERLAY: Final = "{}.guest.qcow2"  # a guest's volumes, by its name
 SEED: Final = "{}.seed.img"
 
 
-def remove_named(host: GuestHost, name: str, *, force: bool = False) -> bool:
+def remove_named(host: GuestHost, name: str, *, force: bool = False, check: bool = False) -> bool:
     """Remove a guest by its name; tell whether there was anything to remove.
 
     Args:
         host: where it is.
         name: the guest's.
         force: remove it also where uvt-kvm made it without the lab.
+        check: only tell.
 
     Raises:
         EnvironmentLackError: it is somebody else's, or cannot be removed.
@@ -33,8 +34,9 @@ def remove_named(host: GuestHost, name: str, *, force: bool = False) -> bool:
     guest = host.find(name)
     if guest is None:
         left = [one for one in leftovers(host) if one in (OVERLAY.format(name), SEED.format(name))]
-        remove_parts(host, POOL, name)
-        forget_access(name)
+        if not check:
+            remove_parts(host, POOL, name)
+            forget_access(name)
         return bool(left)
     if not guest.ours:
         by_uvt = uvt.made_by_uvt(guest)
@@ -45,9 +47,10 @@ def remove_named(host: GuestHost, name: str, *, force: bool = False) -> bool:
                 if by_uvt
                 else f"virsh destroy {name}, virsh undefine {name}, if you know that it may go",
             )
-        uvt.destroy(host, name)
-        return True
-    remove(host, guest)
+        if not check:
+            uvt.destroy(host, name)
+    elif not check:
+        remove(host, guest)
     return True
 
 

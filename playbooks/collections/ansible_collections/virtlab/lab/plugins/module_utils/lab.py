@@ -6,7 +6,11 @@ from __future__ import annotations
 
 import base64
 import json
+import os
+import shlex
+import subprocess
 import time
+from pathlib import Path
 
 LIBVIRT_ERROR = None
 try:
@@ -19,6 +23,9 @@ except ImportError:
     libvirt_qemu = None
 
 URI_OPTION = {"uri": {"type": "str", "default": "qemu:///system"}}
+# With which libvirt says that there is no agent: VIR_ERR_OPERATION_INVALID (55),
+# _CONFIG_UNSUPPORTED (67), _ARGUMENT_UNSUPPORTED (74), _AGENT_UNRESPONSIVE (86).
+_NO_AGENT = (55, 67, 74, 86)
 # Marks domains of the lab's own making; others of the same name are left alone.
 MARK = "urn:virtlab:guest:1"
 
@@ -112,14 +119,20 @@ def wait_for_agent(domain, wait_s):
 
 def start_in_guest(domain, program, arguments):
     """Start a program in a guest and leave it running."""
-    ask_agent(domain, "guest-exec", {"path": program, "arg": arguments})
+    try:
+        ask_agent(domain, "guest-exec", {"path": program, "arg": arguments})
+    except libvirt.libvirtError as err:
+        by_ssh(domain, err, ["setsid", "--fork", program, *arguments], wait_s=60)
 
 
 def run_in_guest(domain, program, arguments, wait_s=30):
     """Run a program in a guest to its end; return its exit code, output and error output."""
-    started = ask_agent(
-        domain, "guest-exec", {"path": program, "arg": arguments, "capture-output": True}
-    )
+    try:
+        started = ask_agent(
+            domain, "guest-exec", {"path": program, "arg": arguments, "capture-output": True}
+        )
+    except libvirt.libvirtError as err:
+        return by_ssh(domain, err, [program, *arguments], wait_s)
     until = time.monotonic() + wait_s
     while time.monotonic() < until:
         state = ask_agent(domain, "guest-exec-status", {"pid": started["pid"]})
@@ -131,3 +144,25 @@ def run_in_guest(domain, program, arguments, wait_s=30):
             return state.get("exitcode", -1), texts[0], texts[1]
         time.sleep(0.05)
     raise TimeoutError(f"{program} did not end within {wait_s} s in {domain.name()}")
+
+
+def by_ssh(domain, refusal, words, wait_s):
+    """Run a program as root in a guest that has no agent, by what `virtlab guests` wrote for ssh.
+
+    Without such the agent's refusal is raised again.
+    """
+    folder = Path(os.environ.get("VIRTLAB_STATE_DIR", "/var/lib/virtlab"))
+    config = folder / "guests" / domain.name() / "ssh_config"
+    if refusal.get_error_code() not in _NO_AGENT or not config.exists():
+        raise refusal
+    command = ["ssh", "-F", str(config), "-o", "BatchMode=yes", domain.name()]
+    line = shlex.join(["sudo", *words]) + " </dev/null"
+    if words[0] == "setsid":  # what goes on holds no end of the connection
+        line += " >/dev/null 2>&1"
+    try:
+        done = subprocess.run([*command, line], capture_output=True, text=True, timeout=wait_s)
+    except subprocess.TimeoutExpired as err:
+        raise TimeoutError(f"{words[0]} did not end within {wait_s} s in {domain.name()}") from err
+    if done.returncode == 255:  # ssh itself, and no program in the guest
+        raise TimeoutError(f"nobody can log in to {domain.name()}: {done.stderr.strip()}")
+    return done.returncode, done.stdout, done.stderr
