@@ -15,6 +15,7 @@ from virtlab.reports.html.parts import (
     colour,
     criterion,
     folded,
+    ghost_layer,
     limit_of,
     line_layer,
     rows,
@@ -59,14 +60,7 @@ def cpu_charts(timeline: Timeline, run: RunVerdict) -> Iterator[Chart]:
 def _use(timeline: Timeline, run: RunVerdict, used: Lines, over_s: float) -> Chart:
     names = [line.name for line in used.lines]
     even = Lines(used.times_s, (mean_of(used),), used.unit)
-    ghost: Spec = {
-        "data": {"name": "even"},
-        "mark": {
-            "type": "line", "strokeDash": [5, 4], "strokeWidth": 1.2, "color": "var(--ink)",
-            "clip": True,
-        },
-        "encoding": {"x": time(timeline), "y": value("%", (0, 100))},
-    }  # fmt: skip
+    ghost = ghost_layer(timeline, "even", "%", domain=(0, 100))
     layer = line_layer(timeline, names, "%", domain=(0, 100), steps=True)
     return Chart(
         title="Use of each pCPU",

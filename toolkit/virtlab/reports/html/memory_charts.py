@@ -12,6 +12,7 @@ from virtlab.reports.html.parts import (
     Spec,
     criterion,
     folded,
+    ghost_layer,
     limit_of,
     line_layer,
     rule,
@@ -21,7 +22,7 @@ from virtlab.reports.html.parts import (
     time,
     tips,
 )
-from virtlab.reports.html.series import guest_memory, host_memory, targets
+from virtlab.reports.html.series import guest_memory, host_memory, least_size, targets
 
 __all__ = ["memory_charts"]
 
@@ -58,7 +59,14 @@ def _guest(timeline: Timeline, run: RunVerdict, guest: GuestTrack) -> Chart:
     asked = targets(timeline, guest)
     limits = [rule(guest.max_memory_kib / KIB_PER_MIB, "maximum")]
     limits += [] if floor is None else [rule(floor, "least unused")]
-    told = "" if floor is None else f" and the {floor:g} MiB that are to stay unused"
+    ghosts, least, told = [], {}, ""
+    if floor is not None:
+        ghosts = [ghost_layer(timeline, "least", "MiB")]
+        least = {"least": folded(least_size(timeline, guest, round(floor * KIB_PER_MIB)))}
+        told = (
+            f" and the {floor:g} MiB that are to stay unused. Dashed: the least size that leaves "
+            "it so much, up to its maximum"
+        )
     layer = line_layer(timeline, names, "MiB", colours=_COLOURS)
     return Chart(
         title=guest.name,
@@ -66,12 +74,13 @@ def _guest(timeline: Timeline, run: RunVerdict, guest: GuestTrack) -> Chart:
         f"is a size that was asked for. Dotted: the guest's maximum{told}. Shaded: a criterion was "
         "not met.",
         spec=specification(
-            [shading(), layer, *([marks] if asked else []), *limits],
+            [shading(), layer, *ghosts, *([marks] if asked else []), *limits],
             height=140,
             choices=names,
         ),
         data={
             "lines": folded(lines),
+            **least,
             "targets": {"rows": asked},
             "spans": spans_of(run.criteria, guest.name),
         },

@@ -26,6 +26,7 @@ __all__ = [
     "colour",
     "criterion",
     "folded",
+    "ghost_layer",
     "limit_of",
     "line_layer",
     "rows",
@@ -107,6 +108,20 @@ def line_layer(
             "tooltip": tips(("line", ""), ("t", "s"), ("value", unit)),
         },
     }
+
+
+def ghost_layer(
+    timeline: Timeline, name: str, unit: str, *, domain: Sequence[float] | None = None
+) -> Spec:
+    """Return the layer that draws a dataset's one line dashed: what could be had."""
+    return {
+        "data": {"name": name},
+        "mark": {
+            "type": "line", "strokeDash": [5, 4], "strokeWidth": 1.2, "color": "var(--ink)",
+            "clip": True,
+        },
+        "encoding": {"x": time(timeline), "y": value(unit, domain)},
+    }  # fmt: skip
 
 
 def time(timeline: Timeline) -> Spec:

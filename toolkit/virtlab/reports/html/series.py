@@ -19,6 +19,7 @@ __all__ = [
     "Lines",
     "guest_memory",
     "host_memory",
+    "least_size",
     "mean_of",
     "pins",
     "placement",
@@ -133,6 +134,21 @@ def guest_memory(timeline: Timeline, guest: GuestTrack) -> Lines:
         "workload": guest.consumer_kib,
     }
     return _memory(timeline, columns)
+
+
+def least_size(timeline: Timeline, guest: GuestTrack, unused_kib: int) -> Lines:
+    """Return the least size with which a guest has so much unused, up to its maximum.
+
+    What it has in use is what its balloon leaves it, less what is unused. The guest's own maximum
+    is the most that anybody can give.
+    """
+    least = tuple(
+        min(actual - unused + unused_kib, guest.max_memory_kib) if running else 0
+        for actual, unused, running in zip(
+            guest.actual_kib, guest.unused_kib, guest.running, strict=True
+        )
+    )
+    return _memory(timeline, {"least": least})
 
 
 def host_memory(timeline: Timeline) -> Lines:
