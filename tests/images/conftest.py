@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,8 @@ from virtlab.hosts.real.connection import HostConnection, socket_of
 _HERE = str(Path(__file__).parent)
 if _HERE not in sys.path:
     sys.path.append(_HERE)
+
+from mirror_lab import Mirror, Server, Signer, random_image, signer  # noqa: E402  # of this folder
 
 
 def _load(name: str, path: Path) -> Any:
@@ -44,3 +47,45 @@ def calls(libvirtd: str) -> Iterator[HostConnection]:
     """Give a connection to that libvirtd."""
     with HostConnection(socket_of(libvirtd)) as connection:
         yield connection
+
+
+@pytest.fixture(scope="session")
+def keys() -> Iterator[Signer]:
+    """Give keys of the tests' own; the mirror's is called `mirror`."""
+    if shutil.which("gpg") is None or shutil.which("gpgv") is None:
+        pytest.skip("gpg and gpgv are not installed; scripts/setup tests installs them")
+    with signer() as made:
+        made.make("mirror")
+        yield made
+
+
+@pytest.fixture(scope="session")
+def keyring(keys: Signer, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give the keyring of the mirror's key."""
+    return keys.export("mirror", tmp_path_factory.mktemp("keyring") / "mirror.gpg")
+
+
+@pytest.fixture(scope="session")
+def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give an image of three pieces, the last one not full."""
+    return random_image(tmp_path_factory.mktemp("image") / "image.qcow2", 18)
+
+
+@pytest.fixture(scope="session")
+def small_image(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give an image of one piece."""
+    return random_image(tmp_path_factory.mktemp("small") / "small.qcow2", 1, seed=2)
+
+
+@pytest.fixture
+def mirror(tmp_path: Path, keys: Signer) -> Mirror:
+    """Give an empty mirror."""
+    return Mirror(tmp_path / "mirror", keys)
+
+
+@pytest.fixture
+def server(mirror: Mirror, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    """Serve that mirror on loopback."""
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    with Server(mirror.folder).running() as running:
+        yield running

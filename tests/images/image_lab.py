@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import subprocess
 from pathlib import Path
 
@@ -31,6 +32,6 @@ def keep(pool: Pool, what: Record) -> None:
     """Have an image in a pool, as a sync leaves it."""
     store = Store.of(pool)
     store.make()
-    make_qcow2(store.volumes / what.volume)
-    store.write_record(what)
+    path = make_qcow2(store.volumes / what.volume)
+    store.write_record(dataclasses.replace(what, size_bytes=path.stat().st_size))
     pool.refresh()

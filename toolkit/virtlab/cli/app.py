@@ -20,6 +20,7 @@ from virtlab.cli import (
     grade,
     guests,
     host,
+    images,
     judge,
     league,
     lesson,
@@ -64,6 +65,7 @@ app.command("record", epilog=EPILOG)(flight.record)
 app.command("doctor", epilog=EPILOG)(doctor.doctor)
 app.add_typer(guests.app, name="guests")
 app.add_typer(host.app, name="host")
+app.add_typer(images.app, name="images")
 app.add_typer(lesson.app, name="lesson")
 app.add_typer(policies.app, name="policies")
 app.add_typer(scenarios.app, name="scenarios")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ __all__ = [
     "KeptImage",
     "Method",
     "is_lts_number",
+    "machine_arch",
     "newest",
     "ordering",
 ]
@@ -23,6 +25,9 @@ __all__ = [
 Method = Literal["native", "uvtool"]
 
 LTS_NAMES: Final = frozenset({"lts", "default"})  # the newest release with long-term support
+_ARCHES: Final = {
+    "x86_64": "amd64", "aarch64": "arm64", "ppc64le": "ppc64el", "armv7l": "armhf", "i686": "i386",
+}  # fmt: skip
 _LTS_NUMBER: Final = re.compile(r"\d?[02468]\.04")
 
 
@@ -84,6 +89,15 @@ def ordering(text: str) -> tuple[tuple[int, str], ...]:
     """Return a key by which numbers and serials, such as 20260321.1, sort as they were made."""
     parts = re.findall(r"\d+|[^\d.]+", text)
     return tuple((int(part), "") if part.isdigit() else (-1, part) for part in parts)
+
+
+def machine_arch() -> str:
+    """Return this machine's architecture in Debian's words.
+
+    Source: dpkg's cputable.
+    """
+    machine = platform.machine()
+    return _ARCHES.get(machine, machine)
 
 
 def is_lts_number(number: str) -> bool:

@@ -7,6 +7,7 @@ libvirt takes every file there for one; the others lie beside it, on the same fi
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -16,6 +17,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from virtlab.errors import EnvironmentLackError
 from virtlab.images.kept_image import KeptImage
 from virtlab.images.pool import Pool, Volume
 
@@ -45,39 +47,49 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Store:
-    """The folders below one home; `volumes` is the pool's target."""
+    """The folder of a pool, and two beside it."""
 
-    home: Path
+    volumes: Path
 
     @classmethod
     def of(cls, pool: Pool) -> Store:
         """Return the store whose volumes are this pool's."""
-        return cls(pool.target.parent)
-
-    @property
-    def volumes(self) -> Path:
-        """Return the folder of the pool."""
-        return self.home / "volumes"
+        return cls(pool.target)
 
     @property
     def records(self) -> Path:
         """Return the folder of the records."""
-        return self.home / "records"
+        return self.volumes.with_name(self.volumes.name + "-records")
 
     @property
     def partial(self) -> Path:
         """Return the folder of unfinished downloads."""
-        return self.home / "partial"
+        return self.volumes.with_name(self.volumes.name + "-partial")
 
     def make(self) -> None:
-        """Make the folders; QEMU's user passes through, and guests' bases may be read by all.
+        """Make the folders; all may read volumes and records, as QEMU's user has to.
 
         Raises:
-            OSError: they cannot be made.
+            EnvironmentLackError: they may not be made, or would not lie on one file system.
         """
-        self.home.mkdir(parents=True, exist_ok=True)
-        for folder, mode in ((self.volumes, 0o755), (self.records, 0o755), (self.partial, 0o700)):
-            folder.mkdir(mode=mode, exist_ok=True)
+        try:
+            self.volumes.parent.mkdir(parents=True, exist_ok=True)
+            for path, mode in ((self.volumes, 0o755), (self.records, 0o755), (self.partial, 0o700)):
+                path.mkdir(mode=mode, exist_ok=True)
+                if not os.access(path, os.W_OK | os.X_OK):
+                    raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        except PermissionError as err:
+            raise EnvironmentLackError(
+                f"{err.filename}: images cannot be kept there: {err.strerror}.",
+                fix="run it as root: sudo virtlab images sync ...",
+            ) from err
+        if self.volumes.stat().st_dev != self.partial.stat().st_dev:
+            raise EnvironmentLackError(
+                f"{self.volumes} is a file system of its own, so that images cannot be moved into "
+                "it in one step.",
+                fix="define the pool on a folder inside of it: virsh pool-define-as "
+                f"{NATIVE_POOL} dir --target {self.volumes}/images",
+            )
 
     def read_records(self) -> Iterator[Record]:
         """Yield the records in the order of their names; what is no record is passed over."""
@@ -116,10 +128,18 @@ def native_images(pool: Pool) -> list[KeptImage]:
     """Return the images of this way that are kept, sorted by volume."""
     volumes = pool.volumes()
     return [
-        _image(record, pool.name, volumes[record.volume])
+        _image(record, pool.name, volume)
         for record in Store.of(pool).read_records()
-        if record.volume in volumes
+        # libvirt may not have seen yet that a file went, or was cut.
+        if (volume := volumes.get(record.volume)) and _size(volume.path) == record.size_bytes
     ]
+
+
+def _size(path: Path) -> int | None:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return None
 
 
 def _image(record: Record, pool: str, volume: Volume) -> KeptImage:

@@ -21,7 +21,6 @@ __all__ = [
     "POOL_LIST_ALL_VOLUMES",
     "POOL_REFRESH",
     "POOL_SET_AUTOSTART",
-    "VOL_DELETE",
     "VOL_GET_INFO",
     "VOL_GET_PATH",
 ]
@@ -54,10 +53,6 @@ POOL_GET_XML_DESC = Procedure(
 POOL_SET_AUTOSTART = Procedure(
     90, "STORAGE_POOL_SET_AUTOSTART", "virStoragePoolSetAutostart",
     fields(pool=_POOL, autostart=I32), changes_state=True,
-)  # fmt: skip
-VOL_DELETE = Procedure(
-    94, "STORAGE_VOL_DELETE", "virStorageVolDelete",
-    fields(vol=_VOLUME, flags=U32), changes_state=True,
 )  # fmt: skip
 VOL_GET_INFO = Procedure(
     98, "STORAGE_VOL_GET_INFO", "virStorageVolGetInfo",

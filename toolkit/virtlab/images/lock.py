@@ -1,0 +1,82 @@
+"""One sync at a time on a machine; who comes second is told what the first one does."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+from virtlab.errors import EnvironmentLackError
+
+__all__ = ["SyncLock", "at_work"]
+
+_NOTE_MAX: Final = 4096
+
+
+class SyncLock:
+    """A lock on a folder, held by this process; it ends with the process, however that ends."""
+
+    def __init__(self, folder: Path) -> None:
+        """Take it.
+
+        Raises:
+            EnvironmentLackError: another sync is at work, or the folder may not be written to.
+        """
+        path = folder / "images.lock"
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        except OSError as err:
+            raise EnvironmentLackError(
+                f"{path} cannot be written: {err.strerror}.",
+                fix="run it as root: sudo virtlab images sync ...",
+            ) from err
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as err:
+            doing = at_work(folder) or "it has just begun"
+            os.close(self._file)
+            raise EnvironmentLackError(
+                f"another sync is at work ({doing}).", fix="wait until it has ended"
+            ) from err
+        self.note("it has just begun")
+
+    def __enter__(self) -> Self:
+        """Hold it for a while."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:  # fmt: skip
+        """Let it go."""
+        os.ftruncate(self._file, 0)
+        os.close(self._file)
+
+    def note(self, doing: str) -> None:
+        """Have others see what this process does."""
+        note = json.dumps({"pid": os.getpid(), "doing": doing}).encode()[:_NOTE_MAX]
+        # The length stays, so that no reader finds a note of which a part is missing.
+        os.pwrite(self._file, note.ljust(_NOTE_MAX), 0)
+
+
+def at_work(folder: Path) -> str | None:
+    """Return what the sync does that is at work, or None where there is none."""
+    try:
+        file = os.open(folder / "images.lock", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        return None  # whoever wrote it is gone
+    except BlockingIOError:
+        try:
+            note = json.loads(os.pread(file, _NOTE_MAX, 0))
+            return f"process {note['pid']}: {note['doing']}"
+        except (ValueError, KeyError, TypeError):
+            return "it has just begun"
+    finally:
+        os.close(file)
