@@ -97,3 +97,15 @@ def test_names_are_completed_with_their_titles(virtlab: Run) -> None:
     )
 
     assert done.stdout.split() == ["balloon", "balanced"]
+
+
+def test_what_may_be_set_is_completed_for_the_lesson_that_is_named(virtlab: Run) -> None:
+    done = virtlab(
+        env={
+            "_VIRTLAB_COMPLETE": "complete_bash",
+            "COMP_WORDS": "virtlab lesson run balloon --set ta",
+            "COMP_CWORD": "5",
+        }
+    )
+
+    assert done.stdout.split() == ["target_mib="]

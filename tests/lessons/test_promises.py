@@ -145,7 +145,7 @@ def test_a_binding_is_checked_once_and_ends_with_its_reason(seen: Seen) -> None:
 
     assert [row[1] for row in exokernel.rows("bindings")] == [4, 4, 4]
     assert [row[2] for row in exokernel.rows("bindings")] == pytest.approx([4, 1.3, 1.03])
-    assert "refused without a call" in exokernel.text("bindings")
+    assert "refused (the binding is broken) with 0 calls" in exokernel.text("bindings")
 
 
 def test_a_move_costs_the_more_the_more_is_in_the_caches(seen: Seen) -> None:

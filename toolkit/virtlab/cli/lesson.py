@@ -31,6 +31,18 @@ def _names(typed: str) -> list[tuple[str, str]]:
     return [(name, find_lesson(name).title) for name in LESSONS if name.startswith(typed)]
 
 
+def _keys(context: typer.Context, typed: str) -> list[tuple[str, str]]:
+    """Return what may be set in the lesson that was named, for completion."""
+    from virtlab.errors import VirtlabError
+    from virtlab.lessons.catalogue import find_lesson
+
+    try:
+        known = find_lesson(context.params.get("name") or "").parameters
+    except VirtlabError:
+        return []
+    return [(f"{one.name}=", one.effect) for one in known if one.name.startswith(typed)]
+
+
 _Name = Annotated[
     str,
     typer.Argument(
@@ -101,6 +113,7 @@ def run(
             "--set",
             metavar="KEY=VALUE",
             help="What to change; `lesson show` names it.",
+            autocompletion=_keys,
             show_default=False,
         ),
     ] = None,
