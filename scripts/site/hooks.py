@@ -13,6 +13,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
+from lesson_pages import with_figures
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
@@ -52,10 +53,11 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Lead links that leave `docs/`, or come from outside it, to the site's own pages."""
+    """Lead links that leave `docs/`, or come from outside it, to the site's own; run lessons."""
     place = page.file.src_uri
     source = next((file for file, its in _TAKEN_IN.items() if its == place), f"docs/{place}")
-    return _LINK.sub(lambda link: _led(link[1], source, place), markdown)
+    led = _LINK.sub(lambda link: _led(link[1], source, place), markdown)
+    return with_figures(led, place)
 
 
 def _led(target: str, source: str, place: str) -> str:

@@ -87,6 +87,12 @@ def test_a_mistake_in_a_copy_is_the_copys_and_has_its_line(tmp_path: Path) -> No
         _RUN.invoke(app, ["run", str(tmp_path)], catch_exceptions=False)
 
 
+def test_a_copy_in_a_folder_of_the_lessons_name_is_run_by_its_path(virtlab: Run) -> None:
+    copied = virtlab("lesson", "copy", "balloon", "balloon")
+
+    assert copied.stdout.endswith("virtlab lesson run ./balloon\n")
+
+
 def test_names_are_completed_with_their_titles(virtlab: Run) -> None:
     done = virtlab(
         env={
@@ -99,7 +105,7 @@ def test_names_are_completed_with_their_titles(virtlab: Run) -> None:
     assert done.stdout.split() == ["balloon", "balanced"]
 
 
-def test_what_may_be_set_is_completed_for_the_lesson_that_is_named(virtlab: Run) -> None:
+def test_what_may_be_set_is_completed(virtlab: Run) -> None:
     done = virtlab(
         env={
             "_VIRTLAB_COMPLETE": "complete_bash",

@@ -52,3 +52,9 @@ def test_given_a_command_of_the_lab_when_the_reference_is_built_then_it_is_there
 
     for name in ("grade", "scenarios-check", "host-up"):
         assert f'id="virtlab-{name}"' in commands
+
+
+def test_given_a_lesson_when_its_page_is_built_then_it_shows_what_a_run_shows(site: Path) -> None:
+    page = (site / "lessons/balloon.html").read_text("utf-8")
+
+    assert "Killed by 400 MiB: plain." in page

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from virtlab.lessons.lesson import Bars, Curves, Listing, Said, Shown, Table
-from virtlab.lessons.page import LessonError, lesson_pieces, passages_only
+from virtlab.lessons.page import LessonError, lesson_pieces, markdown_pieces, passages_only
 
 TEXT = "# A lesson\n\nSee `this`:\n\n▶ *Figures* (`figures`)\n\nAnd that.\n"
 
@@ -86,6 +86,15 @@ def test_a_lesson_that_shows_something_else_than_announced_is_a_mistake_of_its_o
         page(Listing("others", []))
     with pytest.raises(LessonError, match="the text ends, and the run shows more"):
         page(Listing("figures", []), Listing("more", []))
+
+
+def test_a_page_of_the_site_has_figures_between_its_passages() -> None:
+    lesson = Tiny(Bars("figures", "s", {"a": 1.0}), Said("figures", "That is all."))
+
+    page = "".join(markdown_pieces(TEXT, lesson))
+
+    assert page.startswith("# A lesson\n\nSee `this`:\n\n▶ *Figures*\n\n    a  1.00 s  █")
+    assert page.endswith("█\n\nThat is all.\n\nAnd that.\n\n")
 
 
 def test_a_lesson_can_be_read_without_being_run() -> None:

@@ -31,16 +31,12 @@ def _names(typed: str) -> list[tuple[str, str]]:
     return [(name, find_lesson(name).title) for name in LESSONS if name.startswith(typed)]
 
 
-def _keys(context: typer.Context, typed: str) -> list[tuple[str, str]]:
-    """Return what may be set in the lesson that was named, for completion."""
-    from virtlab.errors import VirtlabError
-    from virtlab.lessons.catalogue import find_lesson
+def _keys(typed: str) -> list[tuple[str, str]]:
+    """Return what may be set, and in which lesson, for completion."""
+    from virtlab.lessons.catalogue import LESSONS, find_lesson
 
-    try:
-        known = find_lesson(context.params.get("name") or "").parameters
-    except VirtlabError:
-        return []
-    return [(f"{one.name}=", one.effect) for one in known if one.name.startswith(typed)]
+    known = [(name, one) for name in LESSONS for one in find_lesson(name).parameters]
+    return [(f"{p.name}=", f"{name}: {p.effect}") for name, p in known if p.name.startswith(typed)]
 
 
 _Name = Annotated[
@@ -169,11 +165,12 @@ def copy(
 
     Example: virtlab lesson copy exokernel mine
     """
-    from virtlab.lessons.catalogue import copied
+    from virtlab.lessons.catalogue import LESSONS, copied
 
     for path in copied(name, folder):
         print(path)
-    print(f"\nChange them, then: virtlab lesson run {folder}")
+    place = f"./{folder}" if str(folder) in LESSONS else folder  # a lesson's name means the lesson
+    print(f"\nChange them, then: virtlab lesson run {place}")
 
 
 def _went_on() -> bool:

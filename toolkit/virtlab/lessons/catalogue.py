@@ -1,8 +1,8 @@
 """Lessons by name, in the order in which they are best read, and copies of a learner's own.
 
-A lesson is two files of one name: the text (`.md`) and what works out the figures (`.py`), whose
-class may have a file beside it that describes a host. `copied` puts both into a folder, and the
-folder can be run in place of a name: what is changed there is what runs.
+A lesson is two files of one name: the text (`.md`) and what works out the figures (`.py`). `copied`
+puts both into a folder, and the folder can be run in place of a name: what is changed there is what
+runs.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ class KnownLesson:
         try:
             yield
         except Exception as error:
-            if not self.own or isinstance(error, VirtlabError | OSError):
+            if not self.own or isinstance(error, VirtlabError | BrokenPipeError):
                 raise
             raise _mistaken(self.code, error) from error
 
@@ -167,7 +167,7 @@ def _mistaken(path: Path, error: Exception) -> InputError:
         where, what = error.lineno, error.msg
     else:
         frames = traceback.extract_tb(error.__traceback__)
-        lines = [frame.lineno for frame in frames if frame.filename == str(path)]
+        lines = [frame.lineno for frame in frames if frame.filename == str(path.absolute())]
         where, what = lines[-1] if lines else 1, f"{type(error).__name__}: {error}"
     return InputError(
         f"{path}:{where}: {what}",

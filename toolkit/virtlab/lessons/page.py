@@ -14,7 +14,7 @@ from virtlab.lessons.drawing import lines_of
 from virtlab.lessons.lesson import Lesson, Said, Shown
 from virtlab.lessons.text import Mark, Passage, parts_of
 
-__all__ = ["LessonError", "lesson_pieces", "passages_only"]
+__all__ = ["LessonError", "lesson_pieces", "markdown_pieces", "passages_only"]
 
 _WIDTH_MAX: Final = 92
 _INDENT: Final = "  "
@@ -85,20 +85,31 @@ def lesson_pieces(
         LessonError: text and run do not fit together.
     """
     look = _Look(width=width, colour=colour, plain=plain)
-    run = lesson.shown()
-    ahead = next(run, None)
-    for part in parts_of(text):
+    for part in _played(text, lesson):
         if isinstance(part, Passage):
             yield look.passage(part.markdown), None
-            continue
-        if ahead is None or ahead.place != part.place:
-            raise LessonError(f"nothing is shown at {part.place}: {_next(ahead)}")
-        yield look.caption(part.caption), None
-        while ahead is not None and ahead.place == part.place:
-            yield look.shown(ahead), ahead
-            ahead = next(run, None)
-    if ahead is not None:
-        raise LessonError(f"the text ends, and {_next(ahead)}")
+        elif isinstance(part, Mark):
+            yield look.caption(part.caption), None
+        else:
+            yield look.shown(part), part
+
+
+def markdown_pieces(text: str, lesson: Lesson) -> Iterator[str]:
+    """Run a lesson; yield its page in Markdown, with what is shown as blocks of text.
+
+    Raises:
+        LessonError: text and run do not fit together.
+    """
+    for part in _played(text, lesson):
+        if isinstance(part, Passage):
+            yield f"{part.markdown}\n\n"
+        elif isinstance(part, Mark):
+            yield f"▶ *{part.caption}*\n\n"
+        elif isinstance(part, Said):
+            yield f"{part.text}\n\n"
+        else:
+            lines = lines_of(part, width=_WIDTH_MAX, ascii_only=False)
+            yield "".join(f"    {line}\n" for line in lines) + "\n"
 
 
 def passages_only(text: str, *, width: int, colour: bool, plain: bool) -> Iterator[str]:
@@ -109,6 +120,24 @@ def passages_only(text: str, *, width: int, colour: bool, plain: bool) -> Iterat
             yield look.caption(f"{part.caption} (shown by a run)") + "\n"
         else:
             yield look.passage(part.markdown)
+
+
+def _played(text: str, lesson: Lesson) -> Iterator[Passage | Mark | Shown]:
+    """Yield the parts of a text, and behind each mark what the run shows there."""
+    run = lesson.shown()
+    ahead = next(run, None)
+    for part in parts_of(text):
+        if isinstance(part, Passage):
+            yield part
+            continue
+        if ahead is None or ahead.place != part.place:
+            raise LessonError(f"nothing is shown at {part.place}: {_next(ahead)}")
+        yield part
+        while ahead is not None and ahead.place == part.place:
+            yield ahead
+            ahead = next(run, None)
+    if ahead is not None:
+        raise LessonError(f"the text ends, and {_next(ahead)}")
 
 
 def _next(ahead: Shown | None) -> str:

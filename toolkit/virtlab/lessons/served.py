@@ -37,10 +37,10 @@ class ServedHost:
         self.simulated.advance(0)
         self.socket = folder / SOCKET_NAME
         self.calls: list[str] = []  # procedures, as they were answered
-        self.selector = selectors.DefaultSelector()
+        self._selector = selectors.DefaultSelector()
         self._clients: list[Client] = []
         self._server = LibvirtServer(
-            self.selector,
+            self._selector,
             folder,
             SimulatedDriver(self.simulated),
             self,
@@ -64,7 +64,7 @@ class ServedHost:
 
     def turn(self, timeout_s: float = 0.0) -> bool:
         """Carry bytes once; tell whether there were any."""
-        ready = self.selector.select(timeout_s)
+        ready = self._selector.select(timeout_s)
         for key, mask in ready:
             key.data(mask)
         return bool(ready)
@@ -79,7 +79,7 @@ class ServedHost:
         for client in self._clients:
             client.close()
         self._server.close()
-        self.selector.close()
+        self._selector.close()
 
 
 class Client:
