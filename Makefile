@@ -4,7 +4,7 @@
 PYTHON := .venv/bin/python
 PROGRAM ?= examples/submissions/reference-c
 
-.PHONY: help setup demo test docs lint format bench floor mutants league daemons molecule undone cloud-guest clean
+.PHONY: help setup demo test docs lint format bench floor mutants league daemons molecule undone cloud-guest test-vagrant clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile
@@ -61,6 +61,9 @@ undone: setup ## bring a real host up and down on a copy of this machine, and sh
 cloud-guest: setup ## make, enter, load and remove a Debian guest on a copy of this machine, minutes (root)
 	@$(PYTHON) -m virtlab.guests.debian_image
 	@VIRTLAB_CLOUD_GUEST=1 scripts/apart $(PYTHON) -m pytest -q -s tests/realhost/test_cloud_guests.py
+
+test-vagrant: setup ## bring up a Vagrant box under emulation, provision it, grade in it, destroy it (root)
+	@scripts/vagrant/test
 
 clean: ## remove what setup and the tests made, except installed packages
 	@rm -rf .venv build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
