@@ -1,4 +1,4 @@
-"""What would spoil a `vagrant up` is told in one line with its mend, before anything is downloaded."""
+"""What would spoil a `vagrant up` is told in one line with its mend, before any download."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from .conftest import ruby
 FINDINGS = """
 environment, provider, facts = given
 settings = VirtlabBox::Settings.from(environment)
-symbols = %w[kvm libvirtd]
-facts = VirtlabBox::Facts.new(**facts.to_h { |k, v| [k.to_sym, symbols.include?(k) ? v.to_sym : v] })
+%w[kvm libvirtd].each { |key| facts[key] = facts[key].to_sym if facts.key?(key) }
+facts = VirtlabBox::Facts.new(**facts.transform_keys(&:to_sym))
 VirtlabBox::Preflight.findings(settings, provider.to_sym, facts).map { |one| [one.fatal, one.text] }
 """
 LACK = "VirtlabBox::Preflight.provider_lack(given[0], plugin: given[1], virtualbox: given[2])"
@@ -78,8 +78,8 @@ def test_six_gb_as_courses_have_it_is_too_little_for_the_memory_tests() -> None:
 
     assert not fatal
     assert line == (
-        "VIRTLAB_MEMORY_MIB=6144 is too little for the memory tests, whose four guests grow to 2048 "
-        "MiB each: 9592 MiB are needed; fix: VIRTLAB_MEMORY_MIB=9592, or VIRTLAB_TESTS=cpu"
+        "VIRTLAB_MEMORY_MIB=6144 is too little for the memory tests, whose four guests grow to "
+        "2048 MiB each: 9592 MiB are needed; fix: VIRTLAB_MEMORY_MIB=9592, or VIRTLAB_TESTS=cpu"
     )
     assert found(GOOD, VIRTLAB_MEMORY_MIB="6144", VIRTLAB_TESTS="cpu") == []
 
@@ -100,9 +100,9 @@ def test_what_ends_the_command_is_told_first() -> None:
 @pytest.mark.parametrize(
     ("asked", "plugin", "virtualbox", "said"),
     [
-        ("libvirt", False, True, "no plugin for libvirt; fix: sudo apt-get install vagrant-libvirt"),
+        ("libvirt", False, True, "no plugin for libvirt; fix: sudo apt-get install vagrant-lib"),
         ("virtualbox", True, False, "VBoxManage is not found); fix: install VirtualBox"),
-        (None, False, False, "neither VirtualBox nor Vagrant's plugin for libvirt; fix: sudo apt-get"),
+        (None, False, False, "neither VirtualBox nor Vagrant's plugin for libvirt; fix: sudo"),
         (None, True, False, None),
         (None, False, True, None),
         ("libvirt", True, False, None),
