@@ -14,6 +14,8 @@ module VirtlabBox
   }.freeze
 
   TESTS = %w[all cpu memory].freeze
+  # micro: up in seconds, emulated too; cloud: a cloud image; uvt: as the course has them, by Ubuntu's uvtool.
+  KINDS = %w[micro cloud uvt].freeze
   ACCELERATORS = %w[auto kvm qemu].freeze
   CPUS = (1..32).freeze
   MEMORY_MIB = (1024..262_144).freeze
@@ -32,7 +34,7 @@ module VirtlabBox
 
   # The settings of one box.
   Settings = Struct.new(
-    :ubuntu, :cpus, :memory_mib, :guests, :tests, :accelerator, :box, keyword_init: true
+    :ubuntu, :cpus, :memory_mib, :guests, :kind, :tests, :accelerator, :box, keyword_init: true
   ) do
     def self.from(environment)
       Reader.new(environment).settings
@@ -80,6 +82,7 @@ module VirtlabBox
         cpus: number("VIRTLAB_CPUS", CPUS, 4),
         memory_mib: number("VIRTLAB_MEMORY_MIB", MEMORY_MIB, whole_gib(VirtlabBox.memory_needed_mib(tests, guests))),
         guests: guests,
+        kind: choice("VIRTLAB_GUESTS_KIND", KINDS, "micro"),
         tests: tests,
         accelerator: choice("VIRTLAB_ACCELERATOR", ACCELERATORS, "auto"),
         box: text("VIRTLAB_BOX")

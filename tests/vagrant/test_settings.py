@@ -71,6 +71,7 @@ def test_what_is_set_is_taken_and_what_is_empty_is_not() -> None:
         ("VIRTLAB_GUESTS", "65", "not a whole number from 0 to 64; fix: VIRTLAB_GUESTS=8, or"),
         ("VIRTLAB_UBUNTU", "20.04", "not one of 24.04, 22.04; fix: VIRTLAB_UBUNTU=24.04, or leave"),
         ("VIRTLAB_TESTS", "disk", "not one of all, cpu, memory; fix: VIRTLAB_TESTS=all, or leave"),
+        ("VIRTLAB_GUESTS_KIND", "lxc", "not one of micro, cloud, uvt; fix: VIRTLAB_GUESTS_KIND="),
         ("VIRTLAB_ACCELERATOR", "xen", "not one of auto, kvm, qemu; fix: VIRTLAB_ACCELERATOR=auto"),
     ],
 )
