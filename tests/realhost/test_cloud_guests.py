@@ -28,8 +28,8 @@ def virtlab(*words: str, code: int = 0) -> str:
     return done.stdout if code == 0 else done.stderr
 
 
-def stored(name: str) -> str:
-    command = ["virsh", "--quiet", "--connect", "qemu:///system", "dumpxml", "--inactive", name]
+def virsh(*words: str) -> str:
+    command = ["virsh", "--quiet", "--connect", "qemu:///system", *words]
     return subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
 
 
@@ -60,11 +60,12 @@ def test_from_an_image_to_a_guest_that_does_work_and_away_again() -> None:
         assert (again["made"], again["kept"]) == ([], [NAME])
         other = virtlab("guests", "create", NAME, *IMAGE, "--memory", "600", code=4)
         assert "another one than asked for" in other
-        assert "autodeflate='off'" in stored(NAME)
+        assert "autodeflate='off'" in virsh("dumpxml", "--inactive", NAME)
     finally:
         removed = json.loads(virtlab("guests", "destroy", NAME, "--json"))["removed"]
     assert removed == [NAME]
     pool = Path("/var/lib/virtlab/pool")
+    assert virsh("net-list", "--name").split() == []  # it was down before, as on any new host
     assert [path.name for path in pool.iterdir() if NAME in path.name] == []
     assert json.loads(virtlab("guests", "list", "--json"))["guests"] == []
 

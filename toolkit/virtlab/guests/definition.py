@@ -12,6 +12,7 @@ from virtlab.hosts.real.guests import MARK
 __all__ = ["Notes", "Wanted", "described", "mac_of", "mark_of", "notes_of", "uvt_template"]
 
 _PREFIX: Final = "lab"
+_TRANSLATED_MIB: Final = 256
 ElementTree.register_namespace(_PREFIX, MARK)
 
 
@@ -103,6 +104,11 @@ def _domain(wanted: Wanted, serial_log: Path | None) -> ElementTree.Element:
     ElementTree.SubElement(features, "apic")
     if wanted.accelerator == "kvm":  # an emulated one is slowest with most features
         ElementTree.SubElement(domain, "cpu", mode="host-passthrough")
+    else:
+        # QEMU keeps up to 1 GiB of translated code for each guest, unless it is told otherwise.
+        cache = ElementTree.SubElement(ElementTree.SubElement(features, "tcg"), "tb-cache")
+        cache.set("unit", "MiB")
+        cache.text = str(_TRANSLATED_MIB)
     _devices(ElementTree.SubElement(domain, "devices"), wanted, serial_log)
     return domain
 

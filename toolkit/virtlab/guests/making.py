@@ -20,7 +20,8 @@ from virtlab.guests import uvt
 from virtlab.guests.definition import Notes, Wanted, described, mark_of
 from virtlab.guests.host import GuestHost, StandingGuest
 from virtlab.guests.keys import LoginKey, new_host_key
-from virtlab.guests.places import POOL, image_of, make_overlay, network_up, pool_of, put_seed
+from virtlab.guests.network import network_up, unused_network_down
+from virtlab.guests.places import POOL, image_of, make_overlay, pool_of, put_seed
 from virtlab.guests.removal import OVERLAY, SEED, remove, remove_parts
 from virtlab.guests.seed import Seed
 from virtlab.hosts.real.guests import MARK
@@ -206,6 +207,8 @@ def _undo(host: GuestHost, order: Order) -> None:
             remove_parts(host, order.pool, name)
         elif guest is not None:  # by uvt-kvm a moment ago, as the name was free before
             uvt.destroy(host, name)
+        trees = [other.tree for other in host.all()]
+        unused_network_down(host.connection, order.wanted.network, trees)
     except (EnvironmentLackError, LibvirtError):
         return
 

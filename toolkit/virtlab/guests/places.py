@@ -1,4 +1,4 @@
-"""Where guests lie and how they are reached: volumes in a storage pool, and a network.
+"""Where guests lie: volumes in a storage pool.
 
 Volumes are files of a directory pool on this machine. Each is written under another name and
 renamed when it is whole, so that one that was cut off never counts.
@@ -17,44 +17,15 @@ from typing import Final
 from virtlab.errors import EnvironmentLackError, InputError
 from virtlab.hosts.real.connection import HostConnection
 from virtlab.images.pool import LibvirtPool
-from virtlab.libvirt_rpc.errors import LibvirtError
-from virtlab.libvirt_rpc.procedures.networks import NETWORK_CREATE, NETWORK_IS_ACTIVE
 
-__all__ = ["POOL", "drop", "image_of", "make_overlay", "network_up", "pool_of", "put_seed"]
+__all__ = ["POOL", "drop", "image_of", "make_overlay", "pool_of", "put_seed"]
 
 POOL: Final = "virtlab"  # the lab's own, made on first use
 _FOLDER: Final = Path("/var/lib/virtlab/pool")
 _FOLDER_MODE: Final = "0711"  # QEMU's user goes through it, and lists nothing
-_NETWORK_PACKAGES: Final = "libvirt-daemon-config-network dnsmasq-base iptables"
-_DEFAULT_XML: Final = "/usr/share/libvirt/networks/default.xml"  # of the first of these packages
 _QCOW2: Final = b"QFI\xfb"
 _CHUNK: Final = 1 << 22
 _TOOL_TIMEOUT_S: Final = 60
-
-
-def network_up(connection: HostConnection, name: str) -> None:
-    """Have a network of libvirt's up; start it where it is down.
-
-    Raises:
-        EnvironmentLackError: it is not there, or cannot be started.
-    """
-    install = f"sudo apt-get install --no-install-recommends {_NETWORK_PACKAGES}"
-    try:
-        network = connection.call("NETWORK_LOOKUP_BY_NAME", name).item
-    except LibvirtError as err:
-        define = f"{install}; virsh net-define {_DEFAULT_XML}"
-        raise EnvironmentLackError(
-            f"There is no network {name} on this host: {err.message}.",
-            fix=define if name == "default" else "virsh net-list --all shows those that are there",
-        ) from err
-    try:
-        if not connection.request(NETWORK_IS_ACTIVE, network).active:
-            connection.request(NETWORK_CREATE, network)
-    except LibvirtError as err:
-        raise EnvironmentLackError(
-            f"The network {name} is down and does not start: {err.message}.",
-            fix=f"{install}; or another has its addresses: virsh net-dumpxml {name}",
-        ) from err
 
 
 def pool_of(connection: HostConnection, name: str) -> LibvirtPool:

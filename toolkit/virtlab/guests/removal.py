@@ -9,6 +9,7 @@ from virtlab.errors import EnvironmentLackError
 from virtlab.guests import uvt
 from virtlab.guests.access import forget_access
 from virtlab.guests.host import GuestHost, StandingGuest
+from virtlab.guests.network import networks_of, unused_network_down
 from virtlab.guests.places import POOL, drop
 from virtlab.hosts.real.guests import remove_guest
 from virtlab.images.pool import LibvirtPool
@@ -69,6 +70,8 @@ def remove(host: GuestHost, guest: StandingGuest) -> None:
         if notes is not None and notes.pool:
             remove_parts(host, notes.pool, guest.name)
     forget_access(guest.name)
+    for network in sorted(networks_of(guest.tree)):
+        unused_network_down(host.connection, network, [other.tree for other in host.all()])
 
 
 def remove_parts(host: GuestHost, pool: str, name: str) -> None:

@@ -12,11 +12,12 @@ from virtlab.libvirt_rpc.structs import fields
 from virtlab.libvirt_rpc.values import UUID
 from virtlab.libvirt_rpc.xdr import I32, String
 
-__all__ = ["NETWORK_CREATE", "NETWORK_IS_ACTIVE"]
+__all__ = ["NETWORK_CREATE", "NETWORK_DESTROY", "NETWORK_IS_ACTIVE"]
 
 _NET = fields(net=fields(name=String(), uuid=UUID))
 
 NETWORK_CREATE = Procedure(39, "NETWORK_CREATE", "virNetworkCreate", _NET, changes_state=True)
+NETWORK_DESTROY = Procedure(42, "NETWORK_DESTROY", "virNetworkDestroy", _NET, changes_state=True)
 NETWORK_IS_ACTIVE = Procedure(
     152, "NETWORK_IS_ACTIVE", "virNetworkIsActive", _NET, fields(active=I32)
 )
