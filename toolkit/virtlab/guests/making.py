@@ -205,7 +205,7 @@ def _undo(host: GuestHost, order: Order) -> None:
             remove(host, guest)
         elif order.kind == "cloud":
             remove_parts(host, order.pool, name)
-        elif guest is not None:  # by uvt-kvm a moment ago, as the name was free before
+        elif guest is not None and uvt.made_by_uvt(guest):  # a moment ago, as the name was free
             uvt.destroy(host, name)
         trees = [other.tree for other in host.all()]
         unused_network_down(host.connection, order.wanted.network, trees)
