@@ -12,7 +12,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -101,6 +101,9 @@ class OwnLoads:
         raise AssertionError("no scenario here stops a load")
 
     def look(self) -> None:
+        """Do nothing."""
+
+    def ran(self, guest: str, time_ns: int, run_ns: Sequence[int]) -> None:
         """Do nothing."""
 
     def held_kib(self, guest: str) -> int:

@@ -41,6 +41,22 @@ def test_a_loop_reports_what_it_achieved_when_it_is_stopped(workload: Path, tmp_
     assert 0 < last["work_s"] <= last["elapsed_s"]
 
 
+def test_a_loop_takes_the_rate_that_the_host_leaves_for_it(workload: Path, tmp_path: Path) -> None:
+    report, left = tmp_path / "report", tmp_path / "report.rate"
+    left.write_text("1000000000000")  # for a load that was here before
+    words = ("duty", "--duty", "0.5", "--rate", "1000000", "--period-ms", "2")
+    process = subprocess.Popen([workload, *words, "--report", str(report)])
+    while not report.exists():
+        assert process.poll() is None
+    assert not left.exists()
+    left.write_text("50000000\n")
+    # At the rate that it began with there is no more work than sleep.
+    while (last := json.loads(report.read_text()))["work_s"] <= last["elapsed_s"]:
+        assert process.poll() is None and last["elapsed_s"] < 60
+    process.terminate()
+    assert process.wait(timeout=60) == 0
+
+
 def test_memory_grows_to_its_size_is_held_and_released(workload: Path) -> None:
     done = run(workload, "memory", "--mib-s", "10000", "--until-mib", "24", "--hold-s", "0.01")
     held, released = [json.loads(line) for line in done.stdout.splitlines()]

@@ -16,7 +16,7 @@ from virtlab.grading.watchdog import WatchdogLimits
 from virtlab.hosts.real.connection import HostConnection, socket_of
 from virtlab.hosts.real.journal import Journal
 from virtlab.hosts.real.launch import PlaybookLaunch, accelerator_here, iterations_per_s
-from virtlab.hosts.real.loads import AgentLoads
+from virtlab.hosts.real.loads import AgentLoads, loops_are_held
 from virtlab.hosts.real.recorder import PATIENCE, MakeLoads, Patience
 from virtlab.hosts.real.requirements import HostFigures, host_figures, lacks
 from virtlab.hosts.real.run_guests import Launch, RunGuests
@@ -178,6 +178,7 @@ def _by_agents(socket: Path, accelerator: str, progress: Callable[[str], None]) 
 
     def prepare(guests: dict[str, DomainHandle]) -> MakeLoads:
         rate = iterations_per_s(socket, next(iter(guests)), accelerator, progress)
-        return lambda ends, on_event: AgentLoads(ends, rate, on_event)
+        follow = loops_are_held(accelerator)
+        return lambda ends, on_event: AgentLoads(ends, rate, on_event, follow=follow)
 
     return prepare

@@ -20,7 +20,7 @@ from virtlab.libvirt_rpc.client import Answer
 from virtlab.libvirt_rpc.procedures.agent import AGENT_COMMAND
 from virtlab.libvirt_rpc.values import DomainHandle
 
-__all__ = ["Agent", "ask_status", "read_file", "start_program"]
+__all__ = ["Agent", "ask_status", "read_file", "start_program", "write_file"]
 
 _ANSWER_S: Final = 10  # an emulated guest on a busy machine answers late
 _POLL_S: Final = 0.05
@@ -99,6 +99,18 @@ def read_file(link: HostLink, dom: DomainHandle, path: str, then: Take) -> None:
         then(None if found is None else _decoded(found["buf-b64"]))
 
     _ask(link, dom, "guest-file-open", {"path": path, "mode": "r"}, opened)
+
+
+def write_file(link: HostLink, dom: DomainHandle, path: str, text: str) -> None:
+    """Write a small file in a guest; where the agent does not, nothing comes of it."""
+
+    def opened(handle: Any) -> None:
+        if handle is not None:
+            written = {"handle": handle, "buf-b64": base64.b64encode(text.encode()).decode()}
+            _ask(link, dom, "guest-file-write", written, lambda _found: None)
+            _ask(link, dom, "guest-file-close", {"handle": handle}, lambda _found: None)
+
+    _ask(link, dom, "guest-file-open", {"path": path, "mode": "w"}, opened)
 
 
 def _ask(

@@ -83,6 +83,11 @@ class GuestRecord:
         return self._fresh or self.gone is not None
 
     @property
+    def run_ns(self) -> list[int]:
+        """Return how long the threads of its vCPUs had run when they were last asked for."""
+        return [vcpu.run_ns for vcpu in self._vcpus]
+
+    @property
     def masks(self) -> list[tuple[int, ...]]:
         """Return the affinities seen last."""
         return [vcpu.mask for vcpu in self._vcpus]

@@ -3,27 +3,34 @@
 Each load is a process of the micro-guest's `workload` program, which reports what it achieved to a
 file in its guest. Once a second its report and its end are asked for; a memory load that was killed
 there, and that nobody stopped, was ended by the guest's own out-of-memory killer.
+
+Where guests are emulated, what an iteration costs is followed (`work_rate`), so that a duty costs
+what it says. Under KVM it is not: there a pCPU that is slower, or whose sibling is busy, does less
+in a second, and that is for the run to show.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, Literal, Protocol
 
-from virtlab.hosts.real.agent import ask_status, read_file, start_program
+from virtlab.hosts.real.agent import ask_status, read_file, start_program, write_file
 from virtlab.hosts.real.link import HostLink
+from virtlab.hosts.real.work_rate import WorkRate
 from virtlab.libvirt_rpc.values import DomainHandle
 from virtlab.model.units import KIB_PER_MIB, NS_PER_MS, NS_PER_S
 from virtlab.model.workload import CpuWorkload, Duty, MemoryGrowth, Workload
 
-__all__ = ["PROGRAM", "AgentLoads", "GuestEnd", "Loads", "OnLoadEvent"]
+__all__ = ["PROGRAM", "AgentLoads", "GuestEnd", "Loads", "OnLoadEvent", "loops_are_held"]
 
 PROGRAM: Final = "/bin/workload"
 _REPORTS: Final = "/run/workload"
 _SIGKILL: Final = 9
+_LOOKS_A_REPORT: Final = 2  # as each look costs the guest time
+_RATE_STEP: Final = 0.005  # a rate that is nearer to the old one is not told
 
 # The kind of the event, the guest, and what happened, in words.
 OnLoadEvent = Callable[[str, str, str], None]
@@ -40,6 +47,9 @@ class Loads(Protocol):
 
     def look(self) -> None:
         """Ask for what the loads achieved; it comes in later."""
+
+    def ran(self, guest: str, time_ns: int, run_ns: Sequence[int]) -> None:
+        """Take how long the threads of a guest's vCPUs had run at a moment."""
 
     def held_kib(self, guest: str) -> int:
         """Return the memory that a guest's loads hold, as far as is known."""
@@ -72,18 +82,36 @@ class _Process:
     over: bool = False
     held_kib: int = 0
     full: bool = False  # a memory load that has its size
+    given_rate: float = 0.0  # of a CPU load: iterations a second that it began with
+    told_rate: float = 0.0  # the one that it was told last
+    rate: WorkRate | None = None  # of a loop that is followed
 
 
 class AgentLoads:
     """Loads in micro-guests."""
 
     def __init__(
-        self, ends: Mapping[str, GuestEnd], iterations_per_s: float, on_event: OnLoadEvent
+        self,
+        ends: Mapping[str, GuestEnd],
+        iterations_per_s: float,
+        on_event: OnLoadEvent,
+        *,
+        follow: bool,
     ) -> None:
-        """Take how guests are reached, what a whole pCPU does in a second, and who is told."""
+        """Take where the loads run.
+
+        Args:
+            ends: how guests are reached.
+            iterations_per_s: what a whole pCPU does in a second.
+            on_event: told what happens.
+            follow: hold loops to their duty, as what an iteration costs changes.
+        """
         self._ends = ends
         self._rate = iterations_per_s
         self._on_event = on_event
+        self._follow = follow
+        self._rates: dict[tuple[str, int], float] = {}  # by guest and vCPU, as it was told last
+        self._looks = 0
         self._processes: list[_Process] = []
         self._problems: list[str] = []
 
@@ -98,8 +126,12 @@ class AgentLoads:
             for process in self._alive(guest, "cpu"):
                 if process.vcpu == vcpu:
                     self._stop(process)
-            report = f"{_REPORTS}/main.{vcpu}"
-            self._run(_Process(guest, "cpu", vcpu, report), cpu_words(workload, vcpu, self._rate))
+            process = _Process(guest, "cpu", vcpu, f"{_REPORTS}/main.{vcpu}")
+            followed = self._follow and isinstance(workload, Duty) and workload.duty < 1
+            rate = self._rates.get((guest, vcpu), self._rate) if followed else self._rate
+            process.given_rate = process.told_rate = rate
+            process.rate = WorkRate(rate) if followed else None
+            self._run(process, cpu_words(workload, vcpu, rate))
 
     def stop(self, guest: str, kind: Literal["cpu", "memory", "all"]) -> None:
         """End a guest's loads of one kind."""
@@ -108,13 +140,22 @@ class AgentLoads:
 
     def look(self) -> None:
         """Ask for what the loads achieved; it comes in later."""
+        self._looks += 1
         for process in self._processes:
             if process.over or process.pid is None:
                 continue
             end = self._ends[process.guest]
             if process.kind == "memory":
                 read_file(end.link, end.dom, process.report, partial(self._reported, process))
+            elif process.rate is not None and self._looks % _LOOKS_A_REPORT == 0:
+                read_file(end.link, end.dom, process.report, partial(self._worked, process))
             ask_status(end.link, end.dom, process.pid, partial(self._seen, process))
+
+    def ran(self, guest: str, time_ns: int, run_ns: Sequence[int]) -> None:
+        """Take how long the threads of a guest's vCPUs had run at a moment."""
+        for process in self._alive(guest, "cpu"):
+            if process.rate is not None:
+                process.rate.ran(time_ns, run_ns[process.vcpu])
 
     def held_kib(self, guest: str) -> int:
         """Return the memory that a guest's loads hold, as far as is known."""
@@ -184,6 +225,23 @@ class AgentLoads:
             process.full = True
             self._on_event("load_done", process.guest, "memory load reached its size")
 
+    def _worked(self, process: _Process, text: str | None) -> None:
+        """Hold a loop to its duty."""
+        if process.over or process.stopped or process.rate is None or not text:
+            return
+        found = json.loads(text)
+        if found["state"] != "running":
+            return  # the last words of the load that was here before
+        if any(self._alive(process.guest, "memory")):
+            process.rate = WorkRate(process.given_rate)  # what that costs is no part of the loop
+            return
+        process.rate.reported(found["elapsed_s"], found["work_s"] * process.given_rate)
+        rate = process.rate.now()
+        if rate is not None and abs(rate / process.told_rate - 1) > _RATE_STEP:
+            process.told_rate = self._rates[process.guest, process.vcpu] = rate
+            end = self._ends[process.guest]
+            write_file(end.link, end.dom, f"{process.report}.rate", f"{rate:.0f}\n")
+
     def _seen(self, process: _Process, state: Any) -> None:
         if process.over or state is None or not state["exited"]:
             return
@@ -198,6 +256,11 @@ class AgentLoads:
             self._on_event(kind, process.guest, f"{_named(process)} {did}")
         else:
             self._problems.append(f"{_named(process)} of {process.guest} failed")
+
+
+def loops_are_held(accelerator: str) -> bool:
+    """Tell whether loops are held to their duty in guests on an accelerator."""
+    return accelerator != "kvm"
 
 
 def cpu_words(workload: CpuWorkload, vcpu: int, rate: float) -> list[str]:

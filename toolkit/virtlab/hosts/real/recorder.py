@@ -333,6 +333,7 @@ class RealRecorder:
         for name, record in self._guests.items():
             loaded = [self._loads.loaded(name, vcpu) for vcpu in range(record.spec.vcpus)]
             record.keep(self._loads.held_kib(name), loaded)
+            self._loads.ran(name, at_ns, record.run_ns)
 
     def _look_after(self) -> None:
         """See whether host and guests are as the run needs them."""

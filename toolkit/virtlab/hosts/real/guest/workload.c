@@ -7,7 +7,8 @@
  * stretches, as a scenario's duty means it.
  *
  * Each load writes what it achieved to its report, a file of one JSON object, once a second and when
- * it ends.
+ * it ends. A duty then looks for a new rate in the file REPORT.rate: what an iteration costs changes
+ * where a guest is emulated, and only the host can tell.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -78,7 +79,7 @@ static void report(const struct options *o, const char *load, const char *state,
 {
     char text[512];
     int length = snprintf(text, sizeof text,
-                          "{\"load\": \"%s\", \"state\": \"%s\", \"elapsed_s\": %.3f, \"%s\": %.6g}\n",
+                          "{\"load\": \"%s\", \"state\": \"%s\", \"elapsed_s\": %.3f, \"%s\": %.9g}\n",
                           load, state, (now_ns() - began) / 1e9, unit, amount);
     if (!o->report) {
         if (strcmp(state, "running"))
@@ -108,19 +109,42 @@ static void bind_to(int vcpu)
     }
 }
 
+/* Where the host leaves a new rate, if it knows of this load. */
+static const char *rate_path(const struct options *o)
+{
+    static char path[4096];
+    snprintf(path, sizeof path, "%s.rate", o->report ? o->report : "");
+    return path;
+}
+
+/* The rate that the host has found meanwhile, or the one that is known. */
+static double rate_now(const struct options *o, double known)
+{
+    char text[64];
+    int file = open(rate_path(o), O_RDONLY | O_CLOEXEC);
+    ssize_t got = file < 0 ? 0 : read(file, text, sizeof text - 1);
+    if (file >= 0)
+        close(file);
+    text[got > 0 ? got : 0] = '\0';
+    double found = strtod(text, NULL); /* 0 while it is being written */
+    return found >= 1 && found <= 1e12 ? found : known;
+}
+
 static int duty(const struct options *o)
 {
     int64_t began = now_ns(), shown = began;
-    int64_t work_each = llround(o->duty * o->period_ms / 1e3 * o->rate);
+    double rate = o->rate, each_s = o->duty * o->period_ms / 1e3, done = 0;
     int64_t sleep_each = llround((1 - o->duty) * o->period_ms * 1e6);
-    double done = 0;
+    unlink(rate_path(o)); /* of the load that was here before */
     while (!stopped) {
+        int64_t work_each = llround(each_s * rate);
         work(work_each);
         done += work_each;
         sleep_ns(sleep_each);
         if (now_ns() - shown >= NS_PER_S) {
             shown = now_ns();
             report(o, "duty", "running", done / o->rate, "work_s", began);
+            rate = rate_now(o, rate);
         }
     }
     report(o, "duty", "stopped", done / o->rate, "work_s", began);
