@@ -14,7 +14,7 @@ import pytest
 
 from virtlab.errors import EnvironmentLackError, UsageError
 from virtlab.fidelity.campaign import Asked, Place, compare_files, run_campaign
-from virtlab.fidelity.contribution import read_contribution
+from virtlab.fidelity.contribution import read_contribution, write_contribution
 from virtlab.fidelity.plan import chosen, example, plan
 from virtlab.grading.run import RunRecord, run_program
 from virtlab.hosts.real.requirements import HostFigures
@@ -150,6 +150,17 @@ def test_a_file_of_another_machine_is_not_gone_on_with(tmp_path: Path) -> None:
 
     with pytest.raises(UsageError, match="measured on another machine"):
         run_campaign(Asked(ONLY, share=share), other)
+
+
+def test_a_file_of_loops_that_were_not_held_to_their_duty_is_not_gone_on_with(
+    tmp_path: Path,
+) -> None:
+    share = tmp_path / "mine.json"
+    run_campaign(Asked((FIRST, "reference-c"), share=share), place(Elsewhere()))
+    write_contribution(share, replace(read_contribution(share), loops_held=False))
+
+    with pytest.raises(UsageError, match="loops that were not held to their duty"):
+        run_campaign(Asked(ONLY, share=share), place(Elsewhere()))
 
 
 def test_what_others_measured_is_held_against_the_laws_as_they_are_now(tmp_path: Path) -> None:

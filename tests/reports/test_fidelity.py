@@ -68,8 +68,20 @@ def test_a_page_has_every_run_and_what_could_not_run() -> None:
     assert "emulated guests. Measured 2026-11-25." in page
     assert "| cpu-1 | reference-c | 2.3! | 0.4 | 1.0 | 4.0 | 0.5 | 1/2! | 3 % |" in page
     assert "| cpu-1 | (flawed/does-nothing) | 2.3! |" in page
+    assert "| cpu-1 | reference-c | 1 | web -2.3, +0.4 |" in page
+    assert "| cpu-1 | reference-c | web 1.0, 4.0 |" in page
+    assert "| cpu-1 | flawed/does-nothing | 1 |" not in page
     assert "| cpu-8 | needs 4 pCPUs / or more |" in page
     assert "| run-queue delay, points | 3 | - | - | 0 of 0 |" in page
+
+
+def test_a_page_says_whether_loops_of_emulated_guests_were_held_to_their_duty() -> None:
+    said = "Loops were calibrated once, and not held to their duty."
+    held = replace(CONTRIBUTION, loops_held=True)
+    kvm = replace(CONTRIBUTION, machine=replace(CONTRIBUTION.machine, accelerator="kvm"))
+
+    assert said in fidelity_page([(CONTRIBUTION, [NEAR], AIMS)])
+    assert said not in fidelity_page([(held, [NEAR], AIMS), (kvm, [NEAR], AIMS)])
 
 
 def test_what_a_stranger_wrote_cannot_dress_up_a_terminal() -> None:

@@ -24,6 +24,7 @@ from virtlab.grading.real_host import open_real_host
 from virtlab.grading.run import Runner
 from virtlab.grading.timing import OnPace, Pacing
 from virtlab.hosts.real.connection import HostConnection
+from virtlab.hosts.real.loads import loops_are_held
 from virtlab.hosts.real.requirements import HostFigures, lacks
 from virtlab.model.fidelity import (
     CONTRIBUTION_VERSION,
@@ -200,6 +201,7 @@ def _begun(asked: Asked, place: Place) -> Contribution:
             if (why := lacks(test, place.figures))
         ),
         runs=(),
+        loops_held=loops_are_held(place.machine.accelerator),
     )
     if asked.share is None or not asked.share.exists():
         if asked.share is not None and not asked.share.absolute().parent.is_dir():
@@ -212,6 +214,11 @@ def _begun(asked: Asked, place: Place) -> Contribution:
         raise UsageError(
             f"{asked.share} was measured on another machine, or on this one as it was then.",
             fix="name another file.",
+        )
+    if earlier.loops_held != fresh.loops_held:
+        raise UsageError(
+            f"{asked.share} was measured with loops that were not held to their duty.",
+            fix="name another file, or remove this one.",
         )
     return _renewed(replace(fresh, date=earlier.date, runs=earlier.runs))
 

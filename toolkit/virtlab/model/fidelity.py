@@ -150,6 +150,7 @@ class Contribution:
     tests: int  # that the lab ships
     not_run: tuple[NotRun, ...]  # those of them that the machine cannot run
     runs: tuple[FidelityRun, ...]
+    loops_held: bool = False  # to their duty, in emulated guests; before, they were only calibrated
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from virtlab.model.fidelity import (
     Machine,
     RunDistance,
 )
+from virtlab.reports.fidelity_details import detail_lines
 from virtlab.reports.items import readable
 
 __all__ = ["fidelity_lines", "fidelity_page"]
@@ -157,7 +158,9 @@ def _section(
     on = _ACCELERATORS.get(machine.accelerator, machine.accelerator)
     yield f"### {readable(machine.processor)}, {machine.pcpus} pCPUs, {readable(on)}"
     yield ""
-    yield f"{machine_words(machine)} Measured {readable(contribution.date)}."
+    held = machine.accelerator == "kvm" or contribution.loops_held
+    loops = "" if held else " Loops were calibrated once, and not held to their duty."
+    yield f"{machine_words(machine)} Measured {readable(contribution.date)}.{loops}"
     yield ""
     yield _denominator(contribution)
     yield ""
@@ -179,6 +182,7 @@ def _section(
         about = "-" if used is None else f"{used:.0f} %"
         cells = [readable(one.scenario), _bracketed(_named(one), one), *_figures(one), about]
         yield f"| {' | '.join(cell.replace('|', '/') for cell in cells)} |"
+    yield from detail_lines(distances)
     yield ""
     for text in _remarks(contribution, distances):
         yield f"- {text}"
