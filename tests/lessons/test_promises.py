@@ -119,9 +119,11 @@ def test_a_hostile_policy_takes_the_host_with_it_inside_and_itself_over_the_wire
 
 def test_who_overruns_its_slots_gets_the_less_the_higher_the_penalty(seen: Seen) -> None:
     means = seen("exokernel").bars("greedy")
+    harsh = seen("exokernel", penalty="3").bars("greedy")
 
     falling = [means[f"penalty {p}"] for p in ("0", "0.5", "1", "2")]
     assert falling == sorted(falling, reverse=True)
+    assert harsh["penalty 3"] < harsh["penalty 2"] - 0.2
     assert means["penalty 0"] > 5
     assert means["penalty 1"] == pytest.approx(4, abs=0.2)  # what it was granted
 

@@ -68,6 +68,7 @@ class Exokernel:
 _GRANTS = {"A": 3, "B": 3, "C": 4}  # of ten slots of 10 ms in each period of 100 ms
 _WANTS = {"A": 0.25, "B": 0.25, "C": 1.0}  # A and B keep to their slots, C does not
 _PERIOD_US, _SLOT_US, _ROUNDS = 100_000, 10_000, 30
+_QUOTA_MIN_US, _NO_QUOTA = 1_000, -1  # of the kernel, and of libvirt
 
 
 def _slots_used(penalty: float) -> list[dict[str, float]]:
@@ -77,23 +78,22 @@ def _slots_used(penalty: float) -> list[dict[str, float]]:
     with served(small_host(guests, loads, pcpus=1, duration_s=_ROUNDS)) as host:
         client = host.connect()
         domains = client.call("CONNECT_LIST_ALL_DOMAINS", 1, _RUNNING).domains
-        excess, rounds = dict.fromkeys(_GRANTS, 0.0), list[dict[str, float]]()
+        owed, rounds = dict.fromkeys(_GRANTS, 0.0), list[dict[str, float]]()
         for _ in range(_ROUNDS):
             before = {dom.name: _cpu_time(client, dom) for dom in domains}
             host.wait(1.0)
-            used = {
-                d.name: (_cpu_time(client, d) - before[d.name]) / NS_PER_S * 10 for d in domains
-            }
+            ran = {dom.name: _cpu_time(client, dom) - before[dom.name] for dom in domains}
+            used = {name: ns / NS_PER_S * _PERIOD_US / _SLOT_US for name, ns in ran.items()}
             rounds.append(used)
             for dom in domains:
-                # What was forfeited is paid; what is overrun now will be.
-                overrun = 0.0 if excess[dom.name] else max(used[dom.name] - _GRANTS[dom.name], 0.0)
-                excess[dom.name] = penalty * overrun
-                left = max(_GRANTS[dom.name] - excess[dom.name], 0.1)
-                # An end of a slot is no guillotine: who owes nothing may run on.
-                quota_us = round(left * _SLOT_US) if excess[dom.name] else -1
-                quota = [Param("vcpu_quota", ParamType.LLONG, quota_us)]
-                client.call("DOMAIN_SET_SCHEDULER_PARAMETERS_FLAGS", dom, quota, _LIVE)
+                granted = _GRANTS[dom.name]
+                owed[dom.name] += penalty * max(used[dom.name] - granted, 0.0)
+                forfeit = min(owed[dom.name], granted)
+                owed[dom.name] -= forfeit
+                # The end of a slot is no guillotine: who owes nothing may run on.
+                left_us = max(round((granted - forfeit) * _SLOT_US), _QUOTA_MIN_US)
+                quota = Param("vcpu_quota", ParamType.LLONG, left_us if forfeit else _NO_QUOTA)
+                client.call("DOMAIN_SET_SCHEDULER_PARAMETERS_FLAGS", dom, [quota], _LIVE)
         return rounds
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
@@ -75,17 +76,27 @@ def _this_machine() -> list[tuple[str, str]]:
     ]
 
 
-def _qemu_processes() -> list[str]:
-    """Return the command lines of QEMU processes, as /proc has them."""
-    found = []
-    for entry in sorted(Path("/proc").glob("[0-9]*/cmdline")):
+def _qemu_processes() -> dict[Path, tuple[str, ...]]:
+    """Return the command lines of QEMU processes, by their folders in /proc."""
+    found = {}
+    for folder in sorted(Path("/proc").glob("[0-9]*")):
         try:
-            line = entry.read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            line = (folder / "cmdline").read_bytes().decode(errors="replace")
         except OSError:  # it has ended, or is not ours to read
             continue
-        if "qemu-system" in line.partition(" ")[0]:
-            found.append(line)
+        argv = tuple(line.rstrip("\0").split("\0"))
+        if "qemu-system" in argv[0]:
+            found[folder] = argv
     return found
+
+
+def _vcpu_threads(process: Path) -> list[str]:
+    """Return the threads of a QEMU process that are vCPUs, as the kernel calls them."""
+    names = []
+    for thread in sorted(process.glob("task/*/comm")):
+        with contextlib.suppress(OSError):  # it has ended
+            names.append(thread.read_text().strip())
+    return [name for name in names if name.startswith("CPU ")]
 
 
 def _told(xml: str) -> list[str]:
@@ -134,5 +145,6 @@ def _real_host() -> Iterator[Shown]:
     except (EnvironmentLackError, LibvirtError) as error:
         yield Said("real", f"This machine's libvirtd tells nothing: {str(error).splitlines()[0]}.")
         return
-    for line in _qemu_processes()[:1]:
-        yield Listing("real", _paired(tuple(line.split())))
+    for process, argv in list(_qemu_processes().items())[:1]:
+        threads = ", ".join(_vcpu_threads(process)) or "none that tell"
+        yield Listing("real", [*_paired(argv), f"  its threads that are vCPUs: {threads}"])
