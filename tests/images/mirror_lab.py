@@ -1,4 +1,7 @@
-"""A simplestreams mirror of the tests' own: signed, served on loopback, and broken on demand."""
+"""A simplestreams mirror of the tests' own: signed, served on loopback, and broken on demand.
+
+As a program it makes one in a folder: FOLDER/mirror with an image of noble, and FOLDER/mirror.gpg.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ import random
 import re
 import shutil
 import subprocess
+import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
@@ -155,6 +159,8 @@ class Server:
         self.statuses: dict[str, list[int]] = {}  # what is answered next to questions for a path
         # Returns how many bytes of an answer are sent before the connection ends; None is all.
         self.answering: Answering = lambda _path, _range: None
+        # Called between the two halves of an image's answer.
+        self.half_sent: Callable[[], object] = lambda: None
 
     @cached_property
     def url(self) -> str:
@@ -216,7 +222,11 @@ class Server:
             headers = {"Content-Range": f"bytes {where[0]}-{where[0] + len(data) - 1}/{total}"}
         cut = self.answering(path, where)
         self._head(one, status, len(data), headers)
-        one.wfile.write(data if cut is None else data[:cut])
+        data = data if cut is None else data[:cut]
+        one.wfile.write(data[: len(data) // 2])
+        if path.endswith(".img"):
+            self.half_sent()
+        one.wfile.write(data[len(data) // 2 :])
         if cut is not None:
             one.close_connection = True
 
@@ -227,3 +237,17 @@ class Server:
         for name, value in {**headers, "Content-Length": str(length)}.items():
             one.send_header(name, value)
         one.end_headers()
+
+
+def make_mirror(folder: Path) -> None:
+    """Make a signed mirror with one small image, and its keyring."""
+    with signer() as keys:
+        keys.make("mirror")
+        mirror = Mirror(folder / "mirror", keys)
+        mirror.add(random_image(folder / "image.qcow2", 1))
+        mirror.publish("mirror")
+        keys.export("mirror", folder / "mirror.gpg")
+
+
+if __name__ == "__main__":
+    make_mirror(Path(sys.argv[1]))

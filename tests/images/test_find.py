@@ -9,11 +9,10 @@ from pathlib import Path
 import pytest
 from image_lab import MIB, keep, make_qcow2, record
 
-from virtlab.hosts.real.connection import HostConnection
-from virtlab.images import ImageMissingError, find_image
+from virtlab.images import ImageMissingError
 from virtlab.images.kept_image import is_lts_number, newest, ordering
-from virtlab.images.pool import FolderPool, LibvirtPool
-from virtlab.images.store import NATIVE_POOL, Store, native_images
+from virtlab.images.pool import FolderPool
+from virtlab.images.store import Store, native_images
 from virtlab.images.uvtool_images import product_of, uvtool_images, uvtool_volume
 
 
@@ -125,22 +124,3 @@ def test_uvtools_names_lead_back_to_the_product() -> None:
     assert product_of(uvtool_volume(product, "20260321").rstrip("=")) == (product, "20260321")
     for other in ("disk.qcow2", "x-uvt-b64-", "x-uvt-b64-%%%", "x-uvt-b64-bm9zcGFjZQ=="):
         assert product_of(other) is None
-
-
-def test_a_pool_of_libvirts_is_made_once_and_its_images_are_found(
-    calls: HostConnection, tmp_path: Path
-) -> None:
-    assert LibvirtPool.found(calls, NATIVE_POOL) is None
-    with pytest.raises(ImageMissingError, match="there is none at all"):
-        find_image(calls)
-
-    pool = LibvirtPool.made(calls, NATIVE_POOL, tmp_path / "home" / "volumes", mode="0755")
-    keep(pool, record())
-
-    image = find_image(calls, "noble")
-    assert image.pool == NATIVE_POOL
-    assert image.virtual_size_kib == 2 * MIB
-    assert Path(image.path) == tmp_path / "home" / "volumes" / record().volume
-    again = LibvirtPool.found(calls, NATIVE_POOL)
-    assert again is not None and again.target == pool.target
-    assert again.volumes().keys() == {record().volume}

@@ -135,8 +135,11 @@ def test_the_newest_version_is_brought_and_older_ones_go_only_when_asked(
         mirror.publish("mirror")
         bring()
     assert kept(home) == [("noble", "20260101"), ("noble", "20260321.1")]
+    looked = bring(prune=True, check=True)
+    assert looked.changed and len(kept(home)) == 2
 
     result = bring(prune=True)
+    assert looked.removed == result.removed
 
     assert result.changed and len(result.removed) == 1
     assert kept(home) == [("noble", "20260321.1")]

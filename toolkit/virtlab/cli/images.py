@@ -90,7 +90,7 @@ def sync(
     from virtlab.images.kept_image import machine_arch
     from virtlab.images.signature import UBUNTU_KEYRING
     from virtlab.images.source import UBUNTU_RELEASES
-    from virtlab.images.sync import chosen_way
+    from virtlab.images.sync import Way, chosen_way
     from virtlab.images.sync import sync as synced
     from virtlab.images.wanted import Wanted
 
@@ -98,7 +98,8 @@ def sync(
         raise UsageError("--keyring and --no-authentication exclude each other.", fix="leave one")
     if folder is not None and method == "uvtool":
         raise UsageError("--folder: uvtool keeps images in its own pool.", fix="--method native")
-    way = chosen_way("native" if folder is not None else method)
+    plain = Way("native", "images are kept in a plain folder")
+    way = chosen_way(method) if folder is None else plain
     wanted = Wanted(
         arch or machine_arch(),
         release,
@@ -233,7 +234,7 @@ def _tell(result: Synced, check: bool) -> None:
     else:
         print(f"{name} is here already: {result.image.path}")
     for volume in result.removed:
-        print(f"removed {volume}")
+        print(f"{'would remove' if check else 'removed'} {volume}")
 
 
 class _StepLine:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -43,9 +43,10 @@ def sync_native(
     """
     volume = volume_name(offer.product, offer.version)
     before = _kept(pool, volume)
-    if wanted.check:
-        return Synced("native", offer, before, changed=before is None)
     store = Store.of(pool)
+    if wanted.check:
+        older = _prunable(pool, store, offer.product, volume) if wanted.prune else ()
+        return Synced("native", offer, before, before is None or bool(older), older)
     store.make()
     if before is None:
         with full_disk_told(store.partial, "what was downloaded is kept, and gone on with"):
@@ -58,8 +59,9 @@ def sync_native(
             f"{pool.name}: libvirt does not show {volume}, which was put there.",
             fix=f"look at it: virsh vol-list {pool.name}",
         )
-    removed = _prune(pool, store, offer.product, volume) if wanted.prune else ()
-    return Synced("native", offer, image, changed=before is None or bool(removed), removed=removed)
+    older = _prunable(pool, store, offer.product, volume) if wanted.prune else ()
+    _remove(pool, store, older)
+    return Synced("native", offer, image, before is None or bool(older), older)
 
 
 def file_sha256(path: Path, on_bytes: Callable[[int], None] = lambda _done: None) -> str:
@@ -138,19 +140,19 @@ def _forget_older(partial: Path, offer: StreamImage, volume: str) -> None:
             path.unlink()
 
 
-def _prune(pool: Pool, store: Store, product: str, keep: str) -> tuple[str, ...]:
-    """Remove a product's other versions that no guest is built on; return their volumes."""
+def _prunable(pool: Pool, store: Store, product: str, keep: str) -> tuple[str, ...]:
+    """Return the volumes of a product's other versions that no guest is built on."""
     older = [r.volume for r in store.read_records() if r.product == product and r.volume != keep]
-    if not older:
-        return ()
-    used = files_behind(pool.disks_in_use())
-    removed = [volume for volume in older if not _is_used(store.volumes / volume, used)]
-    for volume in removed:
+    used = files_behind(pool.disks_in_use()) if older else frozenset()
+    return tuple(volume for volume in older if not _is_used(store.volumes / volume, used))
+
+
+def _remove(pool: Pool, store: Store, volumes: Sequence[str]) -> None:
+    for volume in volumes:
         store.forget(volume)  # first: what has no record is no image
         (store.volumes / volume).unlink(missing_ok=True)
-    if removed:
+    if volumes:
         pool.refresh()
-    return tuple(removed)
 
 
 def _is_used(path: Path, used: Iterable[Path]) -> bool:

@@ -40,6 +40,7 @@ __all__ = ["UVT_SYNC", "QueryLine", "parse_query", "sync_uvtool"]
 UVT_SYNC: Final = "uvt-simplestreams-libvirt"
 _LOOK_S: Final = 0.5  # between two looks at how far it is
 _QUERY_TIMEOUT_S: Final = 120
+_SMALL_BYTES: Final = 1 << 16  # what indexes and signatures take at most: they are no images
 _SAID_MAX: Final = 1 << 16
 # Lines such as: release=noble arch=amd64 label=release (20260321)
 _QUERY_LINE: Final = re.compile(
@@ -155,9 +156,9 @@ class _Watch:
 
     def look(self) -> None:
         """Tell it once."""
-        sizes = [size for path in self._files() if (size := _size_of(path)) is not None]
+        sizes = [size for size in map(_size_of, self._files()) if size > _SMALL_BYTES]
         stored = _size_of(self._volume)
-        if stored is not None and sizes:
+        if stored and sizes:
             self._store = self._store or Pace(
                 f"uvtool stores {self._name}", sizes[-1], self._on_step
             )
@@ -168,7 +169,7 @@ class _Watch:
             self._download.at(sizes[0])
 
     def _files(self) -> list[Path]:
-        """Return the temporary files as they were made, the download first."""
+        """Return the temporary files by when they were written to last: the download first."""
         found = []
         for path in self._scratch.rglob("*"):
             try:
@@ -253,8 +254,8 @@ def _fix_of(reason: str) -> str:
     return "virtlab images sync --method native needs no uvtool"
 
 
-def _size_of(path: Path) -> int | None:
+def _size_of(path: Path) -> int:
     try:
         return path.stat().st_size
     except FileNotFoundError:
-        return None
+        return 0

@@ -40,6 +40,6 @@ class Synced:
 
     method: Method
     offer: StreamImage
-    image: KeptImage | None  # None where it was only to find out
+    image: KeptImage | None  # None where it would have to be brought, and was not to be
     changed: bool
-    removed: tuple[str, ...] = ()  # the volumes of older versions
+    removed: tuple[str, ...] = ()  # the volumes of older versions that went, or would go
