@@ -22,6 +22,10 @@ test: ## run all tests
 docs: setup ## build the documentation as a site, to be read in build/site/index.html
 	@NO_MKDOCS_2_WARNING=1 $(PYTHON) -m mkdocs build --strict --quiet
 
+.PHONY: docs-all
+docs-all: setup ## try every command of the documentation, the slow ones too
+	@VIRTLAB_DOCS=all $(PYTHON) -m pytest -n 2 tests/docs
+
 lint: setup ## formatter, linter, type checker, and the order of the rooms
 	@.venv/bin/ruff format --check .
 	@.venv/bin/ruff check .
