@@ -32,6 +32,7 @@ __all__ = ["REASONS", "Block", "blocks_of", "pages"]
 REASONS = {
     "real host": "needs libvirtd and guests",
     "root": "needs root, or changes the machine",
+    "vagrant": "needs Vagrant and a provider",
     "long": "takes many minutes",
     "otherwise": "is tried by tests of its own, or by a set-up",
     "internet": "needs the internet",
