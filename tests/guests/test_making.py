@@ -178,6 +178,15 @@ def test_a_disk_that_cannot_be_made_says_why(host: GuestHost, tmp_path: Path) ->
     assert not list(pool.target.glob("*lone*"))
 
 
+def test_a_disk_smaller_than_its_image_is_refused(host: GuestHost, tmp_path: Path) -> None:
+    pool = pool_of(host.connection, _POOL)
+    large = tmp_path / "large.qcow2"
+    subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", large, "2049M"], check=True)
+
+    with pytest.raises(UsageError, match=r"2 GiB cannot hold the image .*large[\s\S]*--disk 3"):
+        make_overlay(pool, "lone.qcow2", large, 2)
+
+
 def test_a_pool_that_is_not_there_is_named_with_how_to_make_it(host: GuestHost) -> None:
     with pytest.raises(EnvironmentLackError, match=r"no storage pool other[\s\S]*pool-define-as"):
         pool_of(host.connection, "other")

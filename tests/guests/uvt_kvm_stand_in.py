@@ -24,7 +24,15 @@ def virsh(*words: str, text: str | None = None) -> subprocess.CompletedProcess[s
 def create(options: argparse.Namespace) -> int:
     if TROUBLE == "no-kvm":
         print("KVM not available. kvm-ok returned:")
-        print("INFO: Your CPU does not support KVM extensions")
+        for line in (
+            "INFO: /dev/kvm does not exist",
+            "HINT:   sudo modprobe kvm_intel",
+            "INFO: Your CPU supports KVM extensions",
+            "INFO: KVM (vmx) is disabled",
+            "HINT: Enter your BIOS setup",
+            "KVM acceleration can NOT be used",
+        ):
+            print(line)
         return 0
     if TROUBLE == "no-image":
         print("uvt-kvm: error: no images found that match filters ['release=noble'].",

@@ -352,8 +352,11 @@ def _row(host: GuestHost, guest: StandingGuest) -> dict[str, object]:
 
 
 def _progress(line: str) -> None:
+    """Show what is at work: in place on a terminal, line by line elsewhere, as it takes minutes."""
     if sys.stderr.isatty():
         print(f"\r\x1b[K{line}"[:100], end="", file=sys.stderr, flush=True)
+    else:
+        print(line, file=sys.stderr, flush=True)
 
 
 def _end_progress() -> None:

@@ -14,8 +14,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from virtlab.errors import EnvironmentLackError, InputError
+from virtlab.errors import EnvironmentLackError, InputError, UsageError
 from virtlab.hosts.real.connection import HostConnection
+from virtlab.images.image_file import read_header
 from virtlab.images.pool import LibvirtPool
 
 __all__ = ["POOL", "drop", "image_of", "make_overlay", "pool_of", "put_seed"]
@@ -71,8 +72,15 @@ def make_overlay(pool: LibvirtPool, name: str, backing: Path, size_gib: int) -> 
     """Make a disk that begins as an image is; return where it lies.
 
     Raises:
+        UsageError: it would be smaller than the image.
         EnvironmentLackError: it cannot be made.
     """
+    header = read_header(backing) if backing.is_file() else None
+    if header is not None and header.virtual_size_bytes > size_gib << 30:
+        least = -(-header.virtual_size_bytes >> 30)
+        raise UsageError(
+            f"a disk of {size_gib} GiB cannot hold the image {backing}.", fix=f"--disk {least}"
+        )
     path = pool.target / name
     with _whole(path, 0o600) as fresh:
         backed = ("-b", str(backing), "-F", "qcow2")

@@ -32,6 +32,7 @@ _TIMEOUT_S: Final = 600
 _MIB: Final = 1024
 _KNOWN_HOST: Final = re.compile(r"(?:ssh-\w+|ecdsa-\S+) [A-Za-z0-9+/=]{40,}")
 _PROJECT: Final = "launchpad.net/uvtool"  # in the namespace of its notes in a domain
+_TOLD_LINES: Final = 6
 _NO_KEY: Final = "no ssh access by default"
 _NO_KVM: Final = "KVM not available"
 
@@ -137,7 +138,9 @@ def _mend(said: str) -> str:
 
 def _said(done: subprocess.CompletedProcess[str]) -> str:
     lines = [line.strip() for line in (done.stdout + done.stderr).splitlines() if line.strip()]
-    return "; ".join(lines[-4:]) or "it said nothing"
+    # What it says of a key or of KVM comes first, and what ended it last, below a traceback.
+    told = lines if len(lines) <= _TOLD_LINES else [*lines[:3], "...", *lines[-2:]]
+    return "; ".join(told) or "it said nothing"
 
 
 def _run(*command: str) -> subprocess.CompletedProcess[str]:
