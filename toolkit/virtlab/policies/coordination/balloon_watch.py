@@ -48,6 +48,7 @@ class BalloonWatch:
 
     asked_ns: int | None = None  # when it was last asked for a size
     taken_ns: int | None = None  # when memory was last taken from it
+    proven: bool = False  # it has given what it was asked for, and was not stuck since
     stuck: HoldOff = field(default_factory=HoldOff)
     harm: HoldOff = field(default_factory=HoldOff)
     regret: HoldOff = field(default_factory=HoldOff)
@@ -62,16 +63,21 @@ class BalloonWatch:
         """Note progress; who moves is not stuck."""
         before_kib, self._size_kib = self._size_kib, guest.actual_kib
         way_kib = guest.asked_kib - guest.actual_kib
-        moved_kib = guest.actual_kib - (guest.actual_kib if before_kib is None else before_kib)
-        if moved_kib * way_kib > 0:
+        moves = before_kib is not None and (guest.actual_kib - before_kib) * way_kib > 0
+        if moves:
             self.stuck.until_ns = now_ns
-        if abs(way_kib) <= _THERE_KIB or moved_kib * way_kib > 0:
+        self.proven |= before_kib is not None and guest.actual_kib + _THERE_KIB < before_kib
+        if before_kib is None or moves or not self.moving(guest):
             self._progress_ns = now_ns
 
     def stands(self, guest: GuestMemory, now_ns: int, patience_ns: int) -> bool:
-        """Tell whether it has made no progress for so long, and is not where it was asked to be."""
-        since_ns = max(self._progress_ns, self.asked_ns or 0)
-        return self.moving(guest) and now_ns - since_ns > patience_ns
+        """Tell whether it has made no progress for so long, and is not where it was asked to be.
+
+        Asking it again in the meantime does not count as progress.
+        """
+        stands = self.moving(guest) and now_ns - self._progress_ns > patience_ns
+        self.proven &= not stands
+        return stands
 
     def asked(self, now_ns: int, by_kib: int) -> None:
         """Note that it was asked to move."""
