@@ -37,7 +37,7 @@ def test_memory_has_to_move_and_nobody_does_better_than_the_bound(family: str) -
         measured(run_coordinator(scenario, policy), needs) for policy in (Static(), Steady())
     )
 
-    assert still.shortage_mib_s > 10_000
+    assert still.shortage_mib_s > needs.least_mib_s + 1000
     assert needs.least_mib_s <= ours.shortage_mib_s < still.shortage_mib_s / 2
     assert (ours.kills, ours.frozen, ours.host_swap_mib) == (0, False, 0)
 

@@ -6,6 +6,7 @@ They are other troubles than those of `memory_families`, not the same with other
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import cos, pi, tau
 from random import Random
 
 from virtlab.league.memory_parts import DURATION_S, Drawn, around, grows, guest_of
@@ -86,20 +87,22 @@ def unlike_sizes(rng: Random) -> Drawn:
     return guests, events, 4096 + 8 * 256 + 50
 
 
-def ups_and_downs(rng: Random) -> Drawn:
-    """Guests whose use goes up and down as measured ones do: small steps, and a leap at times."""
-    guests = [guest_of(f"g{n}", 1024, 2048, around(rng, 250)) for n in range(5)]
+def day_and_night(rng: Random) -> Drawn:
+    """Half of the guests have their day while the others have their night, in slow waves."""
+    guests = [guest_of(f"g{n}", 768, 2048, around(rng, 220), cache_mib=120) for n in range(6)]
     events: list[Event] = []
-    for guest in guests:
-        points, used_mib = [], rng.uniform(100.0, 500.0)
-        for at_s in range(0, DURATION_S, 5):
-            leap = rng.random() < 0.06
-            used_mib += rng.uniform(-250.0, 250.0) if leap else rng.uniform(-40.0, 40.0)
-            used_mib = min(max(used_mib, 50.0), 900.0)
-            points.append(TracePoint(seconds(at_s), 0.0, mib(used_mib)))
+    for number, guest in enumerate(guests):
+        most_mib, length_s = around(rng, 850), around(rng, 140)
+        begin = 0.0 if number < 3 else pi
+        points = tuple(
+            TracePoint(
+                seconds(at_s), 0.0, mib(most_mib * (1 - cos(begin + tau * at_s / length_s)) / 2)
+            )
+            for at_s in range(0, DURATION_S, 5)
+        )
         # After all memory was touched, as a guest follows one trace at a time.
-        events.append(StartWorkload(seconds(1), guest.name, Trace(tuple(points))))
-    return guests, events, 5 * 1024
+        events.append(StartWorkload(seconds(1), guest.name, Trace(points)))
+    return guests, events, 6 * 768
 
 
 HELD_OUT: dict[str, Callable[[Random], Drawn]] = {
@@ -109,5 +112,5 @@ HELD_OUT: dict[str, Callable[[Random], Drawn]] = {
     "two-waves": two_waves,
     "no-swap": no_swap,
     "unlike-sizes": unlike_sizes,
-    "ups-and-downs": ups_and_downs,
+    "day-and-night": day_and_night,
 }
