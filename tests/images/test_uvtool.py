@@ -18,6 +18,7 @@ from mirror_lab import Mirror, Server
 
 from virtlab.errors import EnvironmentLackError
 from virtlab.images.http_source import HttpSource
+from virtlab.images.lock import SyncLock, at_work
 from virtlab.images.pool import FolderPool
 from virtlab.images.progress import Step
 from virtlab.images.source import Location, offered
@@ -58,14 +59,19 @@ def bring(
     mirror.publish("mirror")
     location = Location.named(server.url, keyring)
 
-    def run(on_step: Callable[[Step], None] = lambda _step: None, **changes: object) -> Synced:
+    def run(
+        on_step: Callable[[Step], None] = lambda _step: None,
+        held: tuple[int, ...] = (),
+        **changes: object,
+    ) -> Synced:
         with HttpSource(server.url) as source:
             offer = chosen(offered(source, location), "noble", "amd64", server.url)
         given = {"keyring": keyring, **changes}
         wanted = Wanted("amd64", "noble", server.url, **given)  # type: ignore[arg-type]
         return sync_uvtool(
-            wanted, offer, pool, tmp_path / "scratch", on_step, metadata=uvtool / "metadata"
-        )
+            wanted, offer, pool, tmp_path / "scratch", on_step,
+            metadata=uvtool / "metadata", held=held,
+        )  # fmt: skip
 
     return run
 
@@ -181,6 +187,25 @@ def test_how_far_it_is_shows_by_the_files_that_grow(
     assert seen.is_set()
     assert steps[0].what == "uvtool downloads noble amd64 20260101"
     assert steps[0].total_bytes == size
+
+
+def test_the_lock_holds_as_long_as_uvtool_runs_whatever_becomes_of_us(
+    bring: Bring, server: Server, tmp_path: Path
+) -> None:
+    lock = SyncLock(tmp_path / "home")
+    lock.note("uvtool downloads noble")
+    found: list[str | None] = []
+
+    def we_are_gone() -> None:
+        os.close(lock.number)  # as it is closed where this process is killed
+        found.append(at_work(tmp_path / "home"))
+
+    server.half_sent = we_are_gone
+
+    bring(held=(lock.number,))
+
+    assert found == [f"process {os.getpid()}: uvtool downloads noble"]
+    assert at_work(tmp_path / "home") is None
 
 
 def test_queries_are_read_line_by_line() -> None:

@@ -17,7 +17,7 @@ _NOTE_MAX: Final = 4096
 
 
 class SyncLock:
-    """A lock on a folder, held by this process; it ends with the process, however that ends."""
+    """A lock on a folder; it ends with this process and those that it gave `number` to."""
 
     def __init__(self, folder: Path) -> None:
         """Take it.
@@ -28,17 +28,17 @@ class SyncLock:
         path = folder / "images.lock"
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            self.number = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         except OSError as err:
             raise EnvironmentLackError(
                 f"{path} cannot be written: {err.strerror}.",
                 fix="run it as root: sudo virtlab images sync ...",
             ) from err
         try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(self.number, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as err:
             doing = at_work(folder) or "it has just begun"
-            os.close(self._file)
+            os.close(self.number)
             raise EnvironmentLackError(
                 f"another sync is at work ({doing}).", fix="wait until it has ended"
             ) from err
@@ -53,14 +53,13 @@ class SyncLock:
         trace: TracebackType | None,
     ) -> None:  # fmt: skip
         """Let it go."""
-        os.ftruncate(self._file, 0)
-        os.close(self._file)
+        os.close(self.number)
 
     def note(self, doing: str) -> None:
         """Have others see what this process does."""
         note = json.dumps({"pid": os.getpid(), "doing": doing}).encode()[:_NOTE_MAX]
         # The length stays, so that no reader finds a note of which a part is missing.
-        os.pwrite(self._file, note.ljust(_NOTE_MAX), 0)
+        os.pwrite(self.number, note.ljust(_NOTE_MAX), 0)
 
 
 def at_work(folder: Path) -> str | None:

@@ -155,5 +155,6 @@ def sync(
         if pool is None:
             return Synced(way.method, offer, None, changed=True)
         if way.method == "uvtool":
-            return sync_uvtool(wanted, offer, pool, home / "uvtool-tmp", told)
+            kept_open = () if lock is None else (lock.number,)
+            return sync_uvtool(wanted, offer, pool, home / "uvtool-tmp", told, held=kept_open)
         return sync_native(wanted, offer, source, pool, told)

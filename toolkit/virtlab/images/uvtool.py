@@ -72,6 +72,7 @@ def sync_uvtool(
     on_step: OnStep,
     *,
     metadata: Path = UVTOOL_METADATA,
+    held: Sequence[int] = (),
 ) -> Synced:
     """Have uvtool bring the image, unless it has it already.
 
@@ -82,6 +83,8 @@ def sync_uvtool(
         scratch: a folder of its own for uvtool's temporary files, emptied before and after.
         on_step: told how far it is.
         metadata: uvtool's notes.
+        held: files that uvtool keeps open, such as a lock that has to hold as long as it runs,
+            should this process be killed.
 
     Raises:
         EnvironmentLackError: uvtool failed, or said that it did not and has no image.
@@ -97,7 +100,7 @@ def sync_uvtool(
         # Twice: as it was downloaded, and unpacked; then once more in the pool.
         check_room(scratch, 2 * offer.size_bytes, f"{offer.release} in temporary files")
         check_room(pool.target, offer.size_bytes, offer.release)
-        _run(_command(wanted, offer), offer, pool, scratch, on_step)
+        _run(_command(wanted, offer), _Watch(offer, pool, scratch, on_step), scratch, held)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     pool.refresh()
@@ -112,19 +115,16 @@ def _command(wanted: Wanted, offer: StreamImage) -> list[str]:
     return [UVT_SYNC, "-v", "sync", "--source", wanted.source, *vouched, *filters]
 
 
-def _run(
-    command: Sequence[str], offer: StreamImage, pool: Pool, scratch: Path, on_step: OnStep
-) -> None:
+def _run(command: Sequence[str], watch: _Watch, scratch: Path, held: Sequence[int]) -> None:
     """Run a sync to its end, and tell how far it is by the files that grow.
 
     Raises:
         EnvironmentLackError: it failed.
     """
-    watch = _Watch(offer, pool, scratch, on_step)
     with (scratch / ".said").open("w+b") as said:
         process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=said, stderr=said,
-            env={**os.environ, "TMPDIR": str(scratch)},
+            env={**os.environ, "TMPDIR": str(scratch)}, pass_fds=held,
         )  # fmt: skip
         try:
             while True:
