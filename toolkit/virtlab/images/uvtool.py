@@ -111,8 +111,11 @@ def _command(wanted: Wanted, offer: StreamImage) -> list[str]:
     vouched = ["--no-authentication"]
     if wanted.keyring is not None:
         vouched = ["--keyring", str(wanted.keyring)]
+    # An index by its own name is passed on as it is: that is how uvtool reads one.
+    by_name = wanted.source.endswith((".json", ".sjson"))
+    source = wanted.source if by_name else wanted.location.base
     filters = [f"release={offer.release}", f"arch={offer.arch}"]
-    return [UVT_SYNC, "-v", "sync", "--source", wanted.source, *vouched, *filters]
+    return [UVT_SYNC, "-v", "sync", "--source", source, *vouched, *filters]
 
 
 def _run(command: Sequence[str], watch: _Watch, scratch: Path, held: Sequence[int]) -> None:
@@ -187,11 +190,7 @@ def _found(pool: Pool, offer: StreamImage, metadata: Path) -> KeptImage:
         EnvironmentLackError: one of them does not.
     """
     again = f"sudo {UVT_SYNC} -v sync, to see what it says; or virtlab images sync --method native"
-    done = subprocess.run(
-        [UVT_SYNC, "query"], capture_output=True, text=True, timeout=_QUERY_TIMEOUT_S
-    )
-    listed = {(line.release, line.arch) for line in parse_query(done.stdout)}
-    if (offer.release, offer.arch) not in listed:
+    if (offer.release, offer.arch) not in {(line.release, line.arch) for line in _queried()}:
         raise EnvironmentLackError(
             f"{UVT_SYNC} ended without a complaint, and its query does not list {offer.release} "
             f"for {offer.arch}.",
@@ -205,6 +204,20 @@ def _found(pool: Pool, offer: StreamImage, metadata: Path) -> KeptImage:
             fix=again,
         )
     return image
+
+
+def _queried() -> list[QueryLine]:
+    """Return what uvtool lists."""
+    try:
+        done = subprocess.run(
+            [UVT_SYNC, "query"], capture_output=True, text=True, timeout=_QUERY_TIMEOUT_S
+        )
+    except subprocess.TimeoutExpired as err:
+        raise EnvironmentLackError(
+            f"{UVT_SYNC} query found no end in {_QUERY_TIMEOUT_S} s.",
+            fix="virtlab host status tells whether libvirtd answers",
+        ) from err
+    return parse_query(done.stdout)
 
 
 def _kept(pool: Pool, offer: StreamImage, metadata: Path) -> KeptImage | None:
@@ -247,6 +260,8 @@ def _fix_of(reason: str) -> str:
     low = reason.lower()
     if "no space" in low:
         return "free some space, and run it again"
+    if "already" in low:
+        return "remove the guests that are built on it (virsh list --all), and run it again"
     if "gpg" in low or "signature" in low:
         return "name the keyring of this source by --keyring"
     if "libvirt" in low:
