@@ -20,6 +20,7 @@ Kind = Literal["scheduling", "coordination"]
 BUILT_IN: dict[str, tuple[Kind, str]] = {
     "leave-alone": ("scheduling", "LeaveAlone"),
     "even": ("scheduling", "Even"),
+    "even-wide": ("scheduling", "EvenWide"),
     "greedy": ("scheduling", "Greedy"),
     "largest-first": ("scheduling", "LargestFirst"),
     "numad": ("scheduling", "Numad"),

@@ -44,6 +44,11 @@ class Sight:
         """Return how full each pCPU is: 1 is all that it can do."""
         return [load / speed for load, speed in zip(self.carried, self.speeds, strict=True)]
 
+    @property
+    def is_plain(self) -> bool:
+        """Tell whether a pCPU is as good as another: no siblings, one cell, one speed."""
+        return not self.siblings and len(set(self.cells)) < 2 and len(set(self.speeds)) < 2
+
     def load_at_seat(self, number: int) -> float:
         """Return what a vCPU asks of the pCPU on which it sits."""
         far, seat = self.far[number] if self.far else None, self.seats[number]

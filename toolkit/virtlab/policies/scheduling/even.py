@@ -5,21 +5,22 @@ that it ran and the time w that it waited. With that, one plan is enough, and a 
 and one that is too full can be told apart. Every demand comes with its standard error (`demand`),
 so that noise is known by its size: nothing is done unless some pCPU stands out by more than
 `tolerance` and by more than `confidence` standard errors. Then unevenness plus the price of moves
-is made small (`packing`), where a move has to gain more than noise could feign.
+is made small (`packing`), where a move has to gain more than noise could feign; on large hosts of
+like pCPUs too full ones give as few vCPUs as they can, in sets that fit elsewhere (`filling`).
 Formula: load = demand at full speed in the own cell, at most the cap; where weights differ and the
 host is overcommitted, the part that its weight entitles it to, min(d, c w) with c such that all of
 them fill the host. A pCPU is as full as its load over its speed. Far memory makes a load larger by
 m (L - 1), a busy sibling counts with 1 - yield / 2 of its load.
-What keeps it still: standard errors; a price for each move; a new load is believed at the second
-look; a load that swings is known by its mean and by how far it swings; and who was moved stays for
-`hold_ticks`, four times as long each time that it is moved again within 256 holds. So whatever
-loads do, periodic or not, a vCPU is moved about log4(t) times in t ticks, unless it once stayed
-where it was for hundreds of ticks.
-Cost: n steps a tick while still; n log n and some hundred trades for a plan.
-Weak spot: it believes that the next ticks are like the last ones; bound vCPUs whose loads rise and
-fall together collide, where Linux would have let them wander; libvirt does not tell who is
-memory-bound, so that m is a guess (`memory_bound`), and used only where a guest's memory cells are
-known.
+What keeps it still: standard errors; a price for each move; who was moved stays for `hold_ticks`; a
+load that swings regularly, or within a few ticks, is known after a dozen swings by its mean and by
+how far it swings, and moves nobody any more. A load that comes and goes at uneven times is
+followed, each time.
+Cost: n steps a tick while still; for a plan, a sort of what too full pCPUs carry as well.
+Weak spot: it believes that the next ticks are like the last ones. Bound vCPUs whose work is long,
+or rises and falls together, wait for each other where Linux would let them roam: `even-wide`, which
+is this policy with `wide_max`, finds out and lets them. A load that is regular in periods of
+minutes is followed for a dozen of them. libvirt does not tell who is memory-bound, so that m is a
+guess (`memory_bound`), and used only where a guest's memory cells are known.
 Source: the demand is this project's law (docs/explanation/laws.md); the lower bounds and the price
 are in `bounds` and `packing`.
 """
@@ -36,6 +37,7 @@ from virtlab.policies.bounds import even_level, fewest_moves, least_busiest
 from virtlab.policies.demand import DemandBook, Demands
 from virtlab.policies.packing import Ground, Items, Packing, pack
 from virtlab.policies.parameters import tunable
+from virtlab.policies.roaming import Roaming
 from virtlab.policies.seats import permitted
 from virtlab.policies.sight import Sight, carry, look
 
@@ -81,6 +83,14 @@ class Even:
         at_least=0,
         at_most=1,
     )
+    wide_max: float = tunable(
+        0.0,
+        unit="share of the host",
+        effect="up to how full a host vCPUs may roam that wait for one another when bound; "
+        "0: never, as courses ask for single pCPUs",
+        at_least=0,
+    )
+    _roaming: Roaming = field(default_factory=Roaming)
     _book: DemandBook = field(default_factory=DemandBook)
     _moved: dict[VcpuKey, int] = field(default_factory=dict)  # at which tick, the last time
     _tick: int = 0
@@ -93,6 +103,10 @@ class Even:
             return CpuPlan(because="the host shows no pCPU")
         sight = look(host, demands, self.memory_bound)
         fills = sight.fills
+        if self.wide_max > 0.0 and sight.is_plain:
+            plan = self._loosened(host, demands, sight)
+            if plan is not None:
+                return plan
         numbers, bound = self._movable(host, demands)
         loose = not all(bound)
         if not loose and not self._standing_out(host, sight, fills):
@@ -123,6 +137,26 @@ class Even:
             rejected=(
                 Rejected("leave all as it is", f"the spread stays {_points(_spread(fills))}"),
             ),
+        )
+
+    def _loosened(self, host: CpuSnapshot, demands: Demands, sight: Sight) -> CpuPlan | None:
+        """Return the plan that lets vCPUs roam; None where they had better be bound."""
+        if not self._roaming.decide(host, sight, self.wide_max):
+            return None
+        pins = []
+        everywhere = frozenset(host.pcpus)
+        for vcpu, mean in zip(host.vcpus, demands.means, strict=True):
+            mask = everywhere if vcpu.allowed is None else permitted(vcpu, host)
+            if not vcpu.movable or vcpu.pcpus == mask:
+                continue
+            if mean > self.idle_max or not vcpu.pcpus <= mask:
+                pins.append(Pin(vcpu.key, mask, f"wants {mean:.2f}; roaming it waits less"))
+        full = fsum(sight.carried) / fsum(sight.speeds)
+        return CpuPlan(
+            tuple(pins),
+            f"bound vCPUs met at random, and the host is no more than {full:.2f} full: Linux finds "
+            "idle pCPUs for them",
+            expected=_expected(sight.fills),
         )
 
     # --- who and what
