@@ -4,7 +4,7 @@ from itertools import product
 from typing import NamedTuple
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from virtlab.policies.bounds import even_level
@@ -72,6 +72,13 @@ def seated(seats: tuple[int, ...], items: list[Item], there: Ground) -> Packing:
     )
 )
 @settings(max_examples=40, deadline=None)
+@example(
+    items=[
+        Item(0.05, 0, True, frozenset({0, 1})),
+        Item(0.05, 0, True, frozenset({0, 1})),
+        Item(0.06, 1),  # has to leave the only other pCPU to those with a mask
+    ]
+)
 def test_what_was_found_is_near_the_best_there_is_and_never_worse_than_now(
     items: list[Item],
 ) -> None:

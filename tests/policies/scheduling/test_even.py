@@ -249,6 +249,28 @@ def test_a_new_guest_of_an_old_name_is_not_held_for_what_the_old_one_did() -> No
     assert len(again.actions) == 2
 
 
+def test_who_has_just_come_is_taken_for_what_others_want_and_spread_at_once() -> None:
+    policy = Even()
+    policy.decide(host([vcpu(f"vm{n}", n, 0.2) for n in range(4)]))
+    new = [vcpu(f"x{n}", 0, None, None) for n in range(4)]
+
+    plan = policy.decide(host([*[vcpu(f"vm{n}", n, 0.2) for n in range(4)], *new]))
+
+    assert sorted(min(pcpus) for pcpus in places(plan).values()) == [1, 2, 3]
+    assert any(
+        pin.reason.startswith("has just come, and is taken for 0.20; ") for pin in plan.actions
+    )
+
+
+def test_who_has_just_come_and_is_bound_to_nothing_is_left_to_linux() -> None:
+    policy = Even()
+    known = [vcpu(f"vm{n}", 0, 0.2) for n in range(2)]
+    policy.decide(host(known, 1))
+
+    assert policy.decide(host([*known, vcpu("x", {0}, None, None)], 1)).actions == ()
+    assert "x:0" not in places(policy.decide(host([*known, vcpu("x", range(4), None, None)])))
+
+
 # --- words
 
 

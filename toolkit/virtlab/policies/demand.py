@@ -29,6 +29,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from math import fsum
 from typing import TYPE_CHECKING, Final
 
 from virtlab.model.snapshot import CpuSnapshot, VcpuKey
@@ -130,6 +131,14 @@ class Demands:
     means: Sequence[float]
     variances: Sequence[float]  # squares of standard errors
     known: Sequence[bool]
+
+    def with_newcomers(self) -> Demands:
+        """Return the same, with who has just come taken to want what the others want on average."""
+        if all(self.known) or not any(self.known):
+            return self
+        mean = fsum(self.means) / sum(self.known)
+        means = [one if known else mean for one, known in zip(self.means, self.known, strict=True)]
+        return Demands(means, self.variances, self.known)
 
 
 @dataclass(slots=True)

@@ -14,8 +14,9 @@ that leaves them fullest; (2) what was given up, and what is bound to nothing, i
 largest first and each to where it costs least; (3) the fullest pCPU trades with the emptiest, one
 for none or one for one, as long as that gains more than it costs: who has left home goes anywhere
 at no further price; (4) who gains less than its price by being away goes home. On small hosts the
-same is tried without the first step, and with everybody dealt out anew, and the cheapest of the
-three is taken.
+same is tried without the first step, and with everybody dealt out anew (those with masks first, in
+another try), and the cheapest is taken. On large ones of like pCPUs (1) and (2) are those of
+`filling`, which makes hardly more moves than anybody would have to.
 
 Among n loads on m pCPUs (1) and (2) take n log n steps; (3) a few hundred trades at most, each
 looked for in the fullest pCPU and `_PARTNERS` others.
@@ -168,10 +169,13 @@ class Packing:
             self._leave(number)
         self.deal([*self.shed(), *loose])
 
-    def deal_anew(self) -> None:
-        """Seat everybody as if nobody had a home."""
+    def deal_anew(self, *, masked_first: bool = False) -> None:
+        """Seat everybody as if nobody had a home; those with masks first, if that is wanted."""
         self._clear()
-        self.deal(range(len(self.items)))
+        everybody, permitted = range(len(self.items)), self.items.permitted
+        if masked_first:
+            self.deal([number for number in everybody if permitted[number] is not None])
+        self.deal([number for number in everybody if self.seats[number] < 0])
 
     def is_plain(self) -> bool:
         """Tell whether a pCPU is as good as another for nearly every load, but for its room."""
@@ -423,14 +427,16 @@ def pack(ground: Ground, items: Items, price: float) -> Packing:
         packing.trade()
         packing.send_home()
         return packing
-    still, anew = Packing(ground, items, price), Packing(ground, items, price)
     packing.give_and_deal()
-    still.seat_at_home()
-    anew.deal_anew()
-    for one in (packing, still, anew):
+    found = [packing, *(Packing(ground, items, price) for _ in range(3 if items.permitted else 2))]
+    found[1].seat_at_home()
+    found[2].deal_anew()
+    if items.permitted:
+        found[3].deal_anew(masked_first=True)
+    for one in found:
         one.trade()
         one.send_home()
-    return min((packing, still, anew), key=Packing.total)
+    return min(found, key=Packing.total)
 
 
 def _cheapest_set(here: Sequence[tuple[float, int]], excess: float, price: float) -> list[int]:

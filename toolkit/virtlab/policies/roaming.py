@@ -78,9 +78,11 @@ class Roaming:
             return  # who roams takes time from bound ones, nobody knows where
         for numbers, fill in zip(there, fills, strict=True):
             if len(numbers) > 1 and fill < _FULL:
-                law = _waits([sight.loads[number] for number in numbers])
-                self._expected += fsum(law)
-                self._waited += fsum([host.vcpus[number].delay_share or 0.0 for number in numbers])
+                vcpus = [host.vcpus[number] for number in numbers]
+                if any(vcpu.cap_share is not None for vcpu in vcpus):
+                    continue  # being held back counts as waiting, and the law knows of no quota
+                self._expected += fsum(_waits([sight.loads[number] for number in numbers]))
+                self._waited += fsum([vcpu.delay_share or 0.0 for vcpu in vcpus])
 
 
 def _waits(demands: list[float]) -> list[float]:

@@ -101,6 +101,7 @@ class Even:
         demands = self._book.learn(host)
         if not host.pcpus:
             return CpuPlan(because="the host shows no pCPU")
+        demands = demands.with_newcomers()
         sight = look(host, demands, self.memory_bound)
         fills = sight.fills
         if self.wide_max > 0.0 and sight.is_plain:
@@ -164,18 +165,13 @@ class Even:
     def _movable(self, host: CpuSnapshot, demands: Demands) -> tuple[list[int], list[bool]]:
         """Return the numbers of vCPUs that may be placed, and which are bound as they should be.
 
-        Idle ones are left to Linux, unless they are where the administrator does not let them.
+        Idle ones are left to Linux, unless they are where the administrator does not let them, and
+        so are those that have just come and are bound to nothing.
         """
         numbers, bounds = [], []
-        idle_max, moved = self.idle_max, self._moved
+        idle_max, moved, known = self.idle_max, self._moved, demands.known
         for number, (vcpu, mean) in enumerate(zip(host.vcpus, demands.means, strict=True)):
-            if mean <= idle_max:
-                if not demands.known[number]:
-                    moved.pop(vcpu.key, None)  # what was of its name before is another vCPU
-                    continue
-                if vcpu.allowed is None:
-                    continue
-            if not vcpu.movable:
+            if (mean <= idle_max and vcpu.allowed is None) or not vcpu.movable:
                 continue
             pcpus = vcpu.pcpus
             bound = len(pcpus) == 1
@@ -184,6 +180,10 @@ class Even:
                 if not astray and mean <= idle_max:
                     continue
                 bound = bound and not astray
+            if not known[number]:
+                moved.pop(vcpu.key, None)  # what was of its name before is another vCPU
+                if not bound:
+                    continue
             if bound and moved and self._is_held(vcpu.key):
                 continue
             numbers.append(number)
@@ -281,6 +281,8 @@ def _pins(
         if home is not None and home != seat:
             way = f"pCPU {home} {goes[home]}, {way}"
         wants = f"wants {demands.means[number]:.2f} ± {sqrt(demands.variances[number]):.2f}"
+        if not demands.known[number]:
+            wants = f"has just come, and is taken for {demands.means[number]:.2f}"
         yield Pin(key, frozenset((seat,)), f"{wants}; {way}")
 
 
