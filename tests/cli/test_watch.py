@@ -38,6 +38,10 @@ def test_without_a_terminal_a_run_is_the_courses_monitor_lines(
         (["marks", "--test", "cpu-1"], 2, "marks has no run of cpu-1."),
         (["marks", "--seed", "2"], 2, "--seed needs --test, or a PROGRAM."),
         (["cpu-1-all-on-one", "x.py", "--test", "y"], 2, "--test chooses from a grading"),
+        ([], 2, "there is nothing to watch."),
+        (["nowhere", "--connect", "qemu:///system"], 2, "--connect watches a host, and no run."),
+        (["--connect", "test:///default"], 2, "the lab needs the socket of a libvirtd"),
+        (["--connect", "qemu:///system?socket=/no/sock"], 4, "does not answer at /no/sock"),
     ],
 )
 def test_what_is_not_one_run_is_told(

@@ -10,10 +10,12 @@ import pytest
 from marked_runs import ANYWHERE, DEALT, IDLE, good_memory, starved_memory
 from timeline_builder import CpuLab, MemoryGuest, MemoryLab
 
+from virtlab.errors import EnvironmentLackError
 from virtlab.grading.marks import plain_run
 from virtlab.model.timeline import CallRecord, EventRecord, Timeline
 from virtlab.model.units import NS_PER_S
 from virtlab.model.verdict import CriterionResult, FailedSpan, RunVerdict
+from virtlab.reports.live.host_view import HostView
 from virtlab.reports.live.lines import PLAIN_GLYPHS, guest_lines, pcpu_lines
 from virtlab.reports.live.scene import acts_of, scene_of
 from virtlab.reports.live.view import RunView
@@ -168,3 +170,61 @@ def test_a_timeline_without_samples_is_refused() -> None:
 
     with pytest.raises(ValueError, match="without samples"):
         RunView(timeline, verdict_of(cpu_run()))
+
+
+def test_a_recorded_run_shows_memory_on_request() -> None:
+    timeline = cpu_run()
+
+    assert "512 MiB, 300 unused" in played(timeline, verdict_of(timeline), ["m"])[2]
+    assert "512 MiB" not in played(timeline, verdict_of(timeline), ["m", "m"])[2]
+
+
+def seen_until(timeline: Timeline, samples: int) -> Timeline:
+    """Return the record as it was after so many samples."""
+    return replace(timeline, times_ns=timeline.times_ns[:samples])
+
+
+def test_a_host_is_followed_until_it_is_stopped_and_its_troubles_are_shown() -> None:
+    timeline = cpu_run()
+    looks = [seen_until(timeline, 3), seen_until(timeline, 4), None, seen_until(timeline, 6)]
+
+    def look() -> Timeline:
+        seen = looks.pop(0)
+        if seen is None:
+            raise EnvironmentLackError("libvirtd does not answer", fix="start it")
+        return seen
+
+    async def follow() -> list[tuple[int, str]]:
+        view = HostView(
+            seen_until(timeline, 2),
+            look,
+            verdict_of(timeline),
+            interval_s=3600,  # looks are taken by hand
+            glyphs=PLAIN_GLYPHS,
+        )
+        shown = []
+
+        def text() -> str:
+            strips = view.screen._compositor.render_strips()
+            return "\n".join(strip.text.rstrip() for strip in strips)
+
+        async with view.run_test(size=(80, 24)) as pilot:
+            for key in ("", "space", "", "space"):
+                view._tick()
+                await view.workers.wait_for_complete()
+                await pilot.press(*[key] if key else [])
+                await pilot.pause()
+                shown.append((view.index, text()))
+        return shown
+
+    first, stopped, troubled, again = asyncio.run(follow())
+
+    assert first[0] == 2
+    assert "2 s, now" in first[1]
+    assert "Faster" not in first[1]
+    assert stopped[0] == 3
+    assert "3 s, stopped" in stopped[1]
+    assert troubled[0] == 3
+    assert "libvirtd does not answer; trying again" in troubled[1]
+    assert again[0] == 5
+    assert "5 s, now" in again[1]

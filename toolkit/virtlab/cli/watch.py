@@ -1,8 +1,11 @@
-"""`virtlab watch`: a run in a terminal view, played like a film."""
+"""`virtlab watch`: a run in a terminal view, played like a film, or a host as it is now."""
 
 from __future__ import annotations
 
+import contextlib
 import sys
+import time
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,21 +14,32 @@ import typer
 from virtlab.errors import EnvironmentLackError, InputError, UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from virtlab.hosts.live import LiveHost
+    from virtlab.model.scenario import ProgramKind
     from virtlab.model.timeline import Timeline
     from virtlab.model.verdict import RunVerdict
 
 __all__ = ["watch"]
 
 
+class Matter(StrEnum):
+    """What of a host is shown."""
+
+    CPUS = "cpus"
+    MEMORY = "memory"
+
+
 def watch(
     what: Annotated[
-        str,
+        str | None,
         typer.Argument(
             help="A scenario, where a PROGRAM is given; else a folder or a timeline.json that "
-            "`virtlab grade` or `run --out` has left.",
+            "`virtlab grade` or `run --out` has left. None with --connect.",
             show_default=False,
         ),
-    ],
+    ] = None,
     program: Annotated[
         Path | None, typer.Argument(help="As for grade: it is run first.", show_default=False)
     ] = None,
@@ -39,15 +53,37 @@ def watch(
     speed: Annotated[
         float, typer.Option("--speed", min=0.5, max=50, help="Scenario seconds in a real one.")
     ] = 5.0,
+    connect: Annotated[
+        str | None,
+        typer.Option(
+            "--connect",
+            metavar="URI",
+            help="A host as it is now, such as qemu:///system; nothing on it is changed.",
+            show_default=False,
+        ),
+    ] = None,
+    show: Annotated[
+        Matter, typer.Option("--show", help="With --connect, what is shown first.")
+    ] = Matter.CPUS,
     plain: Annotated[
         bool, typer.Option("--plain", help="Print the course's monitor lines instead.")
     ] = False,
 ) -> None:
-    """Watch a run: pCPUs and guests, what was moved and when, and where a criterion failed.
+    """Watch a run or a host: pCPUs and guests, what was moved and when, and where it failed.
 
     Where stdout is no terminal it prints the course's monitor lines. Example: virtlab watch
     cpu-1-all-on-one examples/submissions/reference-c
     """
+    if connect is not None:
+        if what is not None:
+            raise UsageError("--connect watches a host, and no run.", fix="leave out the run.")
+        _watch_host(connect, show, plain=plain or not sys.stdout.isatty())
+        return
+    if what is None:
+        raise UsageError(
+            "there is nothing to watch.",
+            fix="name a scenario and a program, a folder of results, or a host by --connect URI.",
+        )
     if program is not None and test is not None:
         raise UsageError("--test chooses from a grading; a PROGRAM is run on one scenario.")
     if program is None and seed is not None and test is None:
@@ -61,14 +97,60 @@ def watch(
     _play(timeline, program, Path(what), speed)
 
 
-def _play(timeline: Timeline, program: Path | None, what: Path, speed: float) -> None:
+def _watch_host(uri: str, matter: Matter, *, plain: bool) -> None:
+    """Look at a host until the view is left, or until Ctrl-C."""
+    from virtlab.hosts.live import LOOKS_KEPT, LiveHost
+    from virtlab.hosts.real.connection import HostConnection, socket_of
+    from virtlab.model.units import NS_PER_S
+    from virtlab.reports.monitor import PERIODS_NS, monitor_block
+
+    kind: ProgramKind = "memory_coordinator" if matter is Matter.MEMORY else "vcpu_scheduler"
+    host = LiveHost(lambda: HostConnection(socket_of(uri)), kind)
+    if not plain:
+        _follow(host, uri)
+        return
+    number, before = 0, None
+    with contextlib.suppress(KeyboardInterrupt, BrokenPipeError):
+        while True:
+            seen = host.look()
+            number, last = number + 1, len(seen.times_ns) - 1
+            print(monitor_block(seen, number, last, before), end="", flush=True)
+            # The look that comes next is one further, unless the oldest is forgotten for it.
+            before = last - (len(seen.times_ns) == LOOKS_KEPT)
+            time.sleep(PERIODS_NS[kind] / NS_PER_S)
+
+
+def _follow(host: LiveHost, uri: str) -> None:
+    first = host.look()
+    with _terminal_parts():
+        from virtlab.reports.live.host_view import HostView
+    from virtlab.cli.show import page_options
+    from virtlab.reports.live.lines import GLYPHS, PLAIN_GLYPHS
+
+    options = page_options()
+    HostView(
+        first,
+        host.look,
+        _judged(first, uri),
+        glyphs=PLAIN_GLYPHS if options["ascii_only"] else GLYPHS,
+        colour=options["colour"],
+    ).run()
+
+
+@contextlib.contextmanager
+def _terminal_parts() -> Iterator[None]:
     try:
-        from virtlab.reports.live.view import RunView
+        yield
     except ModuleNotFoundError as error:
         raise EnvironmentLackError(
             f"the terminal view needs {error.name}, which is not installed.",
             fix="pip install 'virtlab[watch]', or use --plain",
         ) from error
+
+
+def _play(timeline: Timeline, program: Path | None, what: Path, speed: float) -> None:
+    with _terminal_parts():
+        from virtlab.reports.live.view import RunView
     from virtlab.cli.show import page_options
     from virtlab.reports.live.lines import GLYPHS, PLAIN_GLYPHS
 
@@ -77,17 +159,17 @@ def _play(timeline: Timeline, program: Path | None, what: Path, speed: float) ->
     options = page_options()
     RunView(
         timeline,
-        _judged(timeline, program or what),
+        _judged(timeline, (program or what).resolve().name),
         speed=speed,
         glyphs=PLAIN_GLYPHS if options["ascii_only"] else GLYPHS,
         colour=options["colour"],
     ).run()
 
 
-def _judged(timeline: Timeline, named: Path) -> RunVerdict:
+def _judged(timeline: Timeline, name: str) -> RunVerdict:
     from virtlab.grading.marks import plain_run
 
-    return plain_run(timeline, program=named.resolve().name, replay="")
+    return plain_run(timeline, program=name, replay="")
 
 
 def _run(scenario: str, program: Path, seed: int | None) -> Timeline:

@@ -44,6 +44,7 @@ class RunView(App[None]):
         Binding("minus", "speed(-1)", "Slower", key_display="-"),
         Binding("f", "failure", "Failure"),
         Binding("a", "next_act", "Act"),
+        Binding("m", "matter", "CPUs, memory", show=False),
         Binding("home,g", "seek(0)", "Start", show=False),
         Binding("end,G", "seek(-1)", "End", show=False),
         Binding("q,escape", "quit", "Quit"),
@@ -71,6 +72,7 @@ class RunView(App[None]):
         self._glyphs = glyphs
         # Without colour textual makes grey of it, and of red a dark one.
         self._alarm = "bold red" if colour else "bold reverse"
+        self._memory = timeline.program_kind == "memory_coordinator"  # what is shown of guests
         self._acts = acts_of(timeline)
         self._speed = min(range(len(SPEEDS)), key=lambda n: abs(SPEEDS[n] - speed))
         self._times_s = [time_ns / NS_PER_S for time_ns in timeline.times_ns]
@@ -127,6 +129,11 @@ class RunView(App[None]):
         self._set_ticker()
         self._show()
 
+    def action_matter(self) -> None:
+        """Show memory instead of pCPUs, or these again."""
+        self._memory = not self._memory
+        self._show()
+
     def action_failure(self) -> None:
         """Go to the next moment from which on a criterion is not met; after the last, the first."""
         starts = sorted(
@@ -179,23 +186,25 @@ class RunView(App[None]):
         self.query_one("#acts", Static).update(self._acts_text(width))
         self.query_one("#foot", Static).update(self._failing(scene) or Text(said))
 
-    def _head(self, scene: Scene, width: int) -> Text:
+    def _where(self, scene: Scene) -> str:
         state = "playing" if self._playing else "paused"
         clock = f"{scene.time_s:.0f} of {self._timeline.duration_ns / NS_PER_S:.0f} s"
-        where = f"{clock}, {state}, x{SPEEDS[self._speed]:g}"
+        return f"{clock}, {state}, x{SPEEDS[self._speed]:g}"
+
+    def _head(self, scene: Scene, width: int) -> Text:
+        where = self._where(scene)
         title = f"{self._timeline.scenario} - {readable(self._verdict.program)}"
         gap = max(width - len(title) - len(where), 2)
         host = f"host: {scene.host_free:.0f} MiB free"
         if scene.host_swap >= 1:
             host += f", {scene.host_swap:.0f} MiB swapped"
-        if self._timeline.program_kind == "vcpu_scheduler":
+        if not self._memory:
             host += f"; {self._glyphs.bound} is bound to its pCPU alone"
         return Text(f"{title}{' ' * gap}{where}\n{host}", style="bold", overflow="ellipsis")
 
     def _bars(self, scene: Scene, width: int) -> Text:
-        memory = self._timeline.program_kind == "memory_coordinator"
         text = Text(no_wrap=True)
-        draw = guest_lines if memory else pcpu_lines
+        draw = guest_lines if self._memory else pcpu_lines
         for line in draw(scene, width, self._glyphs):
             text.append(f"{line.text}\n", style="bold" if line.alarming else "")
         return text
