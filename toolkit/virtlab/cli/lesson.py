@@ -26,9 +26,9 @@ app = typer.Typer(
 
 def _names(typed: str) -> list[tuple[str, str]]:
     """Return the lessons whose names begin as typed, for completion, with their titles."""
-    from virtlab.lessons.catalogue import LESSONS, find_lesson
+    from virtlab.lessons.catalogue import lesson_titles
 
-    return [(name, find_lesson(name).title) for name in LESSONS if name.startswith(typed)]
+    return [(name, title) for name, title in lesson_titles().items() if name.startswith(typed)]
 
 
 def _keys(typed: str) -> list[tuple[str, str]]:
@@ -60,20 +60,20 @@ def list_lessons(as_json: _Json = False) -> None:
 
     Example: virtlab lesson list
     """
-    from virtlab.lessons.catalogue import LESSONS, find_lesson
+    from virtlab.lessons.catalogue import find_lesson, lesson_titles
 
-    found = [find_lesson(name) for name in LESSONS]
+    titles = lesson_titles()
     if as_json:
         rows = [
-            {"name": one.name, "title": one.title, "set": [_row(p) for p in one.parameters]}
-            for one in found
+            {"name": name, "title": title, "set": [_row(p) for p in find_lesson(name).parameters]}
+            for name, title in titles.items()
         ]
         print_json({"version": 1, "lessons": rows})
         return
-    width = max(len(one.name) for one in found)
-    for one in found:
-        typer.echo(f"{one.name:<{width}}  {one.title}")
-    typer.echo(f"\nBegin with: virtlab lesson run {found[0].name}")
+    width = max(map(len, titles))
+    for name, title in titles.items():
+        typer.echo(f"{name:<{width}}  {title}")
+    typer.echo(f"\nBegin with: virtlab lesson run {next(iter(titles))}")
 
 
 @app.command("show")

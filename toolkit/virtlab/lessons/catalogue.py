@@ -27,7 +27,7 @@ from virtlab.naming import known_or_nearest
 from virtlab.policies.parameters import Parameter, configured, parameters_of
 from virtlab.resources import lesson_texts_dir
 
-__all__ = ["LESSONS", "KnownLesson", "copied", "find_lesson"]
+__all__ = ["LESSONS", "KnownLesson", "copied", "find_lesson", "lesson_titles"]
 
 LESSONS: Final = (
     "ten-calls",
@@ -82,6 +82,11 @@ class KnownLesson:
             raise _mistaken(self.code, error) from error
 
 
+def lesson_titles() -> dict[str, str]:
+    """Return the titles of all lessons by name, without loading any of their code."""
+    return {name: title_of(_text(name)) for name in LESSONS}
+
+
 def find_lesson(name: str) -> KnownLesson:
     """Return a lesson by its name, or by a folder that `copied` made.
 
@@ -91,8 +96,7 @@ def find_lesson(name: str) -> KnownLesson:
     """
     if name in LESSONS:
         module = import_module(f"virtlab.lessons.{name.replace('-', '_')}")
-        text = (lesson_texts_dir() / f"{name}.md").read_text(encoding="utf-8")
-        return _known(name, text, module)
+        return _known(name, _text(name), module)
     folder = Path(name)
     if folder.is_dir():
         return _of_folder(folder)
@@ -126,6 +130,10 @@ def copied(name: str, folder: Path) -> tuple[Path, ...]:
             fix="name a folder that you may write to.",
         ) from error
     return targets
+
+
+def _text(name: str) -> str:
+    return (lesson_texts_dir() / f"{name}.md").read_text(encoding="utf-8")
 
 
 def _of_folder(folder: Path) -> KnownLesson:
