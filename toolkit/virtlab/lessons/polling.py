@@ -47,7 +47,7 @@ class Polling:
         yield Said(
             "waits",
             f"Without a scheduler nobody calls anybody: no call, no move, and a job of {_WORK_S:g} "
-            f"s waits {waits['no scheduler']:.0f} s beside three idle pCPUs.",
+            f"s waits {waits['no scheduler']:.0f} s on average, beside three idle pCPUs.",
         )
 
 
