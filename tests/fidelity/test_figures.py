@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from virtlab.fidelity.alike import as_found, replayed
+from virtlab.fidelity.alike import as_found, growth_duty, replayed
 from virtlab.fidelity.figures import acts_of, held_kib_of, run_figures
 from virtlab.model.fidelity import Act
-from virtlab.model.scenario import Scenario
+from virtlab.model.scenario import GROWTH_DUTY, Scenario
 from virtlab.model.timeline import Timeline
 from virtlab.model.units import KIB_PER_MIB, NS_PER_S, mib, seconds
+from virtlab.model.workload import MemoryGrowth
 from virtlab.scenario import load_scenario
 
 CPU = """\
@@ -149,6 +150,17 @@ def test_guests_alike_hold_what_the_real_ones_held(memory: Scenario) -> None:
 
 def test_a_guest_of_which_nothing_is_known_stays_as_the_scenario_has_it(memory: Scenario) -> None:
     assert as_found(memory, {"web": 0}, "kvm").guests == memory.guests
+
+
+def test_touching_pages_costs_an_emulated_guest_more(memory: Scenario) -> None:
+    def ran_s(accelerator: str) -> float:
+        timeline = replayed(as_found(memory, {}, accelerator), ())
+        run_ns = timeline.guest("web").vcpus[0].run_ns
+        return (run_ns[14] - run_ns[6]) / NS_PER_S  # it grows from 4 s on, at 16 MiB/s
+
+    emulated = growth_duty(MemoryGrowth(16 * KIB_PER_MIB, None), "qemu")
+    assert ran_s("qemu") - ran_s("kvm") == pytest.approx(8 * (emulated - GROWTH_DUTY), abs=0.01)
+    assert growth_duty(MemoryGrowth(1 << 30, None), "qemu") == 1.0
 
 
 def test_emulated_balloons_have_rates_of_their_own(memory: Scenario) -> None:

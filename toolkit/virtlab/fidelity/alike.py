@@ -3,7 +3,8 @@
 A scenario describes guests as a course has them, with a cloud image's processes and page cache. A
 real run has micro-guests, which hold next to nothing. How much memory a guest holds is the
 scenario's to say and no law, so the simulated guests get what the real ones held at the start, and
-the reserve that the micro-guest's kernel keeps.
+the reserve that the micro-guest's kernel keeps. Emulated ones also take as long to touch a page as
+emulation does.
 """
 
 from __future__ import annotations
@@ -14,11 +15,24 @@ from typing import Final
 
 from virtlab.grading.run import record_without_run
 from virtlab.model.fidelity import Act
-from virtlab.model.scenario import GuestSpec, PinVcpu, Scenario, SetMemory
+from virtlab.model.scenario import (
+    GROWTH_DUTY,
+    GuestSpec,
+    PinVcpu,
+    Scenario,
+    SetMemory,
+    StartWorkload,
+)
 from virtlab.model.timeline import ProgramOutcome, Timeline
 from virtlab.model.units import KIB_PER_MIB
+from virtlab.model.workload import MemoryGrowth
 
-__all__ = ["as_found", "replayed"]
+__all__ = ["as_found", "growth_duty", "replayed"]
+
+# What an emulated guest's vCPU takes to wake up for it fifty times a second, and for each MiB/s
+# that it touches: `python -m benchmarks --only duty`; see docs/explanation/fidelity.md.
+_WAKING_DUTY: Final = 0.04
+_TOUCHING_S_PER_MIB: Final = 0.0035
 
 _BLOCK_KIB: Final = 2 * KIB_PER_MIB
 _BLOCKS_A_ZONE: Final = 11  # two, and three times three for kinds of pages that are not mixed
@@ -36,8 +50,21 @@ def as_found(scenario: Scenario, held_kib: Mapping[str, int], accelerator: str) 
     return replace(
         scenario,
         host=replace(scenario.host, balloon="kvm" if accelerator == "kvm" else "emulation"),
-        guests=tuple(_holding(guest, held_kib.get(guest.name, 0)) for guest in scenario.guests),
+        guests=tuple(
+            replace(
+                _holding(guest, held_kib.get(guest.name, 0)),
+                growth_duty=_growth_duty_of(guest, scenario, accelerator),
+            )
+            for guest in scenario.guests
+        ),
     )
+
+
+def growth_duty(load: MemoryGrowth, accelerator: str) -> float:
+    """Return what a vCPU wants while a load touches new pages, as a share of a pCPU."""
+    if accelerator == "kvm":
+        return GROWTH_DUTY
+    return min(_WAKING_DUTY + load.rate_kib_s / KIB_PER_MIB * _TOUCHING_S_PER_MIB, 1.0)
 
 
 def replayed(scenario: Scenario, acts: Sequence[Act]) -> Timeline:
@@ -60,6 +87,17 @@ def _holding(guest: GuestSpec, held_kib: int) -> GuestSpec:
         cache_kib=0,
         reserve_kib=_reserve_kib(guest.max_memory_kib),
     )
+
+
+def _growth_duty_of(guest: GuestSpec, scenario: Scenario, accelerator: str) -> float:
+    """Return what the largest load of a guest's memory wants."""
+    loads = [
+        event.workload
+        for event in scenario.events
+        if isinstance(event, StartWorkload) and event.guest == guest.name
+    ]
+    wanted = [growth_duty(load, accelerator) for load in loads if isinstance(load, MemoryGrowth)]
+    return max(wanted, default=guest.growth_duty)
 
 
 def _reserve_kib(memory_kib: int) -> int:

@@ -15,6 +15,7 @@ from virtlab.model.units import KIB_PER_MIB, NS_PER_S
 from virtlab.model.workload import MemoryGrowth, Trace, Workload
 
 __all__ = [
+    "GROWTH_DUTY",
     "HOST_RESERVE_KIB",
     "SHUTDOWN_S",
     "CriterionSpec",
@@ -41,6 +42,8 @@ ProgramKind = Literal["vcpu_scheduler", "memory_coordinator"]
 HOST_RESERVE_KIB = 64 * 1024
 # A cloud image of Ubuntu is down about two seconds after it was asked to.
 SHUTDOWN_S = 2
+# Touching pages one by one with a pause after each costs little CPU time.
+GROWTH_DUTY = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +94,7 @@ class GuestSpec:
     file_reads_kib_s: int = 0  # files read that are not cached: the page cache comes back
     free_page_reporting: bool = False
     reserve_kib: int = 4 * KIB_PER_MIB  # its kernel's min_free_kbytes: processes leave it alone
+    growth_duty: float = GROWTH_DUTY  # what its vCPU wants to touch new pages
     defined: bool = True  # False: it is not there until an event defines it
     memory_cell: int | None = None  # None: where its first vCPU starts
     # Scheduler parameters under libvirt's names: cpu_shares, vcpu_quota (us) and so on.

@@ -17,7 +17,6 @@ from virtlab.simulator.cpu_law import BUSY, EQUAL_WEIGHT
 from virtlab.simulator.emulator_law import EMULATOR_SHARE, emulator_duty
 from virtlab.simulator.engine import EventHandle, Priority
 from virtlab.simulator.guest_memory import GuestMemory
-from virtlab.simulator.noise import GROWTH_DUTY
 from virtlab.simulator.numa_law import speeds_by_cell
 from virtlab.simulator.speed_law import rounds_at
 from virtlab.simulator.vcpu import SimulatedVcpu
@@ -199,6 +198,7 @@ class SimulatedGuest:
             self.all_vcpus.append(vcpu)
         for vcpu in self.all_vcpus[: spec.vcpus]:
             vcpu.move_cost_ns = move_cost_ns(spec.working_set_kib)
+            vcpu.growth_duty = spec.growth_duty
             affinity = spec.affinity[vcpu.index]
             mask = everywhere if affinity is None else frozenset(affinity)
             if mask != vcpu.mask:
@@ -347,7 +347,7 @@ class SimulatedGuest:
         """Tell memory how much of the time the vCPU that touches pages is scheduled."""
         if self.memory.growing:
             vcpu = self.vcpus[0]
-            pace = rounds_at(GROWTH_DUTY, vcpu.speed)
+            pace = rounds_at(vcpu.growth_duty, vcpu.speed)
             self.memory.set_speed(self._host.now_ns, pace * (1.0 - vcpu.wait_rate))
 
     def _shut_down(self, now_ns: int) -> None:

@@ -16,7 +16,7 @@ from typing import Final
 from virtlab.simulator.cpu_law import BUSY
 from virtlab.simulator.vcpu import SimulatedVcpu
 
-__all__ = ["GROWTH_DUTY", "draw", "drawn_anew"]
+__all__ = ["draw", "drawn_anew"]
 
 # Steps of a binomial with a standard deviation of 1, to be drawn from with equal chances.
 _STEPS: Final = (-2,) + (-1,) * 4 + (0,) * 6 + (1,) * 4 + (2,)
@@ -26,13 +26,13 @@ _STEP: Final = 0.0125
 # A loop near 0 or near 1 has less room for noise; two steps stay within it.
 _ROOM_STEPS: Final = 2.5
 _IDLE_LEVELS: Final = 13
-# Touching pages one by one with a pause after each costs little CPU time.
-GROWTH_DUTY: Final = 0.05
 
 
 def draw(vcpu: SimulatedVcpu) -> None:
     """Draw what a vCPU wants until the next draw, as a share of a pCPU at full speed."""
-    levels = vcpu.levels = _levels(vcpu.duty, vcpu.noise_max, vcpu.growing)
+    levels = vcpu.levels = _levels(
+        vcpu.duty, vcpu.noise_max, vcpu.growth_duty if vcpu.growing else 0.0
+    )
     duty = levels[0] if len(levels) == 1 else levels[int(vcpu.draw() * len(levels))]
     vcpu.duty_now = vcpu.demand = duty
 
@@ -52,7 +52,7 @@ def drawn_anew(vcpus: Iterable[SimulatedVcpu]) -> list[SimulatedVcpu]:
 
 
 @lru_cache(maxsize=4096)
-def _levels(duty: float, noise_max: float, growing: bool) -> tuple[float, ...]:
+def _levels(duty: float, noise_max: float, growth: float) -> tuple[float, ...]:
     """Return what a vCPU may want, each with the same chance; one value where nothing is drawn."""
     if duty <= 0.0:
         levels = [noise_max * level / (_IDLE_LEVELS - 1) for level in range(_IDLE_LEVELS)]
@@ -61,6 +61,6 @@ def _levels(duty: float, noise_max: float, growing: bool) -> tuple[float, ...]:
         levels = [duty + step * steps for steps in _STEPS]
     else:
         levels = [duty]
-    if growing:
-        levels = [min(level + GROWTH_DUTY, 1.0) for level in levels]
+    if growth:
+        levels = [min(level + growth, 1.0) for level in levels]
     return tuple(levels)

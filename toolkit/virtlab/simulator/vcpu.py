@@ -60,6 +60,7 @@ class SimulatedVcpu:
         "free",
         "group",
         "growing",
+        "growth_duty",
         "index",
         "key",
         "levels",
@@ -113,6 +114,7 @@ class SimulatedVcpu:
         self.free = False  # a load that may run in several places
         self.roams = False  # one that sleeps and may wake up on another pCPU
         self.growing = False  # a memory load touches pages on it
+        self.growth_duty = 0.0  # what that wants
         self.duty_now = 0.0  # duty with this second's noise
         self.demand = 0.0  # the same at its present speed
         self.speed = 1.0  # work that it does in a second of pCPU time

@@ -28,6 +28,7 @@
 
 #define NS_PER_S 1000000000LL
 #define MIB (1024L * 1024L)
+#define STEP_NS 20000000LL /* between touches; waking up costs an emulated guest 0.3 ms and more */
 
 struct options {
     double duty, period_ms, rate, work_s, mib_s, hold_s;
@@ -202,7 +203,7 @@ static int memory(const struct options *o)
             shown = now_ns();
             report(o, "memory", state, held / (double)MIB, "held_mib", began);
         }
-        sleep_ns(5 * 1000000);
+        sleep_ns(STEP_NS);
     }
     state = stopped ? "stopped" : "holding";
     report(o, "memory", state, held / (double)MIB, "held_mib", began);
