@@ -29,7 +29,7 @@ __all__ = ["PROGRAM", "AgentLoads", "GuestEnd", "Loads", "OnLoadEvent", "loops_a
 PROGRAM: Final = "/bin/workload"
 _REPORTS: Final = "/run/workload"
 _SIGKILL: Final = 9
-_LOOKS_A_REPORT: Final = 2  # as each look costs the guest time
+_LOOKS_A_REPORT: Final = 2  # once a rate is told, as each look costs the guest time
 _RATE_STEP: Final = 0.005  # a rate that is nearer to the old one is not told
 
 # The kind of the event, the guest, and what happened, in words.
@@ -147,7 +147,9 @@ class AgentLoads:
             end = self._ends[process.guest]
             if process.kind == "memory":
                 read_file(end.link, end.dom, process.report, partial(self._reported, process))
-            elif process.rate is not None and self._looks % _LOOKS_A_REPORT == 0:
+            elif process.rate is not None and (
+                process.told_rate == process.given_rate or self._looks % _LOOKS_A_REPORT == 0
+            ):
                 read_file(end.link, end.dom, process.report, partial(self._worked, process))
             ask_status(end.link, end.dom, process.pid, partial(self._seen, process))
 
