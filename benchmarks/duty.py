@@ -3,7 +3,7 @@
 A closed loop that runs a share r of the time and waits for a share w wants r / (1 - w), so that
 other work on the machine matters less. What is then off comes from what each round costs beside its
 work, as far as that is not followed (`work_rate`), and from sleeps that last too long. Where a vCPU
-waits much, some of it is in its sleep, and r / (1 - w) says too much: 1 to 3 points beside a dozen
+waits much, some of it is in its sleep, and r / (1 - w) says too much: 2 to 4 points beside a dozen
 other processes. Loops and growth are started and followed as in a run. Wants a host (`virtlab host
 up`) on which no guests of the lab are.
 """
