@@ -34,16 +34,19 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture
 def play(tmp_path: Path, host: str) -> Play:
-    """Give a way to run a playbook on that host, from a copy of all playbooks."""
+    """Give a way to run a playbook on that host, from a copy of all playbooks; None unsets one."""
     folder = tmp_path / "playbooks"
     shutil.copytree(playbooks_dir(), folder)
 
-    def run(playbook: str, *words: str, **variables: str) -> subprocess.CompletedProcess[str]:
-        given = {
+    def run(
+        playbook: str, *words: str, **variables: str | None
+    ) -> subprocess.CompletedProcess[str]:
+        given: dict[str, str | None] = {
             "guests_uri": host, "guests_wait_s": "0", "guests_serial_folder": "",
             "guests_kernel": "/boot/vmlinuz", "guests_initramfs": "/boot/initrd.img", **variables,
         }  # fmt: skip
-        assigned = [word for item in given.items() for word in ("-e", "=".join(item))]
+        settings = [f"{name}={value}" for name, value in given.items() if value is not None]
+        assigned = [word for setting in settings for word in ("-e", setting)]
         return subprocess.run(
             [BIN / "ansible-playbook", playbook, *assigned, *words],
             cwd=folder, capture_output=True, text=True, timeout=300,

@@ -54,12 +54,15 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_check_tells_what_would_be_made_and_makes_nothing(
-    play: Play, host: str, scenario: str
+    play: Play, host: str, scenario: str, tmp_path: Path
 ) -> None:
+    # The connection as a variable of the inventory, which gives way to those of roles.
+    inventory = tmp_path / "playbooks/inventory/localhost.yml"
+    inventory.write_text(f"{inventory.read_text()}      guests_uri: {host}\n")
     before = virsh(host, "list", "--name", "--all").split()
 
     done = play("launch.yml", "--check", scenario=scenario, guests_kind="cloud",
-                guests_image="debian", guests_accelerator="qemu")  # fmt: skip
+                guests_image="debian", guests_accelerator="qemu", guests_uri=None)  # fmt: skip
 
     assert changes(done) > 0
     assert "changed: [localhost] => (item=cloud_a)" in done.stdout
