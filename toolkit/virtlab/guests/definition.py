@@ -105,7 +105,8 @@ def _domain(wanted: Wanted, serial_log: Path | None) -> ElementTree.Element:
     if wanted.accelerator == "kvm":  # an emulated one is slowest with most features
         ElementTree.SubElement(domain, "cpu", mode="host-passthrough")
     else:
-        # QEMU keeps up to 1 GiB of translated code for each guest, unless it is told otherwise.
+        # QEMU keeps up to 1 GiB of translated code for each guest, unless it is told otherwise: a
+        # guest of 1 GiB, half of it in its balloon, was 1.5 GiB large (measured).
         cache = ElementTree.SubElement(ElementTree.SubElement(features, "tcg"), "tb-cache")
         cache.set("unit", "MiB")
         cache.text = str(_TRANSLATED_MIB)
