@@ -1,4 +1,4 @@
-"""A simulated host, served as a process, and programs of the tests' own in the search path."""
+"""A simulated host as a process; programs in the search path and a clock of the tests' own."""
 
 from __future__ import annotations
 
@@ -10,10 +10,24 @@ from pathlib import Path
 import pytest
 
 from virtlab.guests.host import GuestHost, guest_host
+from virtlab.guests.stages import Clock
 from virtlab.hosts.real.connection import socket_of
 
 BIN = Path(sys.executable).parent
 Put = Callable[[str, str], Path]
+
+
+class HandClock:
+    """Time that moves when somebody sleeps."""
+
+    def __init__(self) -> None:
+        self.now_s = 0.0
+
+    def clock(self) -> Clock:
+        return Clock(lambda: self.now_s, self.sleep)
+
+    def sleep(self, span_s: float) -> None:
+        self.now_s += span_s
 
 
 @pytest.fixture(scope="session")

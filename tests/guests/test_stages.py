@@ -6,20 +6,9 @@ from collections.abc import Callable
 
 import pytest
 
-from virtlab.guests.stages import Clock, GuestNotReadyError, Stage, pass_stages
+from virtlab.guests.stages import GuestNotReadyError, Stage, pass_stages
 
-
-class HandClock:
-    """Time that moves when somebody sleeps."""
-
-    def __init__(self) -> None:
-        self.now_s = 0.0
-
-    def clock(self) -> Clock:
-        return Clock(lambda: self.now_s, self.sleep)
-
-    def sleep(self, span_s: float) -> None:
-        self.now_s += span_s
+from .conftest import HandClock
 
 
 def after(clock: HandClock, moment_s: float, lack: str) -> Callable[[], str | None]:
