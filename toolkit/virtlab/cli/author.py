@@ -13,7 +13,7 @@ import typer
 
 from virtlab.cli.defaults import DEFAULT_RUBRIC, RESULTS_FOLDER
 from virtlab.cli.exit_codes import ExitCode
-from virtlab.cli.show import page_options, progress_line
+from virtlab.cli.show import page_options, print_where, progress_line
 from virtlab.cli.verdict_code import code_of_verdicts
 from virtlab.errors import VirtlabError
 
@@ -154,11 +154,12 @@ def _tried(program: Path, tests: list[str], rubric: str) -> int:
     if tests:
         chosen = tuple(test for test in marks.tests if test.scenario.id in tests)
         marks = replace(marks, tests=chosen, general=())
+    out = Path(RESULTS_FOLDER) / (program.resolve().name or "submission")
     with progress_line(program.name) as on_step:
         done = grade_submission(
             program,
             marks,
-            Path(RESULTS_FOLDER) / (program.resolve().name or "submission"),
+            out,
             seeds=list(marks.seeds),
             jobs=1 if len(marks.tests) == 1 else os.cpu_count() or 1,
             overwrite=True,
@@ -167,6 +168,7 @@ def _tried(program: Path, tests: list[str], rubric: str) -> int:
             present_only=True,
         )
     print(verdict_text(done.verdict, **page_options()), end="")
+    print_where(program, out, lost=done.verdict.points < done.verdict.points_max)
     return code_of_verdicts([done.verdict], interrupted=done.interrupted)
 
 

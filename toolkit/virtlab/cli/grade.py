@@ -14,7 +14,14 @@ import typer
 
 from virtlab.cli.defaults import DEFAULT_RUBRIC, RESULTS_FOLDER
 from virtlab.cli.exit_codes import ExitCode
-from virtlab.cli.show import PaceLine, pace_line, page_options, print_json, progress_line
+from virtlab.cli.show import (
+    PaceLine,
+    pace_line,
+    page_options,
+    print_json,
+    print_where,
+    progress_line,
+)
 from virtlab.cli.verdict_code import code_of_runs, code_of_verdicts
 from virtlab.cli.where import SIMULATED, Host, OutsideMax, is_real, runner_of
 from virtlab.errors import EnvironmentLackError, SubmissionError, UsageError, VirtlabError
@@ -208,7 +215,8 @@ def grade(
             graded.append(one)
             if not as_json:
                 print(verdict_text(one.verdict, **page_options()), end="")
-                print(f"Evidence: {root / name}")
+                lost = one.verdict.points < one.verdict.points_max
+                print_where(path, root / name, lost=lost)
             for note in one.notes:
                 print(f"virtlab: {path}: {note}", file=sys.stderr)
             interrupted = one.interrupted

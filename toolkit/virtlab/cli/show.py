@@ -9,9 +9,18 @@ import sys
 import textwrap
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Protocol, TypedDict
 
-__all__ = ["PaceLine", "pace_line", "page_options", "print_folded", "print_json", "progress_line"]
+__all__ = [
+    "PaceLine",
+    "pace_line",
+    "page_options",
+    "print_folded",
+    "print_json",
+    "print_where",
+    "progress_line",
+]
 
 _WIDTH_MAX = 120  # longer lines are hard to read
 
@@ -127,3 +136,11 @@ def pace_line(where: str = "on the paced clock") -> Iterator[PaceLine]:
         yield line
     finally:
         line.wipe()
+
+
+def print_where(program: Path, evidence: Path, *, lost: bool) -> None:
+    """Print where a grading's files are, and where the commands that it told are to be typed."""
+    print(f"Evidence: {evidence}")
+    stands = program.resolve().parent
+    if lost and stands != Path.cwd():
+        print(f"The commands above are for a shell in {stands}")
