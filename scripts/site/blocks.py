@@ -42,7 +42,6 @@ REASONS = {
 }
 _KINDS = ("not run", "run", "file", "part of", "edit", "output", "shown", "setup")
 _FENCE = re.compile(r"^(\s*)```(\w*)\s*$")
-_COMMENT = re.compile(r"^\s*<!--\s*(.*?)\s*(?:-->)?$")
 _TRIED = frozenset({"sh", "bash", "python"})
 
 

@@ -9,9 +9,11 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import typer
+from blocks import REASONS, blocks_of, pages
 from schema_pages import schema_page
 
 from virtlab.cli.app import app
@@ -31,7 +33,7 @@ __all__ = ["reference_pages"]
 
 def reference_pages() -> dict[str, str]:
     """Return the text of each page by its place in the site."""
-    pages = {
+    made = {
         "cli": _commands(),
         "exit-codes": _exit_codes(),
         "criteria": _criteria(),
@@ -67,6 +69,7 @@ def reference_pages() -> dict[str, str]:
             timeline,
         ),
         "policies": _policies(),
+        "not-tried": _not_tried(),
         "policy-api": _listing(
             "What a policy sees, and what it answers",
             "These are the declarations themselves. How to write a policy of your own: "
@@ -77,7 +80,7 @@ def reference_pages() -> dict[str, str]:
             parameters,
         ),
     }
-    return {f"reference/{name}.md": text for name, text in pages.items()}
+    return {f"reference/{name}.md": text for name, text in made.items()}
 
 
 # Commands.
@@ -197,6 +200,33 @@ def _scenario(one: Scenario) -> Iterator[str]:
     yield f"{one.title}. For `./{one.program} {one.interval_s}`, {one.duration_s} s.\n"
     yield f"{one.why}\n"
     yield f"Judged: {judged}.\n"
+
+
+# What of these pages is not tried.
+
+
+def _not_tried() -> str:
+    root = Path(__file__).resolve().parents[2]
+    found = [block for page in pages(root) for block in blocks_of(page, root)]
+    tried = sum(block.kind in ("run", "file", "part of", "edit", "output") for block in found)
+    slow = sum(block.kind == "run" and block.slow for block in found)
+    left_out = [block for block in found if block.kind == "not run"]
+    parts = [
+        "# Commands of these pages that no test tries",
+        "",
+        f"{tried} blocks of code of these pages are tried by tests, {slow} of them by "
+        f"`make docs-all` alone. {len(left_out)} are not; of those the names of virtlab's commands "
+        "and options are checked.",
+        "",
+        "| why | how many | where |",
+        "|---|---:|---|",
+    ]
+    for reason, meaning in REASONS.items():
+        places = [block.place for block in left_out if block.value == reason]
+        if places:
+            listed = ", ".join(f"`{place}`" for place in places)
+            parts.append(f"| {meaning} | {len(places)} | {listed} |")
+    return "\n".join(parts)
 
 
 # Policies, and declarations.

@@ -18,7 +18,8 @@ from blocks import Block
 
 __all__ = ["Trial"]
 
-_LIMIT_S = 120  # a block that takes longer hangs
+_LIMIT_S = 300  # a block that takes longer hangs
+_SHOWN_LINES = 40  # of what a failed block said
 
 
 class Trial:
@@ -92,8 +93,9 @@ class Trial:
             check=False,
         )
         self._said = done.stdout
+        rest = "\n".join(self._said.splitlines()[-_SHOWN_LINES:])
         assert done.returncode == exit_code, (
-            f"{block.place}: exit code {done.returncode}, not {exit_code}\n{code}\n{self._said}"
+            f"{block.place}: exit code {done.returncode}, not {exit_code}\n{code}\n{rest}"
         )
 
     def _run_until(self, block: Block, code: str, text: str | None, for_s: float) -> None:
