@@ -97,6 +97,19 @@ def test_a_page_of_the_site_has_figures_between_its_passages() -> None:
     assert page.endswith("█\n\nThat is all.\n\nAnd that.\n\n")
 
 
+def test_the_first_passage_is_there_before_anything_is_worked_out() -> None:
+    class Failing:
+        def shown(self) -> Iterator[Shown]:
+            raise ArithmeticError
+            yield
+
+    pieces = lesson_pieces(TEXT, Failing(), width=60, colour=False, plain=True)
+
+    assert next(pieces)[0].startswith("# A lesson")
+    with pytest.raises(ArithmeticError):
+        next(pieces)
+
+
 def test_a_lesson_can_be_read_without_being_run() -> None:
     shown = "".join(passages_only(TEXT, width=60, colour=False, plain=True))
 

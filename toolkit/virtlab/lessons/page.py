@@ -125,17 +125,22 @@ def passages_only(text: str, *, width: int, colour: bool, plain: bool) -> Iterat
 def _played(text: str, lesson: Lesson) -> Iterator[Passage | Mark | Shown]:
     """Yield the parts of a text, and behind each mark what the run shows there."""
     run = lesson.shown()
-    ahead = next(run, None)
+    ahead: Shown | None = None
+    begun = False  # not before the first mark, so that there is something to read meanwhile
     for part in parts_of(text):
         if isinstance(part, Passage):
             yield part
             continue
+        if not begun:
+            ahead, begun = next(run, None), True
         if ahead is None or ahead.place != part.place:
             raise LessonError(f"nothing is shown at {part.place}: {_next(ahead)}")
         yield part
         while ahead is not None and ahead.place == part.place:
             yield ahead
             ahead = next(run, None)
+    if not begun:
+        ahead = next(run, None)
     if ahead is not None:
         raise LessonError(f"the text ends, and {_next(ahead)}")
 
