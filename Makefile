@@ -4,7 +4,7 @@
 PYTHON := .venv/bin/python
 PROGRAM ?= examples/submissions/reference-c
 
-.PHONY: help setup demo test docs lint format bench floor mutants league daemons molecule undone cloud-guest test-vagrant clean
+.PHONY: help setup demo test docs lint format bench floor mutants league daemons molecule undone cloud-guest test-vagrant test-guide clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile
@@ -68,6 +68,11 @@ cloud-guest: setup ## make, enter, load and remove a Debian guest on a copy of t
 
 test-vagrant: setup ## bring up a Vagrant box under emulation, provision it, grade in it, destroy it (root)
 	@scripts/vagrant/test
+
+test-guide: ## build a small book with publican by the playbook guide.yml; installs publican (root)
+	@scripts/setup guide
+	@$(PYTHON) -m pytest -q tests/playbooks/test_guide.py
+	@scripts/molecule guide
 
 clean: ## remove what setup and the tests made, except installed packages
 	@rm -rf .venv build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
