@@ -91,3 +91,24 @@ def test_a_device_that_is_no_kvm_is_named(monkeypatch: pytest.MonkeyPatch) -> No
     finding = kvm.kvm_finding(deep=True, progress=lambda line: None)
     assert finding.status == "weaker"
     assert "the kernel makes no virtual machine" in finding.detail
+
+
+@pytest.mark.parametrize(
+    ("listed", "status", "mend"),
+    [
+        (" default   active   yes   yes", "works", None),
+        (" default   inactive   no   yes", "weaker", "sudo virsh net-start default"),
+        (" other   active   yes   yes", "weaker", "sudo virsh net-define"),
+    ],
+)
+def test_the_default_network_is_told_with_what_starts_it(
+    virtlab: Run, tmp_path: Path, listed: str, status: str, mend: str | None
+) -> None:
+    program(tmp_path, "virsh", f"echo '{listed}'")
+    path = f"{tmp_path}:{os.environ['PATH']}"
+    row = of(
+        json.loads(virtlab("doctor", "--json", env={"PATH": path}).stdout),
+        "libvirt's network default",
+    )
+    assert row["status"] == status
+    assert row["fix"] is None if mend is None else row["fix"].startswith(mend)

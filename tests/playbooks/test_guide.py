@@ -1,7 +1,7 @@
 """A book of publican's by `guide.yml`: which brand it gets, and what counts as built.
 
-publican itself is large (Java, FOP), so most tests put a program in its place that writes what it was
-asked for; the test of the real one is skipped where it is not installed.
+publican itself is large (Java, FOP), so most tests put a program in its place that writes what it
+was asked for; the test of the real one is skipped where it is not installed.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from .conftest import Play, changes
 COLLECTION = playbooks_dir() / "collections/ansible_collections/virtlab/lab"
 BOOK = COLLECTION / "extensions/molecule/guide/book"
 BUILD = COLLECTION / "roles/guide/files/build_guide.sh"
-# Writes its words into what it is asked to make; says more on stderr than it means, as the real one.
+# Writes its words into what it is asked to make; says more on stderr than it means, as publican.
 STAND_IN = """\
 #!/bin/sh
 echo '[ERROR] title_logo.svg not found' >&2

@@ -17,6 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
+from virtlab.doctor.box import box_findings
 from virtlab.doctor.finding import Finding, Purpose
 from virtlab.doctor.kvm import kvm_finding
 from virtlab.hosts.real.boot import QEMU
@@ -106,6 +107,7 @@ def _real_host(deep: bool, progress: Progress) -> Iterator[Finding]:
         f"{_APT} libvirt-daemon-system libvirt-daemon-driver-qemu dnsmasq-base",
     )  # fmt: skip
     yield _libvirtd_answers()
+    yield from _default_network()
     yield kvm_finding(deep=deep, progress=progress)
 
 
@@ -125,6 +127,26 @@ def _libvirtd_answers() -> Finding:
     return Finding("real host", name, "missing", reason, fix)
 
 
+def _default_network() -> Iterator[Finding]:
+    """Look at the network of guests that have a system of their own; nothing without a libvirtd."""
+    name = "libvirt's network default"
+    virsh = ("virsh", "--connect", "qemu:///system", "--quiet")
+    done = _ran((*virsh, "net-list", "--all"))
+    if done is None or done.returncode != 0:
+        return
+    states = [
+        line.split()[1] for line in done.stdout.splitlines() if line.split()[:1] == ["default"]
+    ]
+    if states == ["active"]:
+        yield Finding("real host", name, "works", "active")
+        return
+    what = "does not run" if states else "is not there"
+    detail = f"{what}: guests with a system of their own have no address; micro-guests need none"
+    define = "" if states else "sudo virsh net-define /usr/share/libvirt/networks/default.xml && "
+    fix = f"{define}sudo virsh net-start default && sudo virsh net-autostart default"
+    yield Finding("real host", name, "weaker", detail, fix)
+
+
 def _playbooks() -> Iterator[Finding]:
     """Look for Ansible; its modules run on the system's Python, whose libvirt `up` installs."""
     here: Purpose = "playbooks"
@@ -136,11 +158,13 @@ def _playbooks() -> Iterator[Finding]:
 def _vagrant() -> Iterator[Finding]:
     here: Purpose = "vagrant"
     yield _program(here, "Vagrant", ("vagrant", "--version"), f"{_APT} vagrant vagrant-libvirt")
+    yield from box_findings(_said)
     fix = "on Ubuntu: sudo apt-get install -y uvtool"
     name = "uvtool"
     found = shutil.which("uvt-kvm")
-    if found is None:
-        yield Finding(here, name, "missing", "uvt-kvm is not found", fix)
+    if found is None:  # on this machine; a box has its own
+        detail = "uvt-kvm is not found: guests of the kind uvt are not to be had outside of a box"
+        yield Finding(here, name, "weaker", detail, fix)
     else:
         yield Finding(here, name, "works", found)
 
@@ -161,9 +185,14 @@ def _module(purpose: Purpose, name: str, module: str, fix: str) -> Finding:
     return Finding(purpose, name, "works", "yes")
 
 
-def _ran(command: tuple[str, ...]) -> subprocess.CompletedProcess[str] | None:
+def _said(*command: str, **variables: str) -> str | None:
+    done = _ran(command, **variables)
+    return done.stdout if done is not None and done.returncode == 0 else None
+
+
+def _ran(command: tuple[str, ...], **variables: str) -> subprocess.CompletedProcess[str] | None:
     """Run a program that only tells something; None where it is not there or does not end."""
-    environment = {**os.environ, "LC_ALL": "C.UTF-8"}
+    environment = {**os.environ, "LC_ALL": "C.UTF-8", **variables}
     # Programs of this environment count too, where it was not activated.
     paths = os.pathsep.join((os.environ.get("PATH", os.defpath), str(Path(sys.executable).parent)))
     program = shutil.which(command[0], path=paths)
