@@ -108,7 +108,8 @@ def _asked(verb: str, path: Path, name: str, *words: str) -> Any:
     except FileNotFoundError as err:
         raise EnvironmentLackError(
             f"{_QEMU_IMG} is not installed, so {name} cannot be looked at.",
-            fix="sudo apt-get install -y --no-install-recommends qemu-utils",
+            fix="sudo apt-get install -y --no-install-recommends qemu-utils (Fedora: dnf install "
+            "qemu-img)",
         ) from err
     except subprocess.TimeoutExpired as err:
         raise EnvironmentLackError(

@@ -84,7 +84,7 @@ def verified(data: bytes, keyring: Path, name: str, clock: Clock = time.time) ->
         except FileNotFoundError as err:
             raise EnvironmentLackError(
                 "gpgv is not installed, so no signature can be checked.",
-                fix="sudo apt-get install -y gpgv",
+                fix="sudo apt-get install -y gpgv (Fedora: dnf install gnupg2)",
             ) from err
         _judge(_status(done.stdout), keyring, name, clock())
         return text.read_bytes()
