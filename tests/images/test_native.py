@@ -179,6 +179,10 @@ def test_an_old_version_stays_as_long_as_a_guest_is_built_on_it(
     result = bring(prune=True, place=InUsePlace(home, disk))
     assert result.removed == ()
 
+    Path(first.image.path).rename(home / "gone")
+    with pytest.raises(EnvironmentLackError, match="is built on cannot be seen, so nothing is"):
+        bring(prune=True, place=InUsePlace(home, disk))
+    (home / "gone").rename(first.image.path)
     disk.unlink()
     assert bring(prune=True, place=InUsePlace(home, disk)).removed == (first.image.volume,)
 

@@ -84,14 +84,20 @@ def files_behind(disks: Iterable[Path]) -> frozenset[Path]:
     """Return disks and all files that they are built on.
 
     Raises:
-        EnvironmentLackError: a disk that is there cannot be read.
+        EnvironmentLackError: of a disk that is there it cannot be seen.
     """
     behind: set[Path] = set()
     for disk in sorted(disks):
         if not disk.exists():
             behind.add(disk)
             continue
-        chain = _asked("info", disk, str(disk), "--force-share", "--backing-chain")
+        try:
+            chain = _asked("info", disk, str(disk), "--force-share", "--backing-chain")
+        except InputError as err:
+            raise EnvironmentLackError(
+                f"{disk}: what this disk is built on cannot be seen, so nothing is removed.",
+                fix=f"look at it: sudo qemu-img info --backing-chain {disk}",
+            ) from err
         for one in chain:
             behind.add(Path(one["filename"]))
             behind.add(Path(one["filename"]).resolve())

@@ -203,19 +203,20 @@ class LibvirtPool:
                         continue
                     raise
                 for source in ElementTree.fromstring(xml).iterfind("devices/disk//source"):
-                    disks |= _file_of(source, self)
+                    disks |= self._file_of(source)
         except LibvirtError as err:
             raise _refused("the guests' disks cannot be listed", err) from err
         return frozenset(disks)
 
-
-def _file_of(source: ElementTree.Element, pool: LibvirtPool) -> set[Path]:
-    """Return the file of a disk: given as such, or as a volume of this pool."""
-    if (file := source.get("file")) is not None:
-        return {Path(file)}
-    if source.get("pool") == pool.name and (volume := source.get("volume")) is not None:
-        return {pool.target / volume}
-    return set()
+    def _file_of(self, source: ElementTree.Element) -> set[Path]:
+        """Return a disk's file: given as such, or as a volume of a pool."""
+        if (given := source.get("file") or source.get("dev")) is not None:
+            return {Path(given)}
+        pool, volume = source.get("pool"), source.get("volume")
+        if pool is None or volume is None:
+            return set()
+        found = self if pool == self.name else LibvirtPool.found(self._calls, pool)
+        return set() if found is None else {found.target / volume}
 
 
 def _refused(what: str, err: LibvirtError) -> EnvironmentLackError:
