@@ -14,7 +14,7 @@ from virtlab.resources import playbooks_dir
 
 from .conftest import changes
 
-UNITS = playbooks_dir() / "collections/ansible_collections/virtlab/lab/roles/agent/files"
+UNITS = playbooks_dir() / "collections/ansible_collections/virtlab/lab/roles/agent/templates"
 DAEMONS = [{"name": "schedule", "flags": ["--interval", "5", "--max-moves-per-hour", "60"]}]
 
 
@@ -49,7 +49,8 @@ def test_the_playbook_puts_units_and_flags_in_their_places(
     flags = (tmp_path / "flags" / "schedule.conf").read_text().splitlines()[-1]
     assert flags == "VIRTLAB_FLAGS=--interval 5 --max-moves-per-hour 60"
     (unit,) = (tmp_path / "units").iterdir()
-    assert unit.read_text() == (UNITS / "virtlab-schedule.service").read_text()
+    assert f"ExecStart={folders['agent_venv']}/bin/virtlab schedule " in unit.read_text()
+    assert f"EnvironmentFile={folders['agent_config_folder']}/schedule.conf" in unit.read_text()
 
     gone = play("agent.yml", *variables(folders, agent_state="down"))
     assert changes(gone) == 2
@@ -62,14 +63,15 @@ def test_a_unit_starts_a_command_that_there_is_and_ends_it_within_a_second_or_fe
 ) -> None:
     unit = configparser.RawConfigParser(strict=False)
     unit.optionxform = str  # type: ignore[assignment,method-assign]  # names keep their letters
-    unit.read(UNITS / f"virtlab-{name}.service")
+    unit.read(UNITS / f"virtlab-{name}.service.j2")
     service = unit["Service"]
 
-    program, command, *flags = service["ExecStart"].split()
-    assert program == "/opt/virtlab/bin/virtlab"
+    started = service["ExecStart"].replace("{{ agent_venv }}", "{{agent_venv}}")
+    program, command, *flags = started.split()
+    assert program == "{{agent_venv}}/bin/virtlab"
     assert command in {one.name for one in app.registered_commands}
     assert flags == ["--log-format", "json", "$VIRTLAB_FLAGS"]
-    assert service["EnvironmentFile"] == f"/etc/virtlab/{name}.conf"
+    assert service["EnvironmentFile"] == f"{{{{ agent_config_folder }}}}/{name}.conf"
     assert int(service["TimeoutStopSec"]) >= 1
     # Usage and bad input (exit codes 2 and 3) do not mend by another start.
     assert service["RestartPreventExitStatus"] == "2 3"
