@@ -7,12 +7,15 @@ from league_lab import flawed, plan
 
 from virtlab.errors import InputError, UsageError
 from virtlab.league.contest import Contest, played
-from virtlab.league.corpus import chosen_families
+from virtlab.league.corpus import chosen_families, drawn_scenario
+from virtlab.league.cpu_run import run_scheduler
 from virtlab.league.entrants import chosen_entrants
+from virtlab.league.guard import Guarded, PolicyError
 from virtlab.league.results import LeagueFolder, league_files
 from virtlab.league.season import Step, held
 from virtlab.league.standings import table_of
 from virtlab.model.league import measures_of
+from virtlab.policies.scheduling.largest_first import LargestFirst
 
 
 def test_the_same_league_gives_the_same_bytes_on_one_core_and_on_two() -> None:
@@ -62,6 +65,14 @@ def test_a_policy_that_takes_too_long_is_interrupted(tmp_path: Path, flaw: str) 
     (bout,) = played(Contest(family, 1, entrants, decision_s=0.05)).bouts
 
     assert bout.failure == "it took longer than 0.05 s over a decision at 0 s"
+
+
+def test_a_policy_whose_decisions_take_too_long_together_ends_its_run() -> None:
+    guarded = Guarded(LargestFirst(), run_s=0.0)
+    (family,) = chosen_families(["cpu-1-all-on-one"])
+
+    with pytest.raises(PolicyError, match="its decisions took longer than 0 s together by 0 s"):
+        run_scheduler(drawn_scenario(family, 1), guarded)
 
 
 def test_a_league_that_was_cut_short_goes_on_where_it_stopped(tmp_path: Path) -> None:

@@ -3,26 +3,40 @@
 A policy is somebody's Python code in this process. What goes wrong in it is named, the tick is
 held, and the next one is decided by a fresh policy, as nobody knows what the old one remembers.
 One that fails again and again ends the daemon.
+
+A decision that takes too long is interrupted by a signal, again and again for as long as it goes
+on. A policy that catches that each time, too, cannot be left: the process says so and ends. One
+that hangs in a call of C sees no signal of Python's: after ten times as much processor time the
+kernel ends the process by SIGVTALRM. Whoever runs the daemon starts it anew.
 """
 
 from __future__ import annotations
 
+import logging
+import os
 import signal
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from types import FrameType
 from typing import Any, Final
 
+from virtlab.agent.memory_limit import memory_limit
 from virtlab.model.plan import CpuPlan, MemoryPlan, Pin, Plan, Rejected, Resize
 from virtlab.model.snapshot import CpuSnapshot, MemorySnapshot, VcpuKey
 
-__all__ = ["FAILURES_MAX", "Decider", "StopDeciding"]
+__all__ = ["FAILURES_MAX", "GIVEN_UP", "Decider", "StopDeciding"]
 
 FAILURES_MAX: Final = 10  # in a row
+GIVEN_UP: Final = 3  # the exit code for a policy that cannot be used
+_GROWTH_KIB: Final = 800 << 10  # for one decision; the daemon itself takes less than 100 MiB
+_RINGS_MAX: Final = 5  # times that a decision is interrupted
+_AGAIN_S: Final = 0.1  # from one to the next at least, so that none comes while one is answered
+_KILLED_AFTER: Final = 10.0  # times the limit, of processor time
 _REAL: Final = signal.ITIMER_REAL
 
 MakePolicy = Callable[[], Any]
+
+_log = logging.getLogger(__name__)
 
 
 class StopDeciding(BaseException):
@@ -45,21 +59,28 @@ class Decider:
         self.failures = 0  # in a row
         self.took_s = 0.0  # the last decision
         self.deciding = False
+        self._rings = 0  # times that the last decision was interrupted
         self.stopped = False  # whoever raised StopDeciding wants the daemon to end
 
     def decide(self, snapshot: CpuSnapshot | MemorySnapshot) -> Plan[Any] | str:
         """Return the plan, or in words what is wrong with the policy."""
         began_s = time.perf_counter()
+        late = f"took longer than {self._limit_s:g} s to decide"
+        before = signal.signal(signal.SIGALRM, self._ring)
         try:
-            with self._limited():
-                plan = self.policy.decide(snapshot)
+            try:
+                plan = self._answer(snapshot)
+            finally:
+                self._hush()
         except StopDeciding:
-            late = f"took longer than {self._limit_s:g} s to decide"
             failure: str | None = "was stopped while it decided" if self.stopped else late
         except Exception as error:
             failure = f"raised {type(error).__name__}: {error}{_line_of(error)}"
         else:
-            failure = _nonsense(plan, snapshot)
+            failure = late if self._rings else _nonsense(plan, snapshot)
+        finally:
+            self._hush()  # a ring may have come in the middle of the first
+            signal.signal(signal.SIGALRM, before)
         self.took_s = time.perf_counter() - began_s
         if failure is None:
             self.failures = 0
@@ -69,22 +90,29 @@ class Decider:
         self.policy = self._make()
         return failure
 
-    @contextmanager
-    def _limited(self) -> Iterator[None]:
-        """End the block by an exception where it takes too long; in the main thread only."""
-
-        def over(_number: int, _frame: FrameType | None) -> None:
-            raise StopDeciding
-
-        before = signal.signal(signal.SIGALRM, over)
+    def _answer(self, snapshot: CpuSnapshot | MemorySnapshot) -> Any:
+        """Return what the policy answers in time; in the main thread only."""
+        self._rings = 0
         self.deciding = True
-        signal.setitimer(_REAL, self._limit_s)
-        try:
-            yield
-        finally:
-            signal.setitimer(_REAL, 0)
-            self.deciding = False
-            signal.signal(signal.SIGALRM, before)
+        signal.setitimer(signal.ITIMER_VIRTUAL, _KILLED_AFTER * max(self._limit_s, _AGAIN_S))
+        signal.setitimer(_REAL, self._limit_s, max(self._limit_s, _AGAIN_S))
+        with memory_limit(_GROWTH_KIB):
+            return self.policy.decide(snapshot)
+
+    def _ring(self, _number: int, _frame: FrameType | None) -> None:
+        """Interrupt the policy; end the process where that was in vain too often."""
+        if not self.deciding:
+            return
+        self._rings += 1
+        if self._rings > _RINGS_MAX:
+            _log.error("a policy decides on and on, and catches what is to stop it: the end")
+            os._exit(GIVEN_UP)
+        raise StopDeciding
+
+    def _hush(self) -> None:
+        self.deciding = False
+        signal.setitimer(_REAL, 0)
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
 
 
 def _line_of(error: Exception) -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import faulthandler
+import io
 import logging
 import selectors
 import signal
@@ -58,6 +60,9 @@ def run(daemon: Daemon, *, until_ns: int | None = None) -> None:
         VirtlabError: it had to end, and why.
         OSError: libvirtd did not listen at the start.
     """
+    with contextlib.suppress(io.UnsupportedOperation):  # where stderr is no file
+        # A policy that hangs in C is ended by this signal (`deciding`): say where it was.
+        faulthandler.register(signal.SIGVTALRM, all_threads=False, chain=True)
     with _stop_signals(daemon) as stopping:
         daemon.start()
         while not stopping.asked:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 
+from virtlab.agent.memory_limit import memory_limit
 from virtlab.agent.plugins import find_policy
 from virtlab.errors import VirtlabError
 from virtlab.league.constants import altered, altered_scenario
@@ -16,7 +17,7 @@ from virtlab.league.corpus import drawn_scenario
 from virtlab.league.cpu_measures import cpu_figures
 from virtlab.league.cpu_meter import CpuMeter
 from virtlab.league.cpu_run import run_scheduler
-from virtlab.league.guard import DECISION_S, Guarded, PolicyError, memory_limit
+from virtlab.league.guard import DECISION_S, Guarded, PolicyError
 from virtlab.league.memory_figures import SwapMeter, memory_figures
 from virtlab.league.memory_measures import Needs, needs_of
 from virtlab.league.memory_run import COURSE_LIMITS, run_coordinator

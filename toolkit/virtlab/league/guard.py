@@ -1,8 +1,9 @@
 """A policy behind a guard: what it does wrong is named, and ends its run alone.
 
 Four things may be wrong with a policy of a user's: it raises, it answers what is no plan for this
-host, it takes too long over a decision, or it takes more and more memory. The last two are limits
-of this process, so two policies do not run at once in one process.
+host, it takes too long over a decision or over all of a run, or it takes more and more memory
+(`agent.memory_limit`). The last two are limits of this process, so two policies do not run at once
+in one process.
 
 A decision may take so much processor time, as a machine that is busy with other things is no fault
 of a policy's, and some times that of real time, for one that sleeps. It is interrupted by a signal;
@@ -11,22 +12,23 @@ one that hangs outside of Python, in a call that never comes back, is beyond tha
 
 from __future__ import annotations
 
-import resource
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any, Final
 
+from virtlab.agent.memory_limit import GROWTH_KIB
 from virtlab.model.plan import CpuPlan, MemoryPlan, Pin, Resize
 from virtlab.model.snapshot import CpuSnapshot, MemorySnapshot
 
-__all__ = ["DECISION_S", "GROWTH_KIB", "Guarded", "PolicyError", "memory_limit"]
+__all__ = ["DECISION_S", "RUN_S", "Guarded", "PolicyError"]
 
 DECISION_S: Final = 10.0  # of processor time for one decision
 _PATIENCE: Final = 6.0  # times that of real time
-GROWTH_KIB: Final = 1 << 20  # of address space for one run
+RUN_S: Final = 120.0  # of processor time for all decisions of a run
 
 
 class PolicyError(Exception):
@@ -40,10 +42,14 @@ class _TookTooLong(BaseException):
 class Guarded:
     """Decides as the policy does, or raises `PolicyError`; use it within `memory_limit`."""
 
-    def __init__(self, policy: Any, *, decision_s: float = DECISION_S) -> None:
-        """Take a policy of either kind."""
+    def __init__(
+        self, policy: Any, *, decision_s: float = DECISION_S, run_s: float = RUN_S
+    ) -> None:
+        """Take a policy of either kind, and what its decisions may take each and together."""
         self._policy = policy
         self._decision_s = decision_s
+        self._run_s = run_s
+        self._took_s = 0.0
 
     def decide(self, host: Any) -> Any:
         """Return the policy's plan.
@@ -51,6 +57,7 @@ class Guarded:
         Raises:
             PolicyError: it has none, or none that makes sense here.
         """
+        began_s = time.process_time()
         try:
             with _alarm(self._decision_s):
                 plan = self._policy.decide(host)
@@ -67,30 +74,16 @@ class Guarded:
             raise PolicyError(
                 f"it raised {type(error).__name__} at {host.time_ns / 1e9:g} s: {error}"
             ) from error
+        self._took_s += time.process_time() - began_s
+        if self._took_s > self._run_s:
+            raise PolicyError(
+                f"its decisions took longer than {self._run_s:g} s together by "
+                f"{host.time_ns / 1e9:g} s"
+            )
         wrong = _nonsense(plan, host)
         if wrong is not None:
             raise PolicyError(f"at {host.time_ns / 1e9:g} s {wrong}")
         return plan
-
-
-@contextmanager
-def memory_limit(growth_kib: int = GROWTH_KIB) -> Iterator[None]:
-    """Let this process grow by so much and no more in this block; more raises MemoryError."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
-    wanted = (_address_space_kib() + growth_kib) << 10
-    if soft != resource.RLIM_INFINITY:
-        wanted = min(wanted, soft)
-    resource.setrlimit(resource.RLIMIT_AS, (wanted, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
-
-
-def _address_space_kib() -> int:
-    with open("/proc/self/statm", encoding="ascii") as file:  # noqa: PTH123  # no file of a user's
-        pages = int(file.read().split()[0])
-    return pages * (resource.getpagesize() >> 10)
 
 
 @contextmanager
