@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from virtlab.agent.change_log import ChangeLog
+from virtlab.agent.deciding import GIVEN_UP
 from virtlab.agent.guest_notes import NOTES
 from virtlab.grading.criteria import judge_all
 from virtlab.hosts.real.connection import HostConnection
@@ -22,6 +26,20 @@ from virtlab.policies.scheduling.back_and_forth import BackAndForth
 from virtlab.scenario import find_scenario
 
 MakeRig = Callable[..., Any]
+
+
+class Odd:
+    """Do what the test says, and count how often it was made."""
+
+    made = 0
+    does: Callable[[CpuSnapshot], Any] = staticmethod(lambda _host: CpuPlan())
+
+    def __init__(self) -> None:
+        type(self).made += 1
+
+    def decide(self, host: CpuSnapshot) -> CpuPlan:
+        plan: CpuPlan = type(self).does(host)
+        return plan
 
 
 def with_events(name: str, *events: Event) -> Scenario:
@@ -90,7 +108,27 @@ def test_no_more_is_changed_in_an_hour_than_was_allowed(rig: MakeRig) -> None:
 
     assert len(one.changes()) == 2
     held = {why for tick in one.ticks() for why in tick.parts["held"].values()}
-    assert held == {"2 changes were made in the last hour"}
+    assert held == {"2 changes may be made in an hour"}
+
+
+@pytest.mark.parametrize(("allowed", "made"), [(1, 0), (2, 2)])
+def test_two_that_change_places_do_so_together_or_stay(
+    rig: MakeRig, allowed: int, made: int
+) -> None:
+    def swap(host: CpuSnapshot) -> CpuPlan:
+        one = host.vcpus[0]
+        other = next(vcpu for vcpu in host.vcpus if vcpu.pcpus != one.pcpus)
+        return CpuPlan((Pin(one.key, other.pcpus), Pin(other.key, one.pcpus)))
+
+    policy = type("Policy", (Odd,), {"does": staticmethod(swap)})
+    daemon = rig("cpu-2-half-and-half", policy=policy, changes_per_hour=allowed)
+
+    daemon.run(0.9)
+
+    assert len(daemon.changes()) == made
+    if not made:
+        words = f"{allowed} changes may be made in an hour, and 2 belong together"
+        assert set(daemon.ticks()[0].parts["held"].values()) == {words}
 
 
 def test_the_affinity_of_a_description_is_kept_unless_it_may_be_changed(rig: MakeRig) -> None:
@@ -222,20 +260,6 @@ def test_no_guest_is_taken_below_its_floor(rig: MakeRig) -> None:
     assert asked == {mib(200)}
 
 
-class Odd:
-    """Do what the test says, and count how often it was made."""
-
-    made = 0
-    does: Callable[[CpuSnapshot], Any] = staticmethod(lambda _host: CpuPlan())
-
-    def __init__(self) -> None:
-        type(self).made += 1
-
-    def decide(self, host: CpuSnapshot) -> CpuPlan:
-        plan: CpuPlan = type(self).does(host)
-        return plan
-
-
 def raising(_host: CpuSnapshot) -> CpuPlan:
     raise ZeroDivisionError("no load at all")
 
@@ -289,6 +313,65 @@ def test_a_policy_that_never_ends_is_interrupted(rig: MakeRig) -> None:
     one.run(0.5)
 
     assert one.ticks()[0].parts["failure"] == "took longer than 0.01 s to decide"
+
+
+def test_a_policy_that_catches_what_stops_it_is_late_all_the_same(rig: MakeRig) -> None:
+    def stubborn(_host: CpuSnapshot) -> CpuPlan:
+        try:
+            while True:
+                pass
+        except BaseException:
+            return CpuPlan()
+
+    one = rig("cpu-1-all-on-one", policy=type("Policy", (Odd,), {"does": staticmethod(stubborn)}))
+    one.daemon.decider._limit_s = 0.01
+
+    one.run(0.5)
+
+    assert one.ticks()[0].parts["failure"] == "took longer than 0.01 s to decide"
+
+
+@pytest.mark.parametrize(
+    ("body", "code", "words"),
+    [
+        (
+            "while True:\n            try:\n                sum(range(100000))\n"
+            "            except BaseException:\n                pass",
+            GIVEN_UP,
+            "catches what is to stop it",
+        ),
+        ("sum(itertools.repeat(1))", -signal.SIGVTALRM, "in decide"),  # all in C
+    ],
+)
+def test_a_policy_that_nothing_stops_ends_its_process_in_words(
+    body: str, code: int, words: str
+) -> None:
+    program = f"""
+import faulthandler, itertools, signal
+from virtlab.agent.deciding import Decider
+faulthandler.register(signal.SIGVTALRM, all_threads=False, chain=True)
+class Endless:
+    def decide(self, host):
+        {body}
+Decider(Endless, limit_s=0.01).decide(None)
+"""
+
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, timeout=60)
+
+    assert ended.returncode == code
+    assert words in ended.stderr.decode()
+
+
+def test_a_policy_that_takes_all_memory_at_once_is_named(rig: MakeRig) -> None:
+    def greedy(_host: CpuSnapshot) -> CpuPlan:
+        bytes(4 << 30)
+        return CpuPlan()
+
+    one = rig("cpu-1-all-on-one", policy=type("Policy", (Odd,), {"does": staticmethod(greedy)}))
+
+    one.run(0.5)
+
+    assert one.ticks()[0].parts["failure"].startswith("raised MemoryError")
 
 
 def test_a_socket_that_only_reads_ends_the_daemon_in_words(rig: MakeRig) -> None:

@@ -16,7 +16,7 @@ from __future__ import annotations
 import logging
 import resource
 import selectors
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Protocol, TypeVar
@@ -29,6 +29,7 @@ from virtlab.agent.journal import Journal
 from virtlab.agent.known_guest import KnownGuest
 from virtlab.agent.outcome import figures_of
 from virtlab.agent.plain import Json, memory_of, plain
+from virtlab.agent.together import belonging
 from virtlab.agent.watch import Sense, Watch
 from virtlab.errors import EnvironmentLackError, InputError, VirtlabError
 from virtlab.libvirt_rpc.client import Answer
@@ -70,6 +71,13 @@ class Step:
     procedure: str
     args: tuple[Any, ...]
     reason: str
+
+    @property
+    def arrow(self) -> tuple[int, int] | None:
+        """Return from which pCPU to which a vCPU goes; None where it is no such change."""
+        if self.what != "pin" or len(self.before) != 1 or len(self.after) != 1:
+            return None
+        return self.before[0], self.after[0]
 
 
 class Craft(Sense, Protocol[Act]):
@@ -299,31 +307,48 @@ class Daemon:
     def _steps(self, plan: Plan[Any]) -> list[Step]:
         """Return what of a plan is to be done; `held` tells of the rest."""
         by_name = {guest.name: guest for guest in self.watch.guests.values()}
-        left = self.allowance.left(self.clock.now_ns())
-        steps: list[Step] = []
+        found: list[Step] = []
         for action in plan.actions:
             guest = by_name[self.craft.guest_of(action)]
             step = self.craft.step(action, guest, self.watch)
-            if step is None:
-                self.held[_name_of(action)] = "it is so already"
-                continue
-            why = step if isinstance(step, str) else self._why_held(step, left, len(steps))
-            if why is None and isinstance(step, Step):
-                steps.append(step)
+            if isinstance(step, Step):
+                found.append(step)
             else:
-                name = step.name if isinstance(step, Step) else _name_of(action)
-                self.held[name] = why or ""
-        return steps
+                self.held[_name_of(action)] = step or "it is so already"
+        held = {one.name: why for one in found if (why := self._why_held(one)) is not None}
+        left = self.allowance.left(self.clock.now_ns())
+        if not held and (left is None or left >= len(found)):
+            return found
+        return list(self._whole_groups(found, held, left))
 
-    def _why_held(self, step: Step, left: int | None, taken: int) -> str | None:
+    def _whole_groups(
+        self, found: Sequence[Step], held: Mapping[str, str], left: int | None
+    ) -> Iterator[Step]:
+        """Yield what may be done, so that of changes that belong together all are done or none."""
+        for numbers in belonging([one.arrow for one in found]):
+            group = [found[number] for number in numbers]
+            others = [one.name for one in group if one.name in held]
+            if others:
+                for one in group:
+                    why = f"it belongs together with {others[0]}, which is held"
+                    self.held[one.name] = held.get(one.name, why)
+            elif left is not None and len(group) > left:
+                left = 0  # what comes later in the plan may count on these
+                why = f"{self.settings.changes_per_hour} changes may be made in an hour"
+                if len(group) > 1:
+                    why += f", and {len(group)} belong together"
+                self.held |= dict.fromkeys((one.name for one in group), why)
+            else:
+                left = None if left is None else left - len(group)
+                yield from group
+
+    def _why_held(self, step: Step) -> str | None:
         if (why := self.craft.why_not(step.guest)) is not None:
             return why
         if step.guest.life in self.actor.busy:
             return "its last change has not been answered"
         if self.settings.dry_run or self.changes is None:
             return "dry run"
-        if left is not None and taken >= left:
-            return f"{self.settings.changes_per_hour} changes were made in the last hour"
         return None
 
     def _written_down(self, steps: Sequence[Step]) -> bool:
