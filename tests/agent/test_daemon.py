@@ -74,7 +74,17 @@ def test_once_settled_a_tick_is_one_call(rig: MakeRig) -> None:
 
     one.run(20.5)
 
-    assert one.calls == ["CONNECT_GET_ALL_DOMAIN_STATS"] * 5
+    every_tenth = ["NODE_GET_CPU_STATS"] * 4  # one of each pCPU
+    bulk = ["CONNECT_GET_ALL_DOMAIN_STATS"]
+    assert one.calls == [*bulk * 4, *every_tenth, *bulk]
+
+
+def test_a_host_that_does_nothing_but_run_guests_has_no_load_of_its_own(rig: MakeRig) -> None:
+    one = rig(dataclasses.replace(find_scenario("cpu-1-all-on-one"), duration_s=90))
+
+    one.run(80)
+
+    assert {str(tick.parts["snapshot"]["host_share"]) for tick in one.ticks()} == {"{}"}
 
 
 def test_a_plan_is_what_the_policy_alone_makes_of_the_journalled_snapshots(rig: MakeRig) -> None:

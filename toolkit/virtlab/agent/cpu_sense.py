@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Final
 
 from virtlab.agent.cpu_sensing import CpuSensor, VcpuReading
 from virtlab.agent.guest_notes import notes_of
+from virtlab.agent.host_load import HostLoad
 from virtlab.agent.host_topology import topology_of_capabilities
 from virtlab.agent.known_guest import KnownGuest, masks_of
 from virtlab.agent.watch import HostFacts, Question
@@ -35,6 +36,7 @@ class CpuSense:
     groups: int = _STATE | _VCPU
     wants_memory: bool = False
     _sensor: CpuSensor | None = None
+    _load: HostLoad = field(default_factory=HostLoad)
 
     def questions(self, guest: KnownGuest, host: HostFacts) -> Iterable[Question]:
         """Return what to ask: once all that bulk statistics lack; of loose vCPUs where they are.
@@ -54,6 +56,10 @@ class CpuSense:
             took = partial(self._took_stored_pins, guest, host.pcpus)
             yield "DOMAIN_GET_VCPU_PIN_INFO", (guest.dom, vcpus, length, _CONFIG), took
 
+    def host_questions(self, host: HostFacts) -> Iterable[Question]:
+        """Return what to ask about the host: now and then, how busy its pCPUs are."""
+        return self._load.questions(host)
+
     def snapshot(self, time_ns: int, guests: Iterable[KnownGuest], host: HostFacts) -> CpuSnapshot:
         """Return what is to be seen now; guests of which not enough is known are left out."""
         if self._sensor is None:
@@ -61,9 +67,10 @@ class CpuSense:
             self._sensor = CpuSensor(topology)
         ordered = sorted(guests, key=lambda guest: guest.name)
         known: dict[frozenset[int], frozenset[int]] = {}  # equal masks of a snapshot are one object
-        return self._sensor.look(
+        seen = self._sensor.look(
             time_ns, (one for guest in ordered for one in self._readings(guest, host, known))
         )
+        return replace(seen, host_share=self._load.look(seen))
 
     def why_not(self, guest: KnownGuest) -> str | None:
         """Return why a guest's vCPUs are left alone, or None."""

@@ -7,7 +7,7 @@ went back, has no figures for the interval: None, and not 0.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -41,18 +41,12 @@ class CpuSensor:
     _time_ns: int = 0
     _seen: dict[VcpuKey, tuple[str, int, int]] = field(default_factory=dict)
 
-    def look(
-        self,
-        time_ns: int,
-        readings: Iterable[VcpuReading],
-        host_share: Mapping[int, float] | None = None,
-    ) -> CpuSnapshot:
+    def look(self, time_ns: int, readings: Iterable[VcpuReading]) -> CpuSnapshot:
         """Return the snapshot of a moment; figures are over the time since the last one.
 
         Args:
             time_ns: the moment at which the counters were read.
             readings: all vCPUs of running guests, in the order of their keys.
-            host_share: see `CpuSnapshot`.
         """
         interval_ns = time_ns - self._time_ns
         before, self._seen = self._seen, {}
@@ -75,7 +69,7 @@ class CpuSensor:
                 )
             )
         self._time_ns = time_ns
-        return CpuSnapshot(time_ns, interval_ns, self.topology, tuple(vcpus), host_share or {})
+        return CpuSnapshot(time_ns, interval_ns, self.topology, tuple(vcpus))
 
 
 def _shares(

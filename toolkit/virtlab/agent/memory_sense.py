@@ -52,6 +52,10 @@ class MemorySense:
 
             yield "DOMAIN_GET_XML_DESC", (guest.dom, 0), took
 
+    def host_questions(self, host: HostFacts) -> Iterable[Question]:
+        """Return nothing: its memory is asked for as `wants_memory` says."""
+        return ()
+
     def snapshot(
         self, time_ns: int, wall_s: float, guests: Iterable[KnownGuest], host: HostFacts
     ) -> MemorySnapshot:

@@ -55,6 +55,9 @@ class Sense(Protocol):
     def questions(self, guest: KnownGuest, host: HostFacts) -> Iterable[Question]:
         """Return what to ask about a guest before it can be shown."""
 
+    def host_questions(self, host: HostFacts) -> Iterable[Question]:
+        """Return what to ask about the host in this look."""
+
 
 class Watch:
     """Keeps the guests of a host, and looks at them when it is told to."""
@@ -180,6 +183,8 @@ class Watch:
     def _ask_all(self) -> None:
         if self._sense.wants_memory:
             self._ask("NODE_GET_MEMORY_STATS", (4, -1, 0), self._took_memory)
+        for what, args, then in self._sense.host_questions(self.host):
+            self._ask(what, args, then)
         flags = _ACTIVE | _NOWAIT
         self._bulk_open = True
         self._ask("CONNECT_GET_ALL_DOMAIN_STATS", ((), self._sense.groups, flags), self._took_bulk)

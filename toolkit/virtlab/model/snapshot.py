@@ -50,7 +50,7 @@ class CpuSnapshot:
     topology: Topology  # pCPUs are those of its cells
     vcpus: tuple[VcpuView, ...]  # in the order of their keys
     # Time of each pCPU that something else than guests took: the host itself. Absent: none, or
-    # not known.
+    # not known; daemons measure it (`agent.host_load`), the league's hosts have none.
     host_share: Mapping[int, float] = field(default_factory=dict)
 
     @property
