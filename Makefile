@@ -3,8 +3,11 @@
 
 PYTHON := .venv/bin/python
 PROGRAM ?= examples/submissions/reference-c
+HELD_OUT := unlike-pcpus capped drift bursts crowd \
+	late-guests slow-leak file-cache two-waves no-swap unlike-sizes day-and-night
+SENSITIVITY_SEEDS ?= 3
 
-.PHONY: help setup demo test docs lint format bench floor mutants league daemons molecule undone cloud-guest test-vagrant test-guide clean
+.PHONY: help setup demo test docs lint format bench floor mutants league sensitivity daemons molecule undone cloud-guest test-vagrant test-guide clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile
@@ -55,6 +58,14 @@ league: setup ## play the whole league anew, 20 seeds, and write its table into 
 	@.venv/bin/virtlab league --seeds 20 --out build/league --overwrite >/dev/null
 	@{ printf '# The league as it was played last\n\n`make league` writes this page. How to read it: '; \
 	printf '[the league](../explanation/league.md).\n\n'; cat build/league/table.md; } >docs/reference/league.md
+
+sensitivity: setup ## play the league's held-out families with each physical constant changed, and write a table into the docs
+	@.venv/bin/virtlab league --seeds $(SENSITIVITY_SEEDS) $(addprefix --scenario ,$(HELD_OUT)) --sensitivity \
+		--out build/sensitivity --overwrite >/dev/null
+	@{ printf '# Rankings with another physics\n\n`make sensitivity` writes this page: the twelve held-out families, '; \
+	printf '$(SENSITIVITY_SEEDS) seeds from 1001, and one constant at a time half and one and a half times as large. '; \
+	printf 'What that is: [the league](../explanation/league.md).\n\n'; \
+	cat build/sensitivity/sensitivity.md; } >docs/reference/sensitivity.md
 
 molecule: setup ## converge, run again and verify every role; on a simulated host where that will do
 	@scripts/molecule
