@@ -71,7 +71,7 @@ def pages(root: Path) -> list[Path]:
     """Return every page that users read, in order."""
     found = [root / name for name in ("README.md", "CONTRIBUTING.md", "examples/README.md")]
     found += [*root.glob("docs/**/*.md"), *root.glob("playbooks/**/*.md")]
-    return sorted(page for page in found if ".partial" not in page.parts)
+    return sorted(found)
 
 
 def blocks_of(page: Path, root: Path) -> list[Block]:
@@ -94,6 +94,8 @@ def _blocks(lines: list[str], page: str) -> Iterator[Block]:
             end = next(n for n in range(number, len(lines)) if lines[n].strip() == "```")
             code = "".join(f"{text.removeprefix(fence[1])}\n" for text in lines[number:end])
             kind, value = mark or _unmarked(fence[2])
+            if kind == "shown" and fence[2] in _TRIED:
+                kind, value = "unclear", "what could be tried is tried, or says why not"
             yield Block(page, number + 1, fence[2], code, kind, value)
             mark, number = None, end + 1
         elif line.lstrip().startswith("<!--"):
