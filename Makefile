@@ -62,8 +62,8 @@ league: setup ## play the whole league anew, 20 seeds, and write its table into 
 sensitivity: setup ## play the league's held-out families with each physical constant changed, and write a table into the docs
 	@.venv/bin/virtlab league --seeds $(SENSITIVITY_SEEDS) $(addprefix --scenario ,$(HELD_OUT)) --sensitivity \
 		--out build/sensitivity --overwrite >/dev/null
-	@{ printf '# Rankings with another physics\n\n`make sensitivity` writes this page: the twelve held-out families, '; \
-	printf '$(SENSITIVITY_SEEDS) seeds from 1001, and one constant at a time half and one and a half times as large. '; \
+	@{ printf '# Rankings with another physics\n\n`make sensitivity` writes this page: the twelve held-out families, seeds: '; \
+	printf '$(SENSITIVITY_SEEDS), from 1001; one constant at a time half and one and a half times as large. '; \
 	printf 'What that is: [the league](../explanation/league.md).\n\n'; \
 	cat build/sensitivity/sensitivity.md; } >docs/reference/sensitivity.md
 
