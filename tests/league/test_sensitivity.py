@@ -39,7 +39,7 @@ SHOWN_BY: dict[str, tuple[type | str, str, float]] = {
     "latency of far memory": ("leave-alone", "numa", 1.5),
     "cost of a call": ("at-random", "noise-only", 1.5),
     "cost of setting a balloon": ("steady", "one-hot", 1.5),
-    "speed of balloons": ("steady", "one-hot", 1.5),
+    "speed of balloons": ("steady", "all-grow", 1.5),
     "wait of a balloon that finds nothing": (Drains, "no-swap", 1.5),
     "delay of a balloon's event": ("qmemman", "no-swap", 1.5),
     "memory that a stalled guest keeps": ("static", "all-grow", 1.5),
