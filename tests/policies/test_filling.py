@@ -63,6 +63,14 @@ def test_who_sits_nowhere_gets_a_seat_where_there_is_room() -> None:
     assert fill([[], [(0.5, 0)]], [0.8, 0.8], [(0.3, 1), (0.7, 2)]) == {1: 1, 2: 0}
 
 
+def test_where_there_is_more_room_than_needed_all_are_filled_alike() -> None:
+    here: list[Loads] = [[(0.1, n) for n in range(60)], [], [], []]
+
+    seats = fill(here, [3.0] * 4, [])  # there would be room for 90 of these on 3 pCPUs
+
+    assert [round(load, 3) for load in after(here, [], seats)] == [3.0, 1.0, 1.0, 1.0]
+
+
 def test_what_fits_nowhere_is_not_seated() -> None:
     assert fill([[], []], [0.6, 0.6], [(0.4, 0)], [0.5, 0.5]) == {}
 

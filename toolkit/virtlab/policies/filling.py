@@ -7,9 +7,9 @@ is where the choice lies: moves beyond the fewest come from loads that fit nowhe
 1. *Give away*: each too full pCPU gives as few vCPUs as it must, and of these sets one that leaves
    it just below the limit: all but two are its largest, and the two are the most unlike pair that
    does. Unlike, since the small ones are what narrow gaps are filled with.
-2. *Fill*: pCPUs with room take of what was given, those with the least room first, while there is
-   much to choose from: the largest while two of them fit, then the one or the two that fit best.
-   Those with much room come last, and find room for what is left.
+2. *Fill*: pCPUs with room take of what was given, all up to the level at which it is used up, those
+   with the least room first, while there is much to choose from: the largest while two of them fit,
+   then the one or the two that fit best. Those with much room come last, and take what is left.
 3. *Crumble*: what fitted nowhere stays at home, and its pCPU gives smaller ones in its place, each
    into one of the gaps that are left.
 
@@ -34,6 +34,7 @@ _Loads = list[tuple[float, int]]  # loads in rising order, each with the number 
 
 _EXACT = 0.002  # of a pCPU: a set that leaves so little room is not bettered
 _WASTE = 0.03  # of a pCPU: room for the sake of which two are given where one would do
+_LOOSE = 8e-4  # of a limit: room for what does not fit exactly
 _THIRDS = 8  # how many third ones are tried with each pair
 _FIRSTS = 12  # how many first ones of a pair that fills a gap
 _LAST = 1 << 62  # after every vCPU of the same load
@@ -65,7 +66,8 @@ def filled(
                 homes[number] = pcpu
                 room[pcpu] += load
     pool.sort()
-    seats = _fill(room, pool)
+    spare = _spare(room, limits, fsum([load for load, _ in pool]))
+    seats = _fill(room, spare, pool) | _fill(room, [0.0] * len(room), pool)
     full: dict[int, _Loads] = {}
     for load, number in pool:
         if number in homes:
@@ -135,10 +137,33 @@ def _pair(rest: _Loads, least: float) -> tuple[float, _Loads] | None:
     return None if best is None else (best[0], [rest[best[1]], rest[best[2]]])
 
 
-def _fill(room: list[float], pool: _Loads) -> dict[int, int]:
+def _spare(room: Sequence[float], limits: Sequence[float], total: float) -> list[float]:
+    """Return how much of its room each pCPU keeps, so that a total leaves all about as full.
+
+    A part of the limit, the same everywhere, but a little less: what is given never fits exactly.
+    """
+    # From the one that has least room for its size, which falls out first as the part grows.
+    rising = sorted(
+        [(left / limit, limit) for left, limit in zip(room, limits, strict=True) if left > 0.0]
+    )
+    part, width = 0.0, fsum([limit for _, limit in rising])
+    surplus = fsum([share * limit for share, limit in rising]) - total
+    for share, limit in rising:
+        if surplus <= (share - part) * width:
+            break
+        surplus -= (share - part) * width
+        part, width = share, width - limit
+    if surplus > 0.0 and width > 0.0:
+        part += surplus / width
+    part = max(part - _LOOSE, 0.0)
+    return [part * limit for limit in limits]
+
+
+def _fill(room: list[float], spare: Sequence[float], pool: _Loads) -> dict[int, int]:
     """Seat what fits of a pool where there is room, the least room first; the rest stays in it."""
     seats: dict[int, int] = {}
-    for left, pcpu in sorted([(left, pcpu) for pcpu, left in enumerate(room) if left > 0.0]):
+    gaps = [(room[pcpu] - kept, pcpu) for pcpu, kept in enumerate(spare)]
+    for left, pcpu in sorted([gap for gap in gaps if gap[0] > 0.0]):
         chosen = []
         while len(pool) > 1 and left > pool[-1][0] + pool[-2][0]:
             chosen.append(pool.pop())

@@ -35,6 +35,7 @@ from virtlab.policies.filling import filled
 __all__ = ["Ground", "Items", "Packing", "pack"]
 
 _PARTNERS = 4  # pCPUs with which the fullest tries to trade, where there are many
+_CROWDED = 4  # vCPUs for each pCPU, from which on nobody has a core for itself
 _MASKED = 0.1  # part of all that may have masks where many are filled up
 _TRADES_MAX = 600
 _SMALL = 4096  # vCPUs times pCPUs, up to which everything is tried
@@ -73,6 +74,12 @@ class Ground:
     sibling_cost: float  # g above
     level: float  # how full all are if all is even
     slack: Sequence[float]  # above the level, that is not worth a look: noise
+
+    @property
+    def enough(self) -> float:
+        """Return how full pCPUs may be where there are many: even, but for noise."""
+        noise = sqrt(fsum([one * one for one in self.slack]) / len(self.slack))
+        return self.level + max(noise, _FILL * self.level)
 
     def pressures(self, loads: Sequence[float]) -> list[float]:
         """Return how full each pCPU is, with what its siblings add to that."""
@@ -178,9 +185,14 @@ class Packing:
         self.deal([number for number in everybody if self.seats[number] < 0])
 
     def is_plain(self) -> bool:
-        """Tell whether a pCPU is as good as another for nearly every load, but for its room."""
+        """Tell whether a pCPU is as good as another for nearly every load, but for its room.
+
+        Where several share each pCPU no sibling is idle, and cores are as good as even pCPUs are.
+        """
+        count, siblings = len(self.items), self.ground.siblings
         masked = sum([mask is not None for mask in self.items.permitted])
-        return self._alike and not self.ground.siblings and masked <= _MASKED * len(self.items)
+        crowded = count >= _CROWDED * len(self.ground.speeds)
+        return self._alike and (crowded or not siblings) and masked <= _MASKED * count
 
     def fill(self) -> None:
         """Seat everybody at home, but who has to leave where it fits (`filling`)."""
@@ -200,9 +212,7 @@ class Packing:
             if not items.permitted or items.permitted[number] is None:
                 here[home].append(number)
         self.loads = [fsum(each) for each in there]
-        noise = sqrt(fsum([one * one for one in ground.slack]) / len(ground.slack))
-        level = ground.level + max(noise, _FILL * ground.level)
-        limits = [level * speed for speed in ground.speeds]
+        limits = [ground.enough * speed for speed in ground.speeds]
         free = [n for n in homeless if not items.permitted or items.permitted[n] is None]
         for number, pcpu in filled(here, loads, self.loads, limits, free).items():
             if seats[number] >= 0:
@@ -280,11 +290,11 @@ class Packing:
         ground = self.ground
         few = len(self.loads) * len(self.items) <= _SMALL
         order = sorted((load / ground.speeds[p], p) for p, load in enumerate(self.loads))
-        if not few and order[-1][0] <= ground.level * (1.0 + _FILL):
+        least = (ground.level * (1.0 + _EXACT) if few else ground.enough) + _STEP
+        if not few and order[-1][0] <= least:
             return
         self._index()
         stuck: set[int] = set()
-        least = ground.level * (1.0 + (_EXACT if few else _FILL)) + _STEP
         for _ in range(_TRADES_MAX):
             full = next((p for _, p in reversed(order) if p not in stuck), None)
             if full is None or self.loads[full] / ground.speeds[full] <= least:
