@@ -1,6 +1,9 @@
 """Packing, held against the best of all placements on small hosts."""
 
+from collections import Counter
+from dataclasses import replace
 from itertools import product
+from random import Random
 from typing import NamedTuple
 
 import pytest
@@ -165,3 +168,13 @@ def test_who_is_bound_to_nothing_stays_where_it_ran_last_if_that_is_as_good() ->
     items = [Item(0.5, (n * 3) % 4, False) for n in range(4)]
 
     assert pack(ground(items, 4), columns(items), PRICE).seats == [0, 3, 2, 1]
+
+
+def test_noise_is_not_packed_as_if_it_were_size() -> None:
+    random = Random(4)
+    items = [Item(0.21 + random.gauss(0, 0.02), n % 32) for n in range(256)]
+    unsure = replace(ground(items, 64), slack=(0.1,) * 64)  # as after one look
+
+    found = pack(unsure, columns(items), PRICE)
+
+    assert set(Counter(found.seats).values()) == {4}

@@ -36,6 +36,7 @@ __all__ = ["Ground", "Items", "Packing", "pack"]
 
 _PARTNERS = 4  # pCPUs with which the fullest tries to trade, where there are many
 _CROWDED = 4  # vCPUs for each pCPU, from which on nobody has a core for itself
+_NOISY = 0.05  # of the even level: what seems to fit is chance where noise is larger
 _MASKED = 0.1  # part of all that may have masks where many are filled up
 _TRADES_MAX = 600
 _SMALL = 4096  # vCPUs times pCPUs, up to which everything is tried
@@ -78,8 +79,12 @@ class Ground:
     @property
     def enough(self) -> float:
         """Return how full pCPUs may be where there are many: even, but for noise."""
-        noise = sqrt(fsum([one * one for one in self.slack]) / len(self.slack))
-        return self.level + max(noise, _FILL * self.level)
+        return self.level + max(self.noise, _FILL * self.level)
+
+    @property
+    def noise(self) -> float:
+        """Return what is not worth a look, of a typical pCPU."""
+        return sqrt(fsum([one * one for one in self.slack]) / len(self.slack))
 
     def pressures(self, loads: Sequence[float]) -> list[float]:
         """Return how full each pCPU is, with what its siblings add to that."""
@@ -184,15 +189,17 @@ class Packing:
             self.deal([number for number in everybody if permitted[number] is not None])
         self.deal([number for number in everybody if self.seats[number] < 0])
 
-    def is_plain(self) -> bool:
-        """Tell whether a pCPU is as good as another for nearly every load, but for its room.
+    def can_be_filled(self) -> bool:
+        """Tell whether pCPUs are alike for nearly every load, and these are known well.
 
         Where several share each pCPU no sibling is idle, and cores are as good as even pCPUs are.
+        Where loads are not known well, what seems to fit exactly is chance.
         """
         count, siblings = len(self.items), self.ground.siblings
         masked = sum([mask is not None for mask in self.items.permitted])
         crowded = count >= _CROWDED * len(self.ground.speeds)
-        return self._alike and (crowded or not siblings) and masked <= _MASKED * count
+        known = self.ground.noise <= _NOISY * self.ground.level
+        return known and self._alike and (crowded or not siblings) and masked <= _MASKED * count
 
     def fill(self) -> None:
         """Seat everybody at home, but who has to leave where it fits (`filling`)."""
@@ -290,8 +297,9 @@ class Packing:
         ground = self.ground
         few = len(self.loads) * len(self.items) <= _SMALL
         order = sorted((load / ground.speeds[p], p) for p, load in enumerate(self.loads))
-        least = (ground.level * (1.0 + _EXACT) if few else ground.enough) + _STEP
-        if not few and order[-1][0] <= least:
+        filled_up = not few and self.can_be_filled()
+        least = (ground.enough if filled_up else ground.level * (1.0 + _EXACT)) + _STEP
+        if order[-1][0] <= least:
             return
         self._index()
         stuck: set[int] = set()
@@ -430,7 +438,7 @@ def pack(ground: Ground, items: Items, price: float) -> Packing:
     """Return the best packing that was found."""
     packing = Packing(ground, items, price)
     if len(items) * len(ground.speeds) > _SMALL:
-        if packing.is_plain():
+        if packing.can_be_filled():
             packing.fill()
         else:
             packing.give_and_deal()
