@@ -219,7 +219,8 @@ class Packing:
             if not items.permitted or items.permitted[number] is None:
                 here[home].append(number)
         self.loads = [fsum(each) for each in there]
-        limits = [ground.enough * speed for speed in ground.speeds]
+        enough = ground.enough
+        limits = [enough * speed for speed in ground.speeds]
         free = [n for n in homeless if not items.permitted or items.permitted[n] is None]
         for number, pcpu in filled(here, loads, self.loads, limits, free).items():
             if seats[number] >= 0:
