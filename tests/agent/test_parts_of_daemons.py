@@ -18,7 +18,7 @@ from virtlab.agent.host_topology import topology_of_capabilities
 from virtlab.agent.launching import settings_from
 from virtlab.agent.metrics import PrometheusMeter, address_of
 from virtlab.agent.moments import moment_of, shown, span_of
-from virtlab.agent.single import hold_alone, holder
+from virtlab.agent.single import hold_alone
 from virtlab.errors import EnvironmentLackError, UsageError
 from virtlab.hosts.simulated.driver.descriptions import capabilities_xml
 from virtlab.model.topology import Cell, Topology, flat
@@ -110,13 +110,14 @@ def test_what_cannot_be_read_makes_no_difference(tmp_path: Path) -> None:
 def test_one_daemon_of_a_kind_serves_a_host(tmp_path: Path) -> None:
     socket = tmp_path / "libvirt-sock"
     with hold_alone("schedule", socket):
-        assert holder("schedule", socket) == os.getpid()
         with pytest.raises(EnvironmentLackError, match=f"already \\(process {os.getpid()}\\)"):
             hold_alone("schedule", socket)
+        for _ in range(6):  # however often somebody insists
+            with pytest.raises(EnvironmentLackError, match="already"):
+                hold_alone("schedule", socket)
         hold_alone("coordinate", socket).close()
         hold_alone("schedule", tmp_path / "other").close()
 
-    assert holder("schedule", socket) is None
     hold_alone("schedule", socket).close()
 
 

@@ -16,6 +16,7 @@ import pytest
 from typer.testing import CliRunner
 
 from virtlab.agent.journal import RecordedTick, read_journal
+from virtlab.agent.single import hold_alone
 from virtlab.cli.app import app
 from virtlab.errors import VirtlabError
 
@@ -239,6 +240,16 @@ def test_what_cannot_be_told_is_one_clear_line(
     state = ["--state", str(tmp_path)] if arguments[0] in ("why", "undo") else []
 
     assert_refused(refusal(*arguments, *state), code, says)
+
+
+def test_nothing_is_undone_beside_a_daemon_however_often_it_is_asked_for(
+    refusal: Refusal, tmp_path: Path
+) -> None:
+    socket = tmp_path / "libvirt-sock"
+    asked = ("undo", "--connect", f"qemu+unix:///system?socket={socket}", "--state", str(tmp_path))
+    with hold_alone("coordinate", socket):
+        for _ in range(6):
+            assert_refused(refusal(*asked), 2, "stop it first")
 
 
 def test_a_host_without_guests_is_served_all_the_same(

@@ -2,7 +2,8 @@
 
 A socket in Linux's abstract namespace, named after what is done and libvirtd's socket, is held as
 long as the daemon lives, and is free the moment it dies, however it dies. The kernel tells whose it
-is. Daemons in containers with a network namespace of their own do not see one another.
+is. Who puts things back holds the place of the daemon that changed them. Daemons in containers with
+a network namespace of their own do not see one another.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Final
 
 from virtlab.errors import EnvironmentLackError
 
-__all__ = ["hold_alone", "holder"]
+__all__ = ["hold_alone"]
 
 _CREDENTIALS: Final = struct.Struct("3i")  # process, user, group
 
@@ -29,7 +30,7 @@ def hold_alone(kind: str, path: Path) -> socket.socket:
         path: of libvirtd's socket.
 
     Raises:
-        EnvironmentLackError: another daemon holds it.
+        EnvironmentLackError: another process holds it.
     """
     place = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
     try:
@@ -38,7 +39,7 @@ def hold_alone(kind: str, path: Path) -> socket.socket:
         place.close()
         if error.errno != errno.EADDRINUSE:
             raise
-        pid = holder(kind, path)
+        pid = _holder(kind, path)
         who = "another process" if pid is None else f"process {pid}"
         raise EnvironmentLackError(
             f"virtlab {kind} serves {path} already ({who})",
@@ -48,8 +49,11 @@ def hold_alone(kind: str, path: Path) -> socket.socket:
     return place
 
 
-def holder(kind: str, path: Path) -> int | None:
-    """Return the process that holds the place of a daemon, if one does."""
+def _holder(kind: str, path: Path) -> int | None:
+    """Return the process that holds a place; None also where it cannot be told.
+
+    Nobody takes these calls, so after a few the kernel has no room for more.
+    """
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as asking:
         asking.settimeout(1)
         try:

@@ -6,13 +6,14 @@ import json
 import logging
 import sys
 import time
+from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from virtlab.errors import UsageError
+from virtlab.errors import EnvironmentLackError, UsageError
 
 if TYPE_CHECKING:
     from virtlab.agent.launching import DaemonOptions
@@ -187,7 +188,7 @@ def undo(
     """
     from virtlab.agent.launching import KINDS, default_state
     from virtlab.agent.moments import moment_of
-    from virtlab.agent.single import holder
+    from virtlab.agent.single import hold_alone
     from virtlab.agent.undo import log_of, put_back
     from virtlab.cli.exit_codes import ExitCode
     from virtlab.cli.show import print_json
@@ -196,14 +197,15 @@ def undo(
     socket = socket_of(connect)
     since_s = 0.0 if since is None else moment_of(since, time.time())
     found = []
-    for kind in KINDS:
-        if (pid := holder(kind, socket)) is not None:
-            raise UsageError(
-                f"virtlab {kind} is at work on {socket} (process {pid})", fix="stop it first."
-            )
-    for kind in KINDS:
-        log = log_of(state or default_state(), kind)
-        found += put_back(socket, log, since_s=since_s, timeout_s=35.0)
+    with ExitStack() as held:
+        for kind in KINDS:
+            try:
+                held.enter_context(hold_alone(kind, socket))
+            except EnvironmentLackError as error:
+                raise UsageError(str(error).splitlines()[0], fix="stop it first.") from error
+        for kind in KINDS:
+            log = log_of(state or default_state(), kind)
+            found += put_back(socket, log, since_s=since_s, timeout_s=35.0)
     if as_json:
         print_json({"version": 1, "changes": [asdict(one) for one in found]})
     else:
@@ -222,7 +224,6 @@ def undo(
 def _serve(options: DaemonOptions, log_format: str, restore_at_exit: bool) -> None:
     from virtlab.agent.launching import open_daemon
     from virtlab.agent.serving import restore, run
-    from virtlab.errors import EnvironmentLackError
 
     if log_format not in ("json", "text"):
         raise UsageError(f"--log-format {log_format}: there is none.", fix="use json or text")
