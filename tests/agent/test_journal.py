@@ -136,6 +136,63 @@ def test_another_start_begins_another_file(tmp_path: Path) -> None:
     ]
 
 
+def test_starts_without_a_tick_leave_nothing_and_erase_nothing(tmp_path: Path) -> None:
+    one = journal(tmp_path)
+    for number in range(5):
+        one.write(tick(number), 0)
+    one.close()
+
+    for _ in range(10):
+        journal(tmp_path).close()
+
+    assert len(journal_files(tmp_path)) == 1
+    assert numbers(tmp_path) == list(range(5))
+
+
+def test_many_short_runs_do_not_erase_a_long_one(tmp_path: Path) -> None:
+    one = journal(tmp_path)
+    for number in range(100):
+        one.write(tick(number), 0)
+    one.close()
+
+    for number in range(100, 120):
+        short = journal(tmp_path)
+        short.write(tick(number), 0)
+        short.close()
+
+    assert numbers(tmp_path) == list(range(120))
+
+
+def test_short_runs_are_not_kept_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("virtlab.agent.journal._SMALLEST", 4)
+    for number in range(20):
+        short = journal(tmp_path)
+        short.write(tick(number), 0)
+        short.close()
+
+    assert numbers(tmp_path) == list(range(11, 20))  # eight quarters of a file, and the last
+
+
+def test_a_disk_that_was_full_for_a_moment_costs_no_tick_before_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = journal(tmp_path)
+    one.write(tick(0), 0)
+    write, full = os.write, [True]
+
+    def no_room_once(descriptor: int, data: bytes) -> int:
+        if full.pop() if full else False:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return write(descriptor, data)
+
+    monkeypatch.setattr(os, "write", no_room_once)
+    one.write(tick(1), NS_PER_S)
+    one.write(tick(2), 90 * NS_PER_S)
+    one.close()
+
+    assert numbers(tmp_path) == [0, 2]
+
+
 def test_a_full_disk_costs_ticks_and_nothing_else(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -4,7 +4,8 @@ A journal is a folder of numbered files. Each is one gzip stream of JSON lines, 
 itself: first a line that says who decides and on which host, then one line a tick with what has
 changed since the line before (`plain.changes`). Each line is flushed to the kernel before anything
 is done on the host, so what a killed daemon leaves ends with its last tick; a tail that was cut off
-is passed over. Old files go when there are too many.
+is passed over. A file begins with its first tick: a start that fails leaves none. Old files go when
+they are too much; one that many short runs left small counts as what it is.
 
 A disk that is full costs ticks in the journal, and nothing else: the file is cut back to its last
 whole line, and a new one is tried a minute later.
@@ -16,6 +17,7 @@ import contextlib
 import json
 import os
 import re
+import tempfile
 import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -41,12 +43,14 @@ _GZIP: Final = 31  # zlib's window bits for a gzip header
 _NAME: Final = re.compile(r"[a-z]+-(\d{6,})\.jsonl\.gz")
 _RETRY_NS: Final = 60 * NS_PER_S
 _CHUNK: Final = 1 << 16
+_SMALLEST: Final = 512  # a file counts as at least one in so many of a full one
 
 
 @dataclass(slots=True)
 class _Open:
     """The file that is written to."""
 
+    path: Path
     descriptor: int
     packer: zlib._Compress
     good_bytes: int = 0  # up to the end of the last whole line
@@ -65,14 +69,14 @@ class Journal:
         file_bytes_max: int,
         files_max: int,
     ) -> None:
-        """Begin a new file.
+        """Prepare; the first tick begins a file.
 
         Args:
             folder: made where missing; several daemons may share it.
             kind: the daemon, as its files' names begin.
             about: what each file says first.
             file_bytes_max: from here on a new file is begun.
-            files_max: how many are kept, this one included.
+            files_max: as much as so many full ones hold is kept, the one that is written included.
 
         Raises:
             OSError: nothing can be written there.
@@ -85,7 +89,9 @@ class Journal:
         self._retry_ns = 0
         self.problem: str | None = None  # why ticks are not kept now
         folder.mkdir(parents=True, exist_ok=True)
-        self._file: _Open | None = self._begin()
+        with tempfile.TemporaryFile(dir=folder):
+            pass  # it can be written there
+        self._file: _Open | None = None
 
     def write(self, tick: dict[str, Json], now_ns: int) -> None:
         """Keep a tick; where that cannot be done, `problem` says why.
@@ -107,24 +113,30 @@ class Journal:
         except OSError as error:
             self.problem = error.strerror or str(error)
             self._retry_ns = now_ns + _RETRY_NS
-            self.close()
+            self._leave()
 
     def close(self) -> None:
         """End the file that is open, if one is."""
+        if self._file is not None:
+            with contextlib.suppress(OSError):
+                _write_all(self._file.descriptor, self._file.packer.flush(zlib.Z_FINISH))
+            self._leave()
+
+    def _leave(self) -> None:
+        """Let go of the file as it is: after a failure the packer's end does not fit to it."""
         opened, self._file = self._file, None
         if opened is not None:
-            with contextlib.suppress(OSError):
-                _write_all(opened.descriptor, opened.packer.flush(zlib.Z_FINISH))
             os.close(opened.descriptor)
+            if not opened.tick:
+                opened.path.unlink(missing_ok=True)
 
     def _begin(self) -> _Open:
         files = journal_files(self.folder, self._kind)
         number = _number_of(files[-1]) + 1 if files else 1
-        for old in files[: max(len(files) + 1 - self._files_max, 0)]:
-            old.unlink(missing_ok=True)
+        self._make_room(files)
         path = self.folder / f"{self._kind}-{number:06}.jsonl.gz"
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-        opened = _Open(os.open(path, flags, 0o640), zlib.compressobj(wbits=_GZIP))
+        opened = _Open(path, os.open(path, flags, 0o640), zlib.compressobj(wbits=_GZIP))
         try:
             self._append(opened, {"about": self._about})
         except OSError:
@@ -132,6 +144,16 @@ class Journal:
             path.unlink(missing_ok=True)
             raise
         return opened
+
+    def _make_room(self, files: list[Path]) -> None:
+        """Remove the oldest files where there is no room for one more."""
+        full = self._file_bytes_max
+        room = (self._files_max - 1) * full
+        for path in reversed(files):
+            with contextlib.suppress(FileNotFoundError):  # another daemon was here
+                room -= min(max(path.stat().st_size, full // _SMALLEST), full)
+                if room < 0:
+                    path.unlink()
 
     @staticmethod
     def _append(opened: _Open, line: Mapping[str, Json]) -> None:

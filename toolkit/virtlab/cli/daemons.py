@@ -59,7 +59,7 @@ JournalFolder = Annotated[
     Path | None, typer.Option("--journal", help="Folder of the journal; below --state if left out.")
 ]
 JournalFiles = Annotated[
-    int, typer.Option("--journal-files", min=1, help="How many files of 8 MiB are kept.")
+    int, typer.Option("--journal-files", min=1, help="As much is kept as N files of 8 MiB hold.")
 ]
 Restore = Annotated[bool, typer.Option("--restore-at-exit", help="Put everything back at the end.")]
 

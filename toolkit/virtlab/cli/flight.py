@@ -132,7 +132,7 @@ def record(
     """
     import tempfile
 
-    from virtlab.agent.journal import read_journal
+    from virtlab.agent.journal import journal_files, read_journal
     from virtlab.agent.launching import DaemonOptions, open_daemon
     from virtlab.agent.serving import run
     from virtlab.errors import EnvironmentLackError
@@ -165,7 +165,8 @@ def record(
                     f"libvirtd does not answer at {daemon.settings.socket}: {error.strerror}",
                     fix="start libvirtd, or run as a user who may use this socket.",
                 ) from error
-        ticks = read_journal(options.journal or Path(folder), options.kind)
+        where = options.journal or Path(folder)
+        ticks = read_journal(where, options.kind) if journal_files(where, options.kind) else ()
         files = _written([tick for tick in ticks if tick.about["began_s"] >= began_s - 1], out)
     for path in files:
         print(path)
