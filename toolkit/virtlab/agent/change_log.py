@@ -4,8 +4,15 @@ One line for each change, flushed to the disk (fsync) before the call is made: w
 value before and the one after, and when. So whatever happens to the daemon, it can be put back as
 it was at the start, or at any moment since: the value before the first change after that moment.
 
+A line says what was about to be done: the call may have been refused, or never made. So a thing may
+be where any of its lines has it. What was put back is a line, too; it takes back the changes since
+the value that it went back to, and the ones before them go on to count.
+
 Affinities and balloons that were set live end with the guest's run. So a line counts only as long
 as the same run of the guest lasts, on the same boot of the host.
+
+A file that has become long is written anew, also while a daemon runs: each thing's first change
+stays whatever its age, of the others the latest.
 """
 
 from __future__ import annotations
@@ -13,20 +20,22 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Final, Literal
 
 from virtlab.errors import InputError
 
-__all__ = ["Change", "ChangeLog", "What", "boot_id", "first_changes", "read_changes"]
+__all__ = ["Change", "ChangeLog", "Owed", "What", "boot_id", "owed", "read_changes"]
 
 What = Literal["pin", "size", "period"]
 
 _BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
 _BYTES_MAX: Final = 8 << 20  # then what is not needed to put things back is left out
-_RECENT_S: Final = 24 * 3600
+_RECENT: Final = 2  # of so many parts of it the last one is kept whole
+
+Thing = tuple[str, str, str, int, str, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,10 +52,10 @@ class Change:
     vcpu: int  # of a pin; else 0
     before: tuple[int, ...]  # pCPUs of a pin, KiB of a size, seconds of a period
     after: tuple[int, ...]
-    undone: bool = False  # it was put back: earlier lines of the same thing count no more
+    undone: bool = False  # it was put back to `before`
 
     @property
-    def thing(self) -> tuple[str, str, str, int, str, int]:
+    def thing(self) -> Thing:
         """Return what of whom it is."""
         return (self.host, self.boot, self.uuid, self.run, self.what, self.vcpu)
 
@@ -56,6 +65,19 @@ class Change:
         if self.what == "pin":
             return f"{self.guest}:{self.vcpu}"
         return f"{self.what} of {self.guest}"
+
+
+_FIELDS: Final = [field.name for field in fields(Change)]
+_TO_JSON: Final = json.JSONEncoder(separators=(",", ":"))
+
+
+@dataclass(frozen=True, slots=True)
+class Owed:
+    """What of one thing is to be put back."""
+
+    change: Change  # the first one since a moment, with the last value that was to be set
+    origin: Change  # the first one of all that still counts
+    values: frozenset[tuple[int, ...]]  # where it may have been left
 
 
 class ChangeLog:
@@ -71,11 +93,10 @@ class ChangeLog:
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.is_file():
             self._cut_tail()
-            if path.stat().st_size > _BYTES_MAX:
-                self._shorten()
-        self._descriptor = os.open(
-            path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o640
-        )
+        self._descriptor = _open(path)
+        self._bytes_max = _BYTES_MAX
+        if os.fstat(self._descriptor).st_size > self._bytes_max:
+            self._shorten()
         _sync_folder(path.parent)
 
     def write(self, entries: Iterable[Change]) -> None:
@@ -84,17 +105,16 @@ class ChangeLog:
         Raises:
             OSError: they are not, and must not be made.
         """
-        text = "".join(json.dumps(asdict(one), separators=(",", ":")) + "\n" for one in entries)
         size = os.fstat(self._descriptor).st_size
         try:
-            data = text.encode()
-            while data:
-                data = data[os.write(self._descriptor, data) :]
-            os.fsync(self._descriptor)
+            size += _write(self._descriptor, entries)
         except OSError:
             with contextlib.suppress(OSError):
                 os.ftruncate(self._descriptor, size)
             raise
+        if size > self._bytes_max:
+            with contextlib.suppress(OSError, InputError):  # what is needed is on the disk
+                self._shorten()
 
     def close(self) -> None:
         """Let go of the file; closing twice is harmless."""
@@ -111,24 +131,69 @@ class ChangeLog:
             file.truncate(end)
 
     def _shorten(self) -> None:
-        """Leave out all but the first change of each thing, and what is recent."""
-        entries = list(read_changes(self.path))
-        recent_s = max((one.wall_s for one in entries), default=0.0) - _RECENT_S
-        needed: dict[tuple[object, ...], Change] = {}
-        for one in entries:
-            if one.undone:
-                needed.pop(one.thing, None)
-            else:
-                needed.setdefault(one.thing, one)
-        first = {id(one) for one in needed.values()}
-        kept = [one for one in entries if id(one) in first or one.wall_s > recent_s]
+        """Write anew what undoing needs, and what is recent.
+
+        What cannot come back is left out: what was before the host's boot, and runs of a guest
+        after which there was another.
+        """
+        size = os.fstat(self._descriptor).st_size
+        self._bytes_max = 2 * size  # also where the disk is full: it is not tried each time
+        ledger = _Ledger()
+        runs: dict[tuple[str, str], int] = {}  # the last one of each guest
+        recent_from = size - _BYTES_MAX // _RECENT
+        for end, one in _read(self.path):
+            ledger.take(one, brief=end <= recent_from)
+            if not one.undone:
+                runs[one.host, one.uuid] = one.run
+        boot = boot_id()
+        kept = (
+            change
+            for standing in ledger.standing.values()
+            for change in standing
+            if change.boot == boot and change.run == runs[change.host, change.uuid]
+        )
         fresh = self.path.with_suffix(".new")
-        with fresh.open("w") as file:
-            file.writelines(json.dumps(asdict(one), separators=(",", ":")) + "\n" for one in kept)
-            file.flush()
-            os.fsync(file.fileno())
-        fresh.replace(self.path)
+        fresh.unlink(missing_ok=True)
+        descriptor = _open(fresh)
+        try:
+            size = _write(descriptor, kept)
+            fresh.replace(self.path)
+        except OSError:
+            os.close(descriptor)
+            raise
+        os.close(self._descriptor)
+        self._descriptor = descriptor
+        self._bytes_max = max(_BYTES_MAX, 2 * size)
         _sync_folder(self.path.parent)
+
+
+class _Ledger:
+    """The changes of each thing that still count, oldest first."""
+
+    def __init__(self) -> None:
+        self.standing: dict[Thing, list[Change]] = {}
+
+    def take(self, one: Change, *, brief: bool = False) -> None:
+        """Take in the next line.
+
+        Args:
+            one: the line.
+            brief: of a thing's changes the first and this one are enough.
+        """
+        standing = self.standing.setdefault(one.thing, [])
+        if one.undone:
+            from_there = (n for n, each in enumerate(standing) if each.before == one.before)
+            number = next(from_there, None)
+            if number is not None:
+                del standing[number:]
+            elif standing:  # it went back to a value that the log does not tell of any more
+                standing.append(replace(one, before=one.after, after=one.before, undone=False))
+        elif brief and len(standing) > 1:
+            standing[-1] = one
+        else:
+            standing.append(one)
+        if not standing:
+            del self.standing[one.thing]
 
 
 def read_changes(path: Path) -> Iterator[Change]:
@@ -137,39 +202,64 @@ def read_changes(path: Path) -> Iterator[Change]:
     Raises:
         InputError: it is no log of changes.
     """
+    return (one for _, one in _read(path))
+
+
+def owed(entries: Iterable[Change], since_s: float = 0.0) -> list[Owed]:
+    """Return what is to be put back of the changes since a moment, in seconds since 1970."""
+    ledger = _Ledger()
+    for one in entries:
+        ledger.take(one)
+    found = []
+    for standing in ledger.standing.values():
+        first = next((one for one in standing if one.wall_s >= since_s), None)
+        if first is not None:
+            values = frozenset(value for one in standing for value in (one.before, one.after))
+            change = replace(first, after=standing[-1].after)
+            found.append(Owed(change, standing[0], values))
+    return found
+
+
+def _read(path: Path) -> Iterator[tuple[int, Change]]:
+    """Yield each change with where its line ends, in bytes."""
+    end = 0
     try:
-        lines = path.read_text().split("\n")
+        file = path.open("rb")
     except FileNotFoundError:
         return
-    for number, line in enumerate(lines):
-        if not line:
-            continue
-        try:
-            entry = json.loads(line)
-            entry["before"], entry["after"] = tuple(entry["before"]), tuple(entry["after"])
-            yield Change(**entry)
-        except (ValueError, TypeError, KeyError) as error:
-            if number == len(lines) - 1:  # it has no end: the machine went down in the middle
-                return
-            raise InputError(
-                f"{path}:{number + 1}: this is no line of virtlab's changes",
-                fix="remove the line; what it names cannot be put back by virtlab.",
-            ) from error
+    with file:
+        for number, line in enumerate(file, 1):
+            end += len(line)
+            if not line.strip():
+                continue
+            try:
+                entry = json.loads(line)
+                entry["before"], entry["after"] = tuple(entry["before"]), tuple(entry["after"])
+                one = Change(**entry)
+            except (ValueError, TypeError, KeyError) as error:
+                if not line.endswith(b"\n"):  # the machine went down in the middle
+                    return
+                raise InputError(
+                    f"{path}:{number}: this is no line of virtlab's changes",
+                    fix="remove the line; what it names cannot be put back by virtlab.",
+                ) from error
+            yield end, one
 
 
-def first_changes(entries: Sequence[Change], since_s: float = 0.0) -> list[Change]:
-    """Return for each thing its first change since a moment, with the last value that was set.
+def _open(path: Path) -> int:
+    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o640)
 
-    What was put back and not changed again is left out.
-    """
-    first: dict[tuple[object, ...], Change] = {}
-    for one in entries:
-        if one.undone:
-            first.pop(one.thing, None)
-        elif one.wall_s >= since_s:
-            earlier = first.get(one.thing)
-            first[one.thing] = one if earlier is None else replace(earlier, after=one.after)
-    return list(first.values())
+
+def _write(descriptor: int, entries: Iterable[Change]) -> int:
+    """Have lines on the disk; return how many bytes they are."""
+    data = "".join(
+        _TO_JSON.encode({name: getattr(one, name) for name in _FIELDS}) + "\n" for one in entries
+    ).encode()
+    size = len(data)
+    while data:
+        data = data[os.write(descriptor, data) :]
+    os.fsync(descriptor)
+    return size
 
 
 def boot_id() -> str:

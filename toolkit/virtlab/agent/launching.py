@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from virtlab import __version__
-from virtlab.agent.change_log import ChangeLog, boot_id, first_changes, read_changes
+from virtlab.agent.change_log import ChangeLog, boot_id, owed, read_changes
 from virtlab.agent.coordinate_craft import CoordinateCraft
 from virtlab.agent.daemon import Daemon, DaemonSettings, Meter, NoMeter
 from virtlab.agent.deciding import Decider
@@ -149,9 +149,9 @@ def _craft(options: DaemonOptions) -> ScheduleCraft | CoordinateCraft:
     return ScheduleCraft(
         override_pins=options.override_pins,
         first_pins={
-            (f"{one.uuid}:{one.run}", one.vcpu): frozenset(one.before)
-            for one in first_changes(list(read_changes(log_of(options.state, options.kind))))
-            if one.what == "pin" and one.boot == boot_id()
+            (f"{first.uuid}:{first.run}", first.vcpu): frozenset(first.before)
+            for one in owed(read_changes(log_of(options.state, options.kind)))
+            if (first := one.origin).what == "pin" and first.boot == boot_id()
         },
     )
 

@@ -1,8 +1,8 @@
 """Putting things back as they were, from the log of changes.
 
 A thing is put back only as long as the same run of its guest lasts, and an affinity only where it
-still is what was set: what somebody else has changed since is theirs. A guest that does not answer
-keeps nobody else waiting for longer than asked for.
+still is what a daemon may have set: what somebody else has changed since is theirs. A guest that
+does not answer keeps nobody else waiting for longer than asked for.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Literal
 
-from virtlab.agent.change_log import Change, ChangeLog, boot_id, first_changes, read_changes
+from virtlab.agent.change_log import Change, ChangeLog, Owed, boot_id, owed, read_changes
 from virtlab.agent.known_guest import map_of, masks_of
 from virtlab.errors import EnvironmentLackError
 from virtlab.hosts.real.connection import HostConnection
@@ -64,29 +64,33 @@ def put_back(
         EnvironmentLackError: libvirtd does not answer.
         OSError: the log cannot be written.
     """
-    changes = [
+    here = socket.resolve()
+    due = [
         one
-        for one in first_changes(list(read_changes(log_path)), since_s)
-        if one.host == str(socket)
+        for one in owed(read_changes(log_path), since_s)
+        if Path(one.change.host).resolve() == here
     ]
-    if not changes:
+    if not due:
         return []
     until_s = time.monotonic() + deadline_s
     log = ChangeLog(log_path)
     try:
         found = []
-        for done in _each(socket, changes, timeout_s, until_s):
+        for one, done in _each(socket, due, timeout_s, until_s):
             found.append(done)
-            if done.outcome != "failed":
-                log.write([replace(done.change, wall_s=round(time.time(), 3), undone=True)])
+            now_s = round(time.time(), 3)
+            if done.outcome == "back":
+                log.write([replace(done.change, wall_s=now_s, undone=True)])
+            elif done.outcome == "gone":  # whatever was changed in that run
+                log.write([replace(one.origin, wall_s=now_s, undone=True)])
         return found
     finally:
         log.close()
 
 
 def _each(
-    socket: Path, changes: Sequence[Change], timeout_s: float, until_s: float
-) -> Iterator[PutBack]:
+    socket: Path, due: Sequence[Owed], timeout_s: float, until_s: float
+) -> Iterator[tuple[Owed, PutBack]]:
     boot, host = boot_id(), HostConnection(socket, timeout_s=timeout_s)
     try:
         pcpus = host.call("NODE_GET_CPU_MAP", 0, 0, 0).ret
@@ -94,30 +98,34 @@ def _each(
             (dom.uuid.hex(), dom.id): dom
             for dom in host.call("CONNECT_LIST_ALL_DOMAINS", 1, _ACTIVE).domains
         }
-        for change in changes:
+        for one in due:
+            change = one.change
             dom = running.get((change.uuid, change.run))
             if dom is None or change.boot != boot:
-                yield PutBack(change, "gone", "that run of the guest has ended")
+                yield one, PutBack(change, "gone", "that run of the guest has ended")
             elif time.monotonic() > until_s:
-                yield PutBack(change, "failed", "there was no time left for it")
+                yield one, PutBack(change, "failed", "there was no time left for it")
             else:
                 try:
-                    yield _one(host, change, dom, pcpus)
+                    yield one, _one(host, one, dom, pcpus)
                 except EnvironmentLackError as error:  # this guest hangs, or libvirtd went away
-                    yield PutBack(change, "failed", str(error).splitlines()[0])
+                    yield one, PutBack(change, "failed", str(error).splitlines()[0])
                     host.close()
                     host = HostConnection(socket, timeout_s=timeout_s)
     finally:
         host.close()
 
 
-def _one(host: HostConnection, change: Change, dom: DomainHandle, pcpus: int) -> PutBack:
+def _one(host: HostConnection, one: Owed, dom: DomainHandle, pcpus: int) -> PutBack:
+    change = one.change
     try:
         if change.what == "pin":
             length = (pcpus + 7) // 8
             info, cpumaps = host.call("DOMAIN_GET_VCPUS", dom, change.vcpu + 1, length)
-            now = masks_of(cpumaps, len(info), pcpus)[change.vcpu : change.vcpu + 1]
-            if now != [frozenset(change.after)]:
+            masks = masks_of(cpumaps, len(info), pcpus)
+            numbers = [each.number for each in info]
+            now = dict(zip(numbers, masks, strict=True)).get(change.vcpu)
+            if now is None or tuple(sorted(now)) not in one.values:
                 return PutBack(change, "theirs", "somebody else has changed it since")
             host.call("DOMAIN_PIN_VCPU", dom, change.vcpu, map_of(frozenset(change.before), pcpus))
         elif change.what == "size":
