@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from virtlab.agent.change_log import Change, ChangeLog, boot_id, owed, read_changes
-from virtlab.agent.undo import put_back
+from virtlab.agent.undo import PutBack, put_back
 from virtlab.errors import InputError
-from virtlab.model.units import EPOCH_S
+from virtlab.model.units import EPOCH_S, mib, seconds
 
 MakeRig = Callable[..., Any]
 
@@ -29,11 +29,26 @@ def targets(rig: Any) -> dict[str, tuple[int, int]]:
     }
 
 
-def undone(rig: Any, since_s: float = 0.0) -> dict[str, str]:
+def put_back_in(rig: Any, since_s: float = 0.0, late_s: float = 0.0) -> list[PutBack]:
     rig.daemon.close()
     with rig.served():
-        found = put_back(rig.daemon.settings.socket, rig.log, since_s=since_s, timeout_s=5.0)
-    return {one.change.guest: one.outcome for one in found}
+        return put_back(
+            rig.daemon.settings.socket,
+            rig.log,
+            since_s=since_s,
+            timeout_s=5.0,
+            settle_s=0.0,  # the host stands still
+            wall_s=lambda: rig.daemon.clock.wall_s() + late_s,
+        )
+
+
+def undone(rig: Any, since_s: float = 0.0) -> dict[str, str]:
+    return {one.change.guest: one.outcome for one in put_back_in(rig, since_s)}
+
+
+def sizes_undone(rig: Any, late_s: float = 0.0) -> dict[str, PutBack]:
+    found = put_back_in(rig, late_s=late_s)
+    return {one.change.guest: one for one in found if one.change.what == "size"}
 
 
 def test_affinities_are_as_they_were(rig: MakeRig) -> None:
@@ -59,12 +74,104 @@ def test_what_was_put_back_is_not_put_back_twice(rig: MakeRig) -> None:
 def test_sizes_and_periods_are_as_they_were(rig: MakeRig) -> None:
     one = rig("memory-1-one-consumes")
     before = targets(one)
-    one.run(60)
+    one.run(6)
     assert targets(one) != before
 
     undone(one)
 
     assert targets(one) == before
+
+
+def test_a_guest_keeps_what_it_uses_now(rig: MakeRig) -> None:
+    one = rig("memory-1-one-consumes")
+    one.run(60)
+    guest = one.host.guests["aos_vm3"]
+    figures = guest.memory.figures(one.host.now_ns)
+    used_kib = figures.actual_kib - figures.usable_kib
+    assert used_kib > mib(512)  # more than it had at the start
+
+    found = sizes_undone(one)
+
+    assert found.pop("aos_vm3").outcome == "left"
+    assert {back.outcome for back in found.values()} == {"back"}
+    target_kib, period_s = targets(one)["aos_vm3"]
+    assert used_kib + mib(100) <= target_kib < figures.actual_kib
+    assert period_s == 1  # or it would never tell that it uses less
+    one.recorder.advance(one.host.now_ns + seconds(3))
+    # It goes on to grow: the kernel has not ended it.
+    assert guest.memory.figures(one.host.now_ns).consumer_kib > figures.consumer_kib
+
+
+def test_what_was_left_can_be_put_back_later(rig: MakeRig) -> None:
+    one = rig("memory-1-one-consumes")
+    one.run(60)
+    sizes_undone(one)
+    target_kib, _ = targets(one)["aos_vm3"]
+
+    (size,) = [each.change for each in owed(one.changes()) if each.change.what == "size"]
+
+    assert (size.guest, size.before, size.after) == ("aos_vm3", (mib(512),), (target_kib,))
+
+
+def test_a_guest_whose_report_is_old_keeps_its_size(rig: MakeRig) -> None:
+    one = rig("memory-1-one-consumes")
+    one.run(60)
+    before = targets(one)["aos_vm3"]
+
+    found = sizes_undone(one, late_s=60)
+
+    assert found["aos_vm3"].outcome == "left"
+    assert found["aos_vm3"].why == "the guest does not report what it uses"
+    assert targets(one)["aos_vm3"] == before
+
+
+def test_who_gives_goes_before_who_is_given(rig: MakeRig) -> None:
+    one = rig("memory-1-one-consumes")
+    one.run(60)
+    first, *_ = [each.guest for each in one.changes() if each.what == "size"]
+    assert first != "aos_vm3"
+
+    assert next(iter(sizes_undone(one))) == "aos_vm3"
+
+
+def test_no_more_is_given_than_the_host_has(rig: MakeRig, monkeypatch: pytest.MonkeyPatch) -> None:
+    one = rig("memory-1-one-consumes")
+    one.run(6)
+    monkeypatch.setattr("virtlab.agent.balloon_room._HOST_KEEPS_KIB", one.scenario.host.memory_kib)
+    before = targets(one)
+
+    found = sizes_undone(one)
+
+    assert {back.outcome for back in found.values()} == {"left"}
+    assert found["aos_vm1"].why == "the host has not 66 MiB more for it"
+    assert targets(one) == before
+
+
+def test_a_size_that_somebody_else_set_is_theirs(rig: MakeRig) -> None:
+    one = rig("memory-1-one-consumes")
+    one.run(6)
+    one.host.guests["aos_vm1"].memory.set_target(one.host.now_ns, mib(300))
+    one.daemon.close()
+    one.clock.now_ns = seconds(12)
+    one.recorder.advance(one.clock.now_ns)
+
+    assert sizes_undone(one)["aos_vm1"].outcome == "theirs"
+    assert targets(one)["aos_vm1"][0] == mib(300)
+
+
+def test_a_guest_that_migrates_is_not_touched(rig: MakeRig) -> None:
+    one = rig("cpu-1-all-on-one")
+    one.run(20)
+    (name, *_) = sorted({change.guest for change in one.changes()})
+    uuid, before = one.host.guests[name].uuid, masks(one)[name]
+    job = {"DOMAIN_GET_JOB_INFO": lambda dom: (2 if dom.uuid == uuid else 0, *(0,) * 11)}
+    one.driver.handlers = {**one.driver.handlers, **job}
+
+    outcomes = undone(one)
+
+    assert outcomes.pop(name) == "failed"
+    assert set(outcomes.values()) == {"back"}
+    assert masks(one)[name] == before
 
 
 def test_since_a_moment_is_as_it_was_at_that_moment(rig: MakeRig) -> None:

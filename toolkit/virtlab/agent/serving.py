@@ -26,6 +26,7 @@ _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 # A daemon ends within a second of SIGTERM: so much of it is for putting things back.
 _RESTORE_S: Final = 0.7
 _ANSWER_S: Final = 0.3
+_SETTLE_S: Final = 0.1
 
 _log = logging.getLogger(__name__)
 
@@ -86,6 +87,7 @@ def restore(daemon: Daemon) -> None:
             daemon.changes.path,
             timeout_s=_ANSWER_S,
             deadline_s=_RESTORE_S,
+            settle_s=_SETTLE_S,
         )
     except (EnvironmentLackError, OSError) as error:
         _log.warning("nothing was put back: %s", str(error).splitlines()[0])
@@ -95,8 +97,10 @@ def restore(daemon: Daemon) -> None:
 
 def _tell(found: list[PutBack]) -> None:
     for one in found:
-        if one.outcome == "failed":
-            _log.warning("%s was not put back: %s; `virtlab undo` will", one.change.name, one.why)
+        if one.outcome in ("left", "failed"):
+            _log.warning(
+                "%s was not put back: %s; `virtlab undo` tries again", one.change.name, one.why
+            )
     back = sum(one.outcome == "back" for one in found)
     _log.info("%d of %d changes were put back", back, len(found))
 

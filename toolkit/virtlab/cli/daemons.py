@@ -210,14 +210,14 @@ def undo(
         print_json({"version": 1, "changes": [asdict(one) for one in found]})
     else:
         words = {"back": "is back at", "gone": "is gone, and was at", "theirs": "is left alone at",
-                 "failed": "was not put back to"}  # fmt: skip
+                 "left": "was not put back to", "failed": "was not put back to"}  # fmt: skip
         for one in found:
             before = ",".join(map(str, one.change.before))
             why = f": {one.why}" if one.why else ""
             print(f"{one.change.name} {words[one.outcome]} {before}{why}")
         if not found:
             print("Nothing is to be put back.")
-    if any(one.outcome == "failed" for one in found):
+    if any(one.outcome in ("left", "failed") for one in found):
         raise typer.Exit(ExitCode.POINTS_LOST)
 
 
