@@ -6,6 +6,7 @@ import selectors
 import socket
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -112,6 +113,42 @@ def test_a_host_that_nobody_serves_is_refused_at_once(
 ) -> None:
     with pytest.raises(OSError):
         HostLink(selector, tmp_path / "none", lambda: None)
+    assert len(selector.get_map()) == 0
+
+
+def test_a_connection_that_breaks_at_once_makes_no_link(
+    tmp_path: Path, selector: selectors.BaseSelector, listener: socket.socket
+) -> None:
+    class Dying(socket.socket):
+        """The listener goes between this socket's connection and its first call."""
+
+        def connect(self, address: Any) -> None:
+            super().connect(address)
+            listener.close()
+
+    lost: list[bool] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("virtlab.hosts.real.link.socket.socket", Dying)
+        with pytest.raises(OSError):
+            HostLink(selector, tmp_path / "sock", lambda: lost.append(True))
+
+    assert (lost, len(selector.get_map())) == ([], 0)
+
+
+def test_a_host_that_takes_nobody_in_is_not_waited_for(
+    tmp_path: Path, selector: selectors.BaseSelector
+) -> None:
+    with (
+        socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as hung,
+        socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as first,
+    ):
+        hung.bind(str(tmp_path / "sock"))
+        hung.listen(0)
+        first.connect(str(tmp_path / "sock"))
+
+        with pytest.raises(OSError):
+            HostLink(selector, tmp_path / "sock", lambda: None)
+
     assert len(selector.get_map()) == 0
 
 

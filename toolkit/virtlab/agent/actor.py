@@ -134,9 +134,7 @@ class Actor:
         link.ask(call.procedure, *call.args, then=lambda answer: self._answered(call.guest, answer))
 
     def _open(self) -> HostLink:
-        made: list[HostLink] = []
-        link = HostLink(self._selector, self._path, lambda: self._lost(made[0]))
-        made.append(link)
+        link = HostLink(self._selector, self._path, lambda: self._lost(link))
         return link
 
     def _answered(self, guest: str, answer: Answer) -> None:

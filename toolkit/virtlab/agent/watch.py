@@ -114,6 +114,7 @@ class Watch:
             OSError: nobody listens there.
         """
         self._link = HostLink(self._selector, self._path, self._lost, self._event)
+        self._bulk_open = False
         for event in (_TUNABLE, _METADATA_CHANGE):
             self._link.ask("CONNECT_DOMAIN_EVENT_CALLBACK_REGISTER_ANY", event, None)
         for guest in self.guests.values():
@@ -195,7 +196,8 @@ class Watch:
         return then is not None and self._seen_bulk
 
     def _ask(self, what: str, args: tuple[Any, ...], then: OnAnswer) -> None:
-        assert self._link is not None
+        if self._link is None:  # it broke as the question before this one was sent
+            return
         number = self._number
         self._waiting += 1
 

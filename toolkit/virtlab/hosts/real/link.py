@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import selectors
 import socket
+import struct
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
@@ -23,6 +24,7 @@ __all__ = ["HostLink", "OnAnswer", "OnEvent"]
 
 _READ_BYTES: Final = 65_536  # malloc maps a larger buffer anew at each read, 12 us more
 _URI: Final = "qemu:///system"
+_CONNECT_WAIT: Final = struct.pack("@ll", 0, 200_000)  # struct timeval: s, us
 
 OnAnswer = Callable[[Answer], None]
 OnEvent = Callable[[Event], None]
@@ -47,10 +49,10 @@ class HostLink:
             on_event: takes what comes unasked, once it was registered for.
 
         Raises:
-            OSError: nobody listens there.
+            OSError: nobody listens there, or takes anybody in, or it hangs up at once.
         """
         self._selector = selector
-        self._on_lost = on_lost
+        self._on_lost: Callable[[], None] = lambda: None  # nobody has this link yet
         self._on_event = on_event
         self.refusal: str | None = None  # why libvirtd did not let us in, where it did not
         self._protocol = ClientConnection()
@@ -59,7 +61,9 @@ class HostLink:
         self._held: bytearray | None = bytearray()  # calls until the connection is open
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
-            self._socket.connect(str(path))  # a local libvirtd accepts at once, or not at all
+            # A local libvirtd takes a connection at once; one that hangs has a queue that is full.
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, _CONNECT_WAIT)
+            self._socket.connect(str(path))
         except OSError:
             self._socket.close()
             raise
@@ -68,6 +72,9 @@ class HostLink:
         self._selector.register(self._socket, self._mask, self._ready)
         self.open = True
         self._request("AUTH_LIST", then=self._authenticated)
+        if not self.open:
+            raise ConnectionResetError("libvirtd hung up at once")
+        self._on_lost = on_lost
 
     @property
     def waiting(self) -> int:
