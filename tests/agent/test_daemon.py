@@ -5,10 +5,11 @@ from __future__ import annotations
 import dataclasses
 import logging
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
@@ -17,6 +18,8 @@ from virtlab.agent.deciding import GIVEN_UP
 from virtlab.agent.guest_notes import NOTES
 from virtlab.grading.criteria import judge_all
 from virtlab.hosts.real.connection import HostConnection
+from virtlab.hosts.simulated.driver import job_lock
+from virtlab.libvirt_rpc.errors import ErrorDomain, operation_timeout
 from virtlab.model.faults import GuestFault, HostFault
 from virtlab.model.plan import CpuPlan, MemoryPlan, Pin, Resize
 from virtlab.model.scenario import Event, LoseGuest, PinVcpu, Scenario, StartGuest, StopGuest
@@ -192,6 +195,63 @@ def test_a_guest_whose_lock_is_held_keeps_no_other_waiting(rig: MakeRig) -> None
 
     moved = {name for name, mask in masks(one).items() if mask != {0}}
     assert len(moved) >= 5 and "aos_vm3" not in moved
+
+
+class Once:
+    """Bind one guest's vCPU to pCPU 2 at the first tick, and want nothing more."""
+
+    def __init__(self) -> None:
+        self.ticks = 0
+
+    def decide(self, _host: CpuSnapshot) -> CpuPlan:
+        self.ticks += 1
+        pin = Pin(VcpuKey("aos_vm3", 0), frozenset({2}))
+        return CpuPlan((pin,) if self.ticks == 1 else ())
+
+
+def test_a_plan_is_not_carried_out_after_its_tick(
+    rig: MakeRig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits = job_lock._READS_WITH_JOB | {"DOMAIN_GET_JOB_INFO"}
+    monkeypatch.setattr(job_lock, "_READS_WITH_JOB", waits)
+    fault = GuestFault(0, "aos_vm3", "blocked", seconds(4))
+    one = rig(with_events("cpu-1-all-on-one", fault), policy=Once)
+
+    one.run(8)
+
+    assert masks(one)["aos_vm3"] == {0}
+    came = {why for tick in one.ticks() for why in tick.parts["came"].values()}
+    assert came == {"libvirtd answered too late whether a job runs on it"}
+
+
+def test_without_an_answer_whether_a_job_runs_nothing_is_changed(rig: MakeRig) -> None:
+    def refuse(_dom: Any) -> NoReturn:
+        raise operation_timeout("cannot acquire state change lock", ErrorDomain.NONE)
+
+    one = rig("cpu-1-all-on-one", policy=Once)
+    one.driver.handlers = {**one.driver.handlers, "DOMAIN_GET_JOB_INFO": refuse}
+
+    one.run(3)
+
+    assert masks(one)["aos_vm3"] == {0}
+    (came,) = {why for tick in one.ticks() for why in tick.parts["came"].values()}
+    assert came.startswith("it is not known whether a job runs on it: ")
+
+
+def test_a_link_that_breaks_as_a_look_begins_is_made_anew(rig: MakeRig) -> None:
+    one = rig("memory-1-one-consumes")
+    one.run(3.5)
+    link = one.daemon.watch._link
+    link._socket.shutdown(socket.SHUT_WR)  # libvirtd died, and nobody has read that yet
+    while one.daemon.watch.outages == 0:
+        one.clock.now_ns += seconds(0.1)
+        one.daemon.turn()  # the host is looked at before anything is read
+    before = one.daemon.ticks
+
+    one.run(12)
+
+    assert one.daemon.watch.connected
+    assert one.daemon.ticks >= before + 3
 
 
 def test_a_daemon_outlives_a_restart_of_libvirtd(rig: MakeRig) -> None:

@@ -231,10 +231,10 @@ class Daemon:
         self._due.tick_ns = (
             self._start_ns + ((now_ns - self._start_ns) // interval_ns + 1) * interval_ns
         )
+        self.actor.drop()
         if not self.watch.connected:
             self._miss("libvirtd is away")
             return
-        self.actor.drop()
         if self.watch.look(self._seen):
             self._due.look_ends_ns = now_ns + interval_ns // 2
         else:
@@ -400,13 +400,19 @@ class Daemon:
     def _asking_first(self, steps: Sequence[Step]) -> Call:
         guest = steps[0].guest
         what, args, took = self.watch.job_question(guest)
+        void_ns = self._due.tick_ns  # a plan is of its tick, and of no later one
 
         def asked(answer: Answer | str) -> None:
             if isinstance(answer, Answer):
                 took(answer)
-            why = answer if isinstance(answer, str) else None
-            if guest.migrating:
-                why = "a job such as a migration runs on it"
+            if isinstance(answer, str):
+                why: str | None = answer
+            elif self.clock.now_ns() >= void_ns:
+                why = "libvirtd answered too late whether a job runs on it"
+            elif answer.error is not None and answer.error.code != ErrorCode.NO_SUPPORT:
+                why = f"it is not known whether a job runs on it: {answer.error.message}"
+            else:
+                why = self.craft.why_not(guest)
             if why is None:
                 self.actor.make_next([self._call(step) for step in steps])
                 return

@@ -274,7 +274,8 @@ class Watch:
         """Return the question whether a job runs on a guest that lasts, such as a migration."""
 
         def took(answer: Answer) -> None:
-            guest.migrating = answer.error is None and answer.results.type in _JOB_LASTS
+            if answer.error is None:
+                guest.migrating = answer.results.type in _JOB_LASTS
 
         return "DOMAIN_GET_JOB_INFO", (guest.dom,), took
 
