@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from typing import Any, NoReturn
 
@@ -16,12 +17,13 @@ import pytest
 from virtlab.agent.change_log import ChangeLog
 from virtlab.agent.deciding import GIVEN_UP
 from virtlab.agent.guest_notes import NOTES
+from virtlab.agent.memory_limit import resident_kib
 from virtlab.grading.criteria import judge_all
 from virtlab.hosts.real.connection import HostConnection
 from virtlab.hosts.simulated.driver import job_lock
 from virtlab.libvirt_rpc.errors import ErrorDomain, operation_timeout
 from virtlab.model.faults import GuestFault, HostFault
-from virtlab.model.plan import CpuPlan, MemoryPlan, Pin, Resize
+from virtlab.model.plan import CpuPlan, MemoryPlan, Pin, Rejected, Resize
 from virtlab.model.scenario import Event, LoseGuest, PinVcpu, Scenario, StartGuest, StopGuest
 from virtlab.model.snapshot import CpuSnapshot, MemorySnapshot, VcpuKey
 from virtlab.model.units import mib, seconds
@@ -330,6 +332,13 @@ def test_no_guest_is_taken_below_its_floor(rig: MakeRig) -> None:
     assert asked == {mib(200)}
 
 
+def circle() -> list[Any]:
+    """Return a list that holds itself, so that no text of it ends."""
+    made: list[Any] = []
+    made.append(made)
+    return made
+
+
 def raising(_host: CpuSnapshot) -> CpuPlan:
     raise ZeroDivisionError("no load at all")
 
@@ -347,6 +356,26 @@ def raising(_host: CpuSnapshot) -> CpuPlan:
             lambda host: CpuPlan((Pin(host.vcpus[0].key, frozenset({9})),)),
             "planned pCPUs ['9'] for vCPU aos_vm1:0; the host has 0-3",
         ),
+        (
+            lambda _host: CpuPlan((Pin(("aos_vm1", 0), frozenset({1})),)),  # type: ignore[arg-type]
+            "planned for ('aos_vm1', 0), which is no VcpuKey",
+        ),
+        (
+            lambda host: CpuPlan((Pin(host.vcpus[0].key, frozenset({1.0})),)),  # type: ignore[arg-type]
+            "planned pCPUs ['1.0'] for vCPU aos_vm1:0; the host has 0-3",
+        ),
+        (
+            lambda host: CpuPlan((Pin(host.vcpus[0].key, frozenset({1}), reason=1),)),  # type: ignore[arg-type]
+            "planned for vCPU aos_vm1:0 with a reason that is no text",
+        ),
+        (
+            lambda _host: CpuPlan((Pin(VcpuKey(["aos_vm1"], 0), frozenset({1})),)),  # type: ignore[arg-type]
+            "raised TypeError: unhashable type: 'list'",
+        ),
+        (
+            lambda _host: CpuPlan(rejected=(Rejected("a", circle()),)),  # type: ignore[arg-type]
+            "raised RecursionError",
+        ),
     ],
 )
 def test_a_policy_that_fails_is_named_and_holds_the_tick(
@@ -360,6 +389,57 @@ def test_a_policy_that_fails_is_named_and_holds_the_tick(
     assert one.changes() == []
     assert all(tick.parts["failure"].startswith(words) for tick in one.ticks())
     assert policy.made == 1 + len(one.ticks())  # a fresh one after each failure
+
+
+def test_a_policy_that_cannot_be_made_again_is_named(rig: MakeRig) -> None:
+    class Twice(Odd):
+        made = 0
+        does = staticmethod(raising)
+
+        def __init__(self) -> None:
+            super().__init__()
+            if 2 <= type(self).made <= 4:
+                raise OSError("no model at hand")
+
+    one = rig("cpu-1-all-on-one", policy=Twice)
+
+    one.run(3.5)
+
+    failures = [tick.parts["failure"] for tick in one.ticks()]
+    assert failures[0].endswith("; and no other could be made: OSError: no model at hand")
+    assert failures[1].startswith("raised OSError: no model at hand")
+    assert failures[3].startswith("raised ZeroDivisionError")
+
+
+def test_what_a_policy_remembers_may_be_anything(rig: MakeRig) -> None:
+    class Keeper(Odd):
+        def __init__(self) -> None:
+            self.seen: set[Any] = {object(), object(), 1}
+
+    class Ring(Odd):
+        def __init__(self) -> None:
+            self.ring = circle()
+
+    for policy, shown in ((Keeper, {"seen"}), (Ring, {"cannot be shown"})):
+        one = rig("cpu-1-all-on-one", policy=policy)
+        one.run(1.5)
+        assert [set(tick.parts["memory"]) for tick in one.ticks()] == [shown, shown]
+
+
+def test_a_machine_that_is_busy_with_other_things_does_not_end_the_daemon(rig: MakeRig) -> None:
+    def waiting(_host: CpuSnapshot) -> CpuPlan:
+        threading.Event().wait(60)  # as for the processor
+        return CpuPlan()
+
+    one = rig("cpu-1-all-on-one", policy=type("Policy", (Odd,), {"does": staticmethod(waiting)}))
+    one.daemon.decider._limit_s = 0.01
+
+    one.run(12)
+
+    assert one.daemon.fatal is None
+    assert {tick.parts["failure"] for tick in one.ticks()} == {
+        "had not decided after 0.06 s, in which it had less than 0.01 s of the processor"
+    }
 
 
 def test_a_policy_that_always_fails_ends_the_daemon(rig: MakeRig) -> None:
@@ -378,11 +458,11 @@ def test_a_policy_that_never_ends_is_interrupted(rig: MakeRig) -> None:
             pass
 
     one = rig("cpu-1-all-on-one", policy=type("Policy", (Odd,), {"does": staticmethod(forever)}))
-    one.daemon.decider._limit_s = 0.01
+    one.daemon.decider._limit_s = 0.1
 
     one.run(0.5)
 
-    assert one.ticks()[0].parts["failure"] == "took longer than 0.01 s to decide"
+    assert one.ticks()[0].parts["failure"] == "took longer than 0.1 s to decide"
 
 
 def test_a_policy_that_catches_what_stops_it_is_late_all_the_same(rig: MakeRig) -> None:
@@ -394,11 +474,11 @@ def test_a_policy_that_catches_what_stops_it_is_late_all_the_same(rig: MakeRig) 
             return CpuPlan()
 
     one = rig("cpu-1-all-on-one", policy=type("Policy", (Odd,), {"does": staticmethod(stubborn)}))
-    one.daemon.decider._limit_s = 0.01
+    one.daemon.decider._limit_s = 0.1
 
     one.run(0.5)
 
-    assert one.ticks()[0].parts["failure"] == "took longer than 0.01 s to decide"
+    assert one.ticks()[0].parts["failure"] == "took longer than 0.1 s to decide"
 
 
 @pytest.mark.parametrize(
@@ -423,7 +503,7 @@ faulthandler.register(signal.SIGVTALRM, all_threads=False, chain=True)
 class Endless:
     def decide(self, host):
         {body}
-Decider(Endless, limit_s=0.01).decide(None)
+Decider(Endless, limit_s=0.05).decide(None)
 """
 
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, timeout=300)
@@ -513,12 +593,40 @@ def test_what_an_administrator_notes_is_kept(
     assert all(mask <= held_to for mask in set_to)
 
 
-def test_a_policy_that_keeps_growing_ends_the_daemon(
+def allow_mib_more(monkeypatch: pytest.MonkeyPatch, mib_more: int) -> None:
+    """Have a daemon's process be too large once it takes so much more than now."""
+    limit_kib = resident_kib() + mib(mib_more)
+    monkeypatch.setattr("virtlab.agent.daemon._MEMORY_KIB_MAX", limit_kib)
+
+
+def test_a_policy_that_keeps_growing_ends_the_daemon_to_begin_anew(
     rig: MakeRig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("virtlab.agent.daemon._MEMORY_KIB_MAX", 1)
-    one = rig("cpu-1-all-on-one")
+    kept: list[bytes] = []
 
-    one.run(3)
+    def growing(_host: CpuSnapshot) -> CpuPlan:
+        kept.append(b"x" * (mib(20) << 10))
+        return CpuPlan()
+
+    one = rig("cpu-1-all-on-one", policy=type("Policy", (Odd,), {"does": staticmethod(growing)}))
+    allow_mib_more(monkeypatch, 50)
+
+    one.run(9)
 
     assert "policy tried keeps growing" in str(one.daemon.fatal)
+    assert one.daemon.fatal.exit_code == 4  # its unit does not restart it after 3
+    assert len(kept) == 5
+
+
+def test_memory_that_a_policy_gave_back_is_forgotten(
+    rig: MakeRig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def hungry(_host: CpuSnapshot) -> CpuPlan:
+        return CpuPlan(because=str(len(b"x" * (mib(150) << 10))))
+
+    one = rig("cpu-1-all-on-one", policy=type("Policy", (Odd,), {"does": staticmethod(hungry)}))
+    allow_mib_more(monkeypatch, 50)
+
+    one.run(9)
+
+    assert one.daemon.fatal is None

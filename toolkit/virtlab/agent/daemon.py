@@ -14,7 +14,6 @@ What came of them is written with the next tick.
 from __future__ import annotations
 
 import logging
-import resource
 import selectors
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -27,8 +26,9 @@ from virtlab.agent.change_log import Change, ChangeLog, What, boot_id
 from virtlab.agent.deciding import FAILURES_MAX, Decider
 from virtlab.agent.journal import Journal
 from virtlab.agent.known_guest import KnownGuest
+from virtlab.agent.memory_limit import resident_kib
 from virtlab.agent.outcome import figures_of
-from virtlab.agent.plain import Json, memory_of, plain
+from virtlab.agent.plain import Json, plain
 from virtlab.agent.together import belonging
 from virtlab.agent.watch import Sense, Watch
 from virtlab.errors import EnvironmentLackError, InputError, VirtlabError
@@ -44,6 +44,7 @@ _log = logging.getLogger(__name__)
 
 # A little less than what its unit allows (`MemoryMax`), so that the policy is named.
 _MEMORY_KIB_MAX: Final = 900 * KIB_PER_MIB
+_LARGE_TICKS: Final = 3  # in a row; what one decision takes, it may give back
 
 Act = TypeVar("Act", contravariant=True)  # Pin or Resize
 
@@ -174,6 +175,7 @@ class Daemon:
     _start_ns: int = field(init=False)
     _came: dict[str, str] = field(default_factory=dict)  # what became of changes since the tick
     _said: dict[str, str] = field(default_factory=dict)  # what was logged last, by subject
+    _large: int = 0  # ticks in a row at whose ends it was too large
     _boot: str = field(default_factory=boot_id)
 
     def __post_init__(self) -> None:
@@ -270,14 +272,14 @@ class Daemon:
         if self.decider is not None:
             answer = self.decider.decide(snapshot)
             self._look_at_own_memory()
-            tick["memory"] = memory_of(self.decider.policy)
+            tick["memory"] = {} if isinstance(answer, str) else answer.memory
             if isinstance(answer, str):
                 tick["failure"] = answer
                 self._failed(answer)
             else:
                 self._say("policy", "")
-                tick["plan"] = plain(answer)
-                steps += self._steps(answer)
+                tick["plan"] = answer.shown
+                steps += self._steps(answer.plan)
         if steps and not self._written_down(steps):
             steps = []
         tick["held"] = dict(self.held)
@@ -296,12 +298,16 @@ class Daemon:
             ))  # fmt: skip
 
     def _look_at_own_memory(self) -> None:
-        """End where the policy keeps growing; nothing else here does."""
-        if resource.getrusage(resource.RUSAGE_SELF).ru_maxrss > _MEMORY_KIB_MAX:
-            self._end(InputError(
+        """End where the policy keeps growing; nothing else here does.
+
+        To begin anew helps for a time, so this is none of the errors that it does not mend.
+        """
+        self._large = self._large + 1 if resident_kib() > _MEMORY_KIB_MAX else 0
+        if self._large >= _LARGE_TICKS:
+            self._end(EnvironmentLackError(
                 f"policy {self.settings.policy} keeps growing: the daemon takes more than "
                 f"{_MEMORY_KIB_MAX // KIB_PER_MIB} MiB",
-                fix="have it forget what is gone, or name another with --policy.",
+                fix="begin it anew; have the policy forget what is gone, or name another.",
             ))  # fmt: skip
 
     def _steps(self, plan: Plan[Any]) -> list[Step]:

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
-__all__ = ["GROWTH_KIB", "memory_limit"]
+__all__ = ["GROWTH_KIB", "memory_limit", "resident_kib"]
 
+_SIZE, _RESIDENT = 0, 1  # columns of /proc/self/statm, in pages
 GROWTH_KIB: Final = 1 << 20  # of address space, for one run or one decision
 
 
@@ -19,7 +20,7 @@ def memory_limit(growth_kib: int = GROWTH_KIB) -> Iterator[None]:
     Where the kernel does not tell how large the process is, there is no limit.
     """
     try:
-        size_kib = _address_space_kib()
+        size_kib = _statm_kib(_SIZE)
     except (OSError, ValueError, IndexError):
         yield
         return
@@ -34,7 +35,15 @@ def memory_limit(growth_kib: int = GROWTH_KIB) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
 
 
-def _address_space_kib() -> int:
+def resident_kib() -> int:
+    """Return how much memory this process has now; 0 where the kernel does not tell."""
+    try:
+        return _statm_kib(_RESIDENT)
+    except (OSError, ValueError, IndexError):
+        return 0
+
+
+def _statm_kib(column: int) -> int:
     with open("/proc/self/statm", encoding="ascii") as file:  # noqa: PTH123  # no file of a user's
-        pages = int(file.read().split()[0])
+        pages = int(file.read().split()[column])
     return pages * (resource.getpagesize() >> 10)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from typing import Any, Final
 
 from virtlab.policies.parameters import parameters_of
@@ -39,12 +39,19 @@ def plain(value: object) -> Json:
     if isinstance(value, Mapping):
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, set | frozenset):
-        return [plain(item) for item in sorted(value, key=lambda item: (str(type(item)), item))]
+        return [plain(item) for item in _in_order(value)]
     if isinstance(value, tuple) and hasattr(value, "_fields"):  # a key, which reads as one
         return str(value)
     if isinstance(value, list | tuple | deque):
         return [plain(item) for item in value]
     return type(value).__name__
+
+
+def _in_order(items: Set[Any]) -> list[Any]:
+    try:
+        return sorted(items, key=lambda item: (str(type(item)), item))
+    except TypeError:  # they have no order of their own
+        return sorted(items, key=lambda item: (str(type(item)), str(plain(item))))
 
 
 def memory_of(policy: object) -> dict[str, Json]:
@@ -55,7 +62,9 @@ def memory_of(policy: object) -> dict[str, Json]:
     else:
         names = list(getattr(policy, "__dict__", {}))
     return {
-        name.lstrip("_"): plain(getattr(policy, name)) for name in names if name not in tunables
+        name.lstrip("_"): plain(getattr(policy, name))
+        for name in names
+        if name not in tunables and hasattr(policy, name)
     }
 
 
