@@ -593,6 +593,38 @@ def test_what_an_administrator_notes_is_kept(
     assert all(mask <= held_to for mask in set_to)
 
 
+def test_a_guest_whose_description_cannot_be_read_is_left_alone_until_it_can(rig: MakeRig) -> None:
+    one = rig("cpu-1-all-on-one", policy=BackAndForth)
+    read = one.driver.handlers["DOMAIN_GET_XML_DESC"]
+
+    def refuse(dom: Any, flags: int) -> Any:
+        if dom.name == "aos_vm3" and one.host.now_ns < seconds(3.5):
+            raise operation_timeout("cannot acquire state change lock", ErrorDomain.NONE)
+        return read(dom, flags)
+
+    one.driver.handlers = {**one.driver.handlers, "DOMAIN_GET_XML_DESC": refuse}
+
+    one.run(3.4)
+    assert "aos_vm3" not in pinned(one) and "aos_vm4" in pinned(one)
+    alone = one.ticks()[-1].parts["alone"]
+    assert alone == {"aos_vm3": "what is noted of it has to be read again"}
+    one.run(8)
+    assert "aos_vm3" in pinned(one)
+
+
+def test_a_guest_that_changes_while_a_policy_decides_is_left_alone(rig: MakeRig) -> None:
+    def meanwhile(host: CpuSnapshot) -> CpuPlan:
+        known = next(g for g in one.daemon.watch.guests.values() if g.name == "aos_vm3")
+        known.stale = True  # as the event of a change would make it
+        return CpuPlan(tuple(Pin(vcpu.key, frozenset({3})) for vcpu in host.vcpus))
+
+    one = rig("cpu-1-all-on-one", policy=type("Policy", (Odd,), {"does": staticmethod(meanwhile)}))
+
+    one.run(3)
+
+    assert "aos_vm4" in pinned(one) and "aos_vm3" not in pinned(one)
+
+
 def allow_mib_more(monkeypatch: pytest.MonkeyPatch, mib_more: int) -> None:
     """Have a daemon's process be too large once it takes so much more than now."""
     limit_kib = resident_kib() + mib(mib_more)

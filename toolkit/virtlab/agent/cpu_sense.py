@@ -80,6 +80,8 @@ class CpuSense:
             return "a job such as a migration runs on it"
         if guest.open_questions:
             return "libvirtd has not answered what was asked about it"
+        if guest.stale:
+            return "what is noted of it has to be read again"
         if not guest.runs:
             return "it does not run"
         return guest.hands_off

@@ -90,6 +90,8 @@ class MemorySense:
             return "a job such as a migration runs on it"
         if guest.open_questions:
             return "libvirtd has not answered what was asked about it"
+        if guest.stale:
+            return "what is noted of it has to be read again"
         return guest.hands_off
 
     def floor_of(self, guest: KnownGuest) -> int:
