@@ -339,6 +339,54 @@ def circle() -> list[Any]:
     return made
 
 
+def views(tick: Any, guest: str) -> list[dict[str, Any]]:
+    """Return what a tick of a coordinator showed of a guest."""
+    return [view for view in tick.parts["snapshot"]["guests"] if view["guest"] == guest]
+
+
+@pytest.mark.parametrize("kind", ["blocked", "paused"])
+def test_what_a_guest_was_promised_stays_promised_while_nothing_can_be_told(
+    rig: MakeRig, kind: str
+) -> None:
+    fault = GuestFault(seconds(5.5), "aos_vm1", "blocked", seconds(10))
+    one = rig(with_events("memory-1-one-consumes", *([fault] if kind == "blocked" else [])))
+    one.run(5.4)
+    if kind == "paused":
+        with one.served(), HostConnection(one.daemon.settings.socket) as host:
+            host.call("DOMAIN_SUSPEND", host.call("DOMAIN_LOOKUP_BY_NAME", "aos_vm1").dom)
+    before = one.ticks()[-1]
+
+    one.run(9)
+
+    (was,), (now,) = views(before, "aos_vm1"), views(one.ticks()[-1], "aos_vm1")
+    assert now["rss_kib"] == was["rss_kib"] and was["rss_kib"] < was["actual_kib"]
+    assert now["movable"] is (kind == "blocked")
+
+
+def test_nothing_is_planned_on_memory_of_the_host_that_was_not_told(
+    rig: MakeRig, caplog: pytest.LogCaptureFixture
+) -> None:
+    one = rig("memory-1-one-consumes")
+    read = one.driver.handlers["NODE_GET_MEMORY_STATS"]
+
+    def refuse(*args: Any) -> Any:
+        if seconds(5) < one.host.now_ns < seconds(15):
+            raise operation_timeout("no time", ErrorDomain.NONE)
+        return read(*args)
+
+    one.driver.handlers = {**one.driver.handlers, "NODE_GET_MEMORY_STATS": refuse}
+    one.run(5)
+    before = one.daemon.ticks
+
+    with caplog.at_level(logging.WARNING, "virtlab.agent"):
+        one.run(14.9)
+    assert one.daemon.ticks == before and one.daemon.missed >= 4
+    said = [record.getMessage() for record in caplog.records]
+    assert len(said) == 1 and said[0].startswith("libvirtd does not tell the host's memory: ")
+    one.run(20)
+    assert one.daemon.ticks > before
+
+
 def raising(_host: CpuSnapshot) -> CpuPlan:
     raise ZeroDivisionError("no load at all")
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from virtlab.agent.guest_notes import GuestNotes
+from virtlab.agent.guest_notes import GuestNotes, notes_of
 from virtlab.agent.known_guest import KnownGuest
 from virtlab.agent.memory_sense import MemorySense
 from virtlab.agent.watch import HostFacts
+from virtlab.libvirt_rpc.typed import DomainStats, Param
 from virtlab.libvirt_rpc.values import DomainHandle
 from virtlab.model.units import NS_PER_S, mib
 
@@ -68,3 +69,29 @@ def test_a_report_is_as_old_as_it_is_whatever_the_calendar_does(jump_s: int) -> 
     ages = [age for _, age in shown(looks)]
 
     assert ages[:2] == [0, 0] and ages[2] <= 2 and ages[3] == ages[2] + 1
+
+
+@pytest.mark.parametrize(
+    ("backing", "given_mib"),
+    [
+        ("", 5000),
+        ("<source type='memfd'/><access mode='private'/>", 5000),
+        ("<source type='memfd'/><access mode='shared'/>", 2000),
+        ("<source type='memfd'/>", 2000),
+        (None, 2000),  # its description has not been read
+    ],
+)
+def test_memory_of_guests_is_no_cache_that_a_host_could_drop(
+    backing: str | None, given_mib: int
+) -> None:
+    guest = KnownGuest(DomainHandle("web", bytes(16), 1))
+    if backing is not None:
+        xml = f"<domain><memoryBacking>{backing}</memoryBacking><devices/></domain>"
+        guest.notes, guest.described = notes_of(xml), True
+    told = {"balloon.current": mib(4000), "balloon.maximum": mib(4000), "balloon.rss": mib(3000)}
+    guest.take(DomainStats(guest.dom, [Param(name, 4, kib) for name, kib in told.items()]))
+    host = HostFacts(memory={"free": mib(1000), "buffers": mib(500), "cached": mib(3500)})
+
+    snapshot = MemorySense(0, 0, count_caches=True).snapshot(0, 0.0, [guest], host)
+
+    assert snapshot.host_free_kib == mib(given_mib)

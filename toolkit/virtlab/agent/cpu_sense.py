@@ -132,7 +132,7 @@ class CpuSense:
 
 def _took_description(guest: KnownGuest, answer: Answer) -> None:
     if answer.error is None:
-        guest.notes = notes_of(answer.results.xml)
+        guest.notes, guest.described = notes_of(answer.results.xml), True
     else:
         guest.stale = True  # to be asked again
 

@@ -38,6 +38,7 @@ class GuestNotes:
     has_balloon: bool = True
     deflates: bool = False  # by itself, when the guest runs out of memory
     stats_period_s: int = 0
+    shared_memory: bool = False  # with other programs; the host counts such memory as cache
 
 
 def notes_of(xml: str) -> GuestNotes:
@@ -54,6 +55,7 @@ def notes_of(xml: str) -> GuestNotes:
         has_balloon=balloon is not None and balloon.get("model") != "none",
         deflates=balloon is not None and balloon.get("autodeflate") == "on",
         stats_period_s=0 if period is None else int(period.get("period", "0")),
+        shared_memory=_is_shared(root),
     )
     element = root.find(f"metadata/{{{NOTES}}}agent")
     if element is None:
@@ -114,3 +116,16 @@ def _cells(root: ElementTree.Element) -> frozenset[int] | None:
         return None if nodes is None else pcpus_of_list(nodes)
     except ValueError:
         return None
+
+
+def _is_shared(root: ElementTree.Element) -> bool:
+    """Tell whether a guest's memory is, or may be, a file's, as virtiofs and vhost-user need it.
+
+    Source: formatdomain of libvirt, `<memoryBacking>` and `memAccess` of `<numa>`.
+    """
+    if any(cell.get("memAccess") == "shared" for cell in root.findall("cpu/numa/cell")):
+        return True
+    access, source = root.find("memoryBacking/access"), root.find("memoryBacking/source")
+    if access is not None:
+        return access.get("mode") == "shared"
+    return source is not None and source.get("type") in ("file", "memfd")

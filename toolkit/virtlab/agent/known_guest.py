@@ -24,6 +24,7 @@ class KnownGuest:
     stale: bool = True  # what is not in the bulk statistics has to be asked for
     open_questions: int = 0
     notes: GuestNotes = field(default_factory=GuestNotes)
+    described: bool = False  # its notes were read, and not only taken for the usual ones
     hands_off: str | None = None  # why nothing is done to it any more in this run
     migrating: bool = False  # or saved, or dumped: a job runs that lasts
     # Of its vCPUs, by number.
@@ -33,7 +34,8 @@ class KnownGuest:
     unsure: dict[int, frozenset[int]] = field(default_factory=dict)  # asked for, and not answered
     weight: int = 1024
     cap_share: float | None = None
-    # Of its balloon.
+    # Of its memory.
+    rss_kib: int | None = None  # the last that was told: nothing is while its lock is held
     asked_kib: int | None = None  # the last size that was asked for
     report: tuple[int, int] | None = None  # the last report: its date in s, when it was made in ns
     size_kib: int = 0  # of the balloon, at the moment of what was last told of it
@@ -70,6 +72,7 @@ class KnownGuest:
         self.figures = {
             param.field: param.value for param in record.params if isinstance(param.value, int)
         }
+        self.rss_kib = self.figures.get("balloon.rss", self.rss_kib)
 
     def read_pins(self, masks: dict[int, frozenset[int]]) -> None:
         """Take in where its vCPUs may run; who else than we changed that gets the guest."""

@@ -6,6 +6,13 @@ what is in use would be off by as far as the balloon went. So a report that is n
 the guest is, too: its available memory, and what its kernel keeps for itself, which is seen while
 the balloon stands still.
 
+A guest that is paused, or whose lock is held, is shown all the same, and left alone: what it was
+promised is not there to be given to others. While its lock is held, the host tells nothing of what
+it holds; then the last figure counts.
+
+A host's cache is memory that it can give, but for that of guests whose memory is shared with other
+programs, which Linux counts as cache. What else is shared (tmpfs, databases) libvirt does not tell.
+
 A report's age is counted on a clock that never goes back, from the moment at which its date was
 seen to change: the date itself is of the calendar's clock, which may jump.
 """
@@ -46,7 +53,7 @@ class MemorySense:
 
             def took(answer: Answer) -> None:
                 if answer.error is None:
-                    guest.notes = notes_of(answer.results.xml)
+                    guest.notes, guest.described = notes_of(answer.results.xml), True
                 else:
                     guest.stale = True  # to be asked again
 
@@ -64,9 +71,10 @@ class MemorySense:
         self._last_ns = time_ns
         memory = host.memory
         free_kib = memory.get("free", 0)
+        shown = [guest for guest in guests if "balloon.current" in guest.figures]
         if self.count_caches:
-            free_kib += memory.get("buffers", 0) + memory.get("cached", 0)
-        shown = [guest for guest in guests if guest.runs and "balloon.current" in guest.figures]
+            cached_kib = memory.get("cached", 0) - sum(map(_shared_kib, shown))
+            free_kib += memory.get("buffers", 0) + max(cached_kib, 0)
         for guest in shown:
             before = guest.report
             _date_report(guest, time_ns, wall_s, interval_ns)
@@ -90,6 +98,8 @@ class MemorySense:
             return "a job such as a migration runs on it"
         if guest.open_questions:
             return "libvirtd has not answered what was asked about it"
+        if not guest.runs:
+            return "it does not run"
         if guest.stale:
             return "what is noted of it has to be read again"
         return guest.hands_off
@@ -111,7 +121,7 @@ class MemorySense:
             fresh=guest.fresh,
             has_balloon=guest.notes.has_balloon,
             movable=self.why_not(guest) is None,
-            rss_kib=figures.get("balloon.rss"),
+            rss_kib=guest.rss_kib,
             report_age_ns=None if guest.report is None else time_ns - guest.report[1],
             unused_kib=figures.get("balloon.unused"),
             usable_kib=figures.get("balloon.usable"),
@@ -120,6 +130,13 @@ class MemorySense:
             swap_out_kib=figures.get("balloon.swap_out"),
             major_faults=figures.get("balloon.major_fault"),
         )
+
+
+def _shared_kib(guest: KnownGuest) -> int:
+    """Return what of a guest's memory the host counts as cache, though nobody can drop it."""
+    if guest.described and not guest.notes.shared_memory:
+        return 0
+    return guest.figures["balloon.current"] if guest.rss_kib is None else guest.rss_kib
 
 
 def _size_up(guest: KnownGuest, *, new: bool) -> None:

@@ -93,6 +93,7 @@ class Watch:
         self._seen_bulk = False
         self._facts_missing = 0
         self._away = False
+        self._memory_error: str | None = None
         self.host = HostFacts()
         self.guests: dict[str, KnownGuest] = {}  # by their lives
         self.seen_ns = 0  # when the last bulk statistics came
@@ -182,6 +183,7 @@ class Watch:
         return True
 
     def _ask_all(self) -> None:
+        self.host.memory = {}  # what was told before is of another moment
         if self._sense.wants_memory:
             self._ask("NODE_GET_MEMORY_STATS", (4, -1, 0), self._took_memory)
         for what, args, then in self._sense.host_questions(self.host):
@@ -193,7 +195,12 @@ class Watch:
     def give_up(self) -> bool:
         """End a look whose time is up; tell whether it shows anything."""
         then, self._then = self._then, None
-        return then is not None and self._seen_bulk
+        return then is not None and self._shows
+
+    @property
+    def _shows(self) -> bool:
+        """Tell whether what a look cannot do without has come."""
+        return self._seen_bulk and (bool(self.host.memory) or not self._sense.wants_memory)
 
     def _ask(self, what: str, args: tuple[Any, ...], then: OnAnswer) -> None:
         if self._link is None:  # it broke as the question before this one was sent
@@ -209,7 +216,7 @@ class Watch:
             self._waiting -= 1
             if self._waiting == 0:
                 self._then = None
-                if self._seen_bulk:
+                if self._shows:
                     look()
 
         self._link.ask(what, *args, then=took)
@@ -236,6 +243,10 @@ class Watch:
             self.host.capabilities = answer.results.capabilities
 
     def _took_memory(self, answer: Answer) -> None:
+        before = self._memory_error
+        self._memory_error = None if answer.error is None else answer.error.message
+        if self._memory_error is not None and self._memory_error != before:
+            _log.warning("libvirtd does not tell the host's memory: %s", self._memory_error)
         if answer.error is None:
             self.host.memory = {stat.field: stat.value for stat in answer.results.params}
 
