@@ -3,7 +3,8 @@
 libvirt counts how long each pCPU was busy (virNodeGetCPUStats); less what vCPUs ran there, that is
 the host's. It takes a call for each pCPU, so it is asked for every tenth look only, and what counts
 is the time between two such looks. Where a vCPU ran cannot be told if it may run on several pCPUs,
-or was bound elsewhere meanwhile: these pCPUs are left out, and keep what was known of them.
+or was bound elsewhere meanwhile: these pCPUs are left out, and keep what was known of them for as
+many spans as it took to learn it.
 
 Only load that stays is worth placing others around, and counters move in steps of 10 ms. So what is
 shown is the least of the last three spans, from 5 % on; nothing where there were fewer.
@@ -45,19 +46,15 @@ class HostLoad:
     _homes: dict[object, frozenset[int]] = field(default_factory=dict)  # of vCPUs, a look before
     _begin_ns: int = 0
     _shares: dict[int, deque[float]] = field(default_factory=dict)
+    _silent: dict[int, int] = field(default_factory=dict)  # spans in a row without a share
 
     def questions(self, host: HostFacts) -> Iterable[Question]:
         """Return what to ask in this look."""
         self._looks += 1
-        self._asked = {}
+        asked = self._asked = {}  # what comes after this look is of no use for it or the next
         if self._looks % _EVERY == 1:
             for pcpu in sorted(host.online):
-                yield "NODE_GET_CPU_STATS", (pcpu, _FIGURES, 0), partial(self._took, pcpu)
-
-    def _took(self, pcpu: int, answer: Answer) -> None:
-        if answer.error is None:
-            figures = {one.field: one.value for one in answer.results.params}
-            self._asked[pcpu] = sum(figures.get(name, 0) for name in _NOT_BUSY)
+                yield "NODE_GET_CPU_STATS", (pcpu, _FIGURES, 0), partial(_took, asked, pcpu)
 
     def look(self, seen: CpuSnapshot) -> Mapping[int, float]:
         """Take a snapshot in; return the shares of pCPUs that the host itself takes."""
@@ -88,11 +85,25 @@ class HostLoad:
     def _end_span(self, now_ns: int) -> None:
         span_ns = now_ns - self._begin_ns
         if self._before and span_ns > NS_PER_S:
-            for pcpu, idle_ns in self._asked.items():
-                if pcpu in self._untold or pcpu not in self._before:
-                    continue
-                busy_ns = span_ns - (idle_ns - self._before[pcpu])
-                share = max(busy_ns - self._ran_ns.get(pcpu, 0.0), 0.0) / span_ns
-                self._shares.setdefault(pcpu, deque(maxlen=_SPANS)).append(min(share, 1.0))
+            for pcpu in self._before | self._asked | self._shares:
+                self._learn(pcpu, span_ns)
         self._before, self._asked, self._begin_ns = self._asked, {}, now_ns
         self._ran_ns, self._untold = {}, set()
+
+    def _learn(self, pcpu: int, span_ns: int) -> None:
+        """Take in what a span tells of a pCPU, and forget what has not been seen again for long."""
+        if pcpu in self._untold or not (pcpu in self._before and pcpu in self._asked):
+            self._silent[pcpu] = self._silent.get(pcpu, 0) + 1
+            if self._silent[pcpu] >= _SPANS:
+                self._shares.pop(pcpu, None)
+            return
+        self._silent.pop(pcpu, None)
+        busy_ns = span_ns - (self._asked[pcpu] - self._before[pcpu])
+        share = max(busy_ns - self._ran_ns.get(pcpu, 0.0), 0.0) / span_ns
+        self._shares.setdefault(pcpu, deque(maxlen=_SPANS)).append(min(share, 1.0))
+
+
+def _took(asked: dict[int, int], pcpu: int, answer: Answer) -> None:
+    if answer.error is None:
+        figures = {one.field: one.value for one in answer.results.params}
+        asked[pcpu] = sum(figures.get(name, 0) for name in _NOT_BUSY)
