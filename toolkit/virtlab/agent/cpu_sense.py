@@ -15,6 +15,7 @@ from virtlab.agent.host_topology import topology_of_capabilities
 from virtlab.agent.known_guest import KnownGuest, masks_of
 from virtlab.agent.watch import HostFacts, Question
 from virtlab.libvirt_rpc.client import Answer
+from virtlab.libvirt_rpc.errors import ErrorCode
 from virtlab.model.snapshot import CpuSnapshot, VcpuKey
 
 __all__ = ["CpuSense"]
@@ -44,6 +45,8 @@ class CpuSense:
         A vCPU that is bound to one pCPU sits there, and nobody has to be asked.
         """
         length, vcpus = (host.pcpus + 7) // 8, max(guest.vcpus, default=-1) + 1
+        if not guest.pins.keys() >= set(guest.vcpus):  # some were plugged in meanwhile
+            guest.stale = True
         if guest.stale or any(len(mask) > 1 for mask in guest.pins.values()):
             took = partial(_took_vcpus, guest, host.pcpus)
             yield "DOMAIN_GET_VCPUS", (guest.dom, vcpus, length), took
@@ -52,7 +55,7 @@ class CpuSense:
         yield "DOMAIN_GET_XML_DESC", (guest.dom, 0), partial(_took_description, guest)
         args = (guest.dom, _PARAMS, _LIVE)
         yield "DOMAIN_GET_SCHEDULER_PARAMETERS_FLAGS", args, partial(_took_parameters, guest)
-        if not self.override_pins and guest.stored_pins is None:
+        if not self.override_pins and len(guest.stored_pins or ()) < vcpus:
             took = partial(self._took_stored_pins, guest, host.pcpus)
             yield "DOMAIN_GET_VCPU_PIN_INFO", (guest.dom, vcpus, length, _CONFIG), took
 
@@ -122,12 +125,17 @@ class CpuSense:
     def _took_stored_pins(self, guest: KnownGuest, pcpus: int, answer: Answer) -> None:
         if answer.error is None:
             guest.stored_pins = masks_of(answer.results.cpumaps, answer.results.num, pcpus)
-        else:  # without a stored description: how it was before a daemon changed anything
-            everywhere = frozenset(range(pcpus))
-            guest.stored_pins = [
-                self.first_pins.get((guest.life, n), guest.pins.get(n, everywhere))
-                for n in range(max(guest.vcpus, default=-1) + 1)
-            ]
+            return
+        read = guest.pins.keys() >= set(guest.vcpus)
+        if answer.error.code != ErrorCode.OPERATION_INVALID or not read:
+            guest.stale = True  # to be asked again, once its affinities have been told
+            return
+        # Without a stored description: how it was before a daemon changed anything.
+        known, everywhere = guest.stored_pins or [], frozenset(range(pcpus))
+        guest.stored_pins = known + [
+            self.first_pins.get((guest.life, n), guest.pins.get(n, everywhere))
+            for n in range(len(known), max(guest.vcpus, default=-1) + 1)
+        ]
 
 
 def _took_description(guest: KnownGuest, answer: Answer) -> None:
