@@ -226,6 +226,20 @@ def test_a_plan_is_not_carried_out_after_its_tick(
     assert came == {"libvirtd answered too late whether a job runs on it"}
 
 
+def test_a_plan_that_took_long_is_carried_out_before_the_next_is_made(rig: MakeRig) -> None:
+    class Slow(Once):
+        def decide(self, host: CpuSnapshot) -> CpuPlan:
+            one.clock.now_ns += seconds(1.3)  # of ticks that come each second
+            return super().decide(host)
+
+    one = rig("cpu-1-all-on-one", policy=Slow)
+
+    one.run(4)
+
+    assert masks(one)["aos_vm3"] == {2}
+    assert [tick.parts["wall_s"] % 60 for tick in one.ticks()][:2] == [0, 2]
+
+
 def test_without_an_answer_whether_a_job_runs_nothing_is_changed(rig: MakeRig) -> None:
     def refuse(_dom: Any) -> NoReturn:
         raise operation_timeout("cannot acquire state change lock", ErrorDomain.NONE)

@@ -230,9 +230,7 @@ class Daemon:
 
     def _begin(self, now_ns: int) -> None:
         interval_ns = self.settings.interval_ns
-        self._due.tick_ns = (
-            self._start_ns + ((now_ns - self._start_ns) // interval_ns + 1) * interval_ns
-        )
+        self._due.tick_ns = self._tick_after(now_ns)
         self.actor.drop()
         if not self.watch.connected:
             self._miss("libvirtd is away")
@@ -241,6 +239,10 @@ class Daemon:
             self._due.look_ends_ns = now_ns + interval_ns // 2
         else:
             self._miss("libvirtd has not answered the last look")
+
+    def _tick_after(self, now_ns: int) -> int:
+        interval_ns = self.settings.interval_ns
+        return self._start_ns + ((now_ns - self._start_ns) // interval_ns + 1) * interval_ns
 
     def _miss(self, why: str) -> None:
         self.missed += 1
@@ -285,6 +287,8 @@ class Daemon:
         tick["held"] = dict(self.held)
         self._keep(tick)
         self.meter.tick(self, figures, len(steps))
+        # A decision for which the machine had no time leaves the ticks out that it took.
+        self._due.tick_ns = max(self._due.tick_ns, self._tick_after(self.clock.now_ns()))
         self._act(steps)
 
     def _failed(self, what: str) -> None:
