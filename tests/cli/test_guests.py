@@ -96,6 +96,26 @@ def test_a_name_that_is_taken_is_refused_before_anything_is_made(
     assert "There is a domain aos_vm1 on this host that the lab did not make" in done.stderr
 
 
+@pytest.mark.parametrize("verb", ["create", "wait", "ssh", "destroy"])
+def test_what_is_no_name_is_refused_by_each_command_before_anything_is_touched(
+    virtlab: Run, uri: str, tmp_path: Path, verb: str
+) -> None:
+    victim = tmp_path / "victim" / "file"
+    access = tmp_path / "state/guests/lab_other/ssh_config"
+    for path in (victim, access):
+        path.parent.mkdir(parents=True)
+        path.touch()
+
+    for name in ("..", ".", "/", str(victim.parent), "../guests", "a/b"):
+        names = ("new", name) if verb in ("create", "destroy") else (name,)
+        done = virtlab("guests", verb, *names, "--uri", uri)
+
+        assert done.returncode == 2, (name, done.stderr)
+        assert "a guest's name has letters" in done.stderr
+    assert victim.exists() and access.exists()
+    assert not (tmp_path / ".ssh").exists()  # no key was made for it either
+
+
 def test_a_key_that_is_none_is_bad_input(virtlab: Run, uri: str, tmp_path: Path) -> None:
     (tmp_path / "key.pub").write_text("no key\n")
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from virtlab.errors import UsageError
 from virtlab.guests.access import Access, forget_access
 from virtlab.guests.definition import Notes
 
@@ -93,3 +94,19 @@ def test_what_was_written_goes_with_the_guest(state: Path) -> None:
     forget_access("aos_vm1")
 
     assert not (state / "guests/aos_vm1").exists()
+
+
+@pytest.mark.parametrize("name", ["..", ".", "/", "", "../other", "a/b", "-rf", "a\n", "a" * 64])
+def test_no_folder_is_made_of_what_is_no_guests_name(state: Path, name: str) -> None:
+    kept = state / "guests/aos_vm1/ssh_config"
+    kept.parent.mkdir(parents=True)
+    kept.touch()
+    beside = state / "other"
+    beside.touch()
+
+    with pytest.raises(UsageError, match="a guest's name has letters"):
+        forget_access(name)
+    with pytest.raises(UsageError, match="a guest's name has letters"):
+        Access(name, "192.0.2.7", _NOTES).write()
+
+    assert kept.exists() and beside.exists()

@@ -122,6 +122,7 @@ def create(
     from virtlab.guests.places import POOL
     from virtlab.hosts.real.launch import accelerator_here
 
+    _refuse_bad_names(names)
     by_uvt = kind == "uvt" or (kind == "auto" and image is None and uvt.installed())
     found = login_key(key)
     _progress(f"logging in goes by {found.source}")
@@ -167,6 +168,7 @@ def wait_for(
 
     Example: virtlab guests wait aos_vm1
     """
+    _refuse_bad_names(names)
     with _host(uri) as host:
         ready = _all_ready(host, names, workload, timeout)
     if as_json:
@@ -192,6 +194,7 @@ def ssh(
     from virtlab.errors import EnvironmentLackError
     from virtlab.guests.access import Access
 
+    _refuse_bad_names([name])
     with _host(uri) as host:
         guest = host.find(name)
         notes = None if guest is None else guest.notes
@@ -255,6 +258,7 @@ def destroy(
     """
     from virtlab.guests.removal import remove_named
 
+    _refuse_bad_names(names)
     with _host(uri) as host:
         removed = [name for name in names if remove_named(host, name, force=force, check=check)]
     if as_json:
@@ -281,6 +285,14 @@ def _host(uri: str) -> Iterator[GuestHost]:
         raise EnvironmentLackError(
             f"libvirt refused it: {err.message}", fix="virtlab host status, and virtlab guests list"
         ) from err
+
+
+def _refuse_bad_names(names: list[str]) -> None:
+    """Refuse what no guest may be called, all names before anything is done for the first."""
+    from virtlab.guests.names import guest_name
+
+    for name in names:
+        guest_name(name)
 
 
 def _kept_by_uvtool(host: GuestHost, release: str | None, arch: str) -> Release:

@@ -18,6 +18,7 @@ from typing import Final
 
 from virtlab.errors import EnvironmentLackError
 from virtlab.guests.definition import Notes
+from virtlab.guests.names import guest_name
 from virtlab.hosts.real.journal import state_folder
 
 __all__ = ["Access", "Attempt", "forget_access"]
@@ -115,12 +116,16 @@ class Access:
 
 
 def forget_access(name: str) -> None:
-    """Remove what was written for a guest."""
+    """Remove what was written for a guest.
+
+    Raises:
+        UsageError: no guest may have this name, so nothing can have been written for it.
+    """
     shutil.rmtree(_folder(name), ignore_errors=True)
 
 
 def _folder(name: str) -> Path:
-    return state_folder() / "guests" / name
+    return state_folder() / "guests" / guest_name(name)
 
 
 def _put(path: Path, text: str) -> Path:

@@ -8,7 +8,6 @@ guest, is removed before the guest is made.
 from __future__ import annotations
 
 import hashlib
-import re
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from virtlab.guests import uvt
 from virtlab.guests.definition import Notes, Wanted, described, mark_of
 from virtlab.guests.host import GuestHost, StandingGuest
 from virtlab.guests.keys import LoginKey, new_host_key
+from virtlab.guests.names import guest_name
 from virtlab.guests.network import network_up, unused_network_down
 from virtlab.guests.places import POOL, image_of, make_overlay, pool_of, put_seed
 from virtlab.guests.removal import OVERLAY, SEED, remove, remove_parts
@@ -30,7 +30,6 @@ from virtlab.libvirt_rpc.errors import LibvirtError
 __all__ = ["CloudImage", "Order", "create", "would_change"]
 
 LOGIN: Final = "lab"  # the user that the seed makes
-_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
 _SERIAL: Final = Path("/var/log/virtlab")
 _MEMORY_KIB_MIN: Final = 256 * 1024  # systemd and cloud-init leave 97 of 256 MiB free (measured)
 _ELEMENT: Final = 2  # VIR_DOMAIN_METADATA_ELEMENT
@@ -106,11 +105,7 @@ def would_change(host: GuestHost, order: Order) -> bool:
 
 
 def _check(wanted: Wanted) -> None:
-    if not _NAME.fullmatch(wanted.name):
-        raise UsageError(
-            f"{wanted.name}: a guest's name has letters, digits, '-', '_' and '.', 63 at most.",
-            fix="such as aos_vm1",
-        )
+    guest_name(wanted.name)
     if wanted.memory_kib < _MEMORY_KIB_MIN:
         raise UsageError(
             f"{wanted.name}: {wanted.memory_kib // 1024} MiB are too few for a guest with a system "

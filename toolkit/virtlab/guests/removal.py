@@ -9,6 +9,7 @@ from virtlab.errors import EnvironmentLackError
 from virtlab.guests import uvt
 from virtlab.guests.access import forget_access
 from virtlab.guests.host import GuestHost, StandingGuest
+from virtlab.guests.names import guest_name, is_guest_name
 from virtlab.guests.network import networks_of, unused_network_down
 from virtlab.guests.places import POOL, drop
 from virtlab.hosts.real.guests import remove_guest
@@ -30,8 +31,10 @@ def remove_named(host: GuestHost, name: str, *, force: bool = False, check: bool
         check: only tell.
 
     Raises:
+        UsageError: no guest may have this name.
         EnvironmentLackError: it is somebody else's, or cannot be removed.
     """
+    guest_name(name)
     guest = host.find(name)
     if guest is None:
         left = [one for one in leftovers(host) if one in (OVERLAY.format(name), SEED.format(name))]
@@ -69,7 +72,8 @@ def remove(host: GuestHost, guest: StandingGuest) -> None:
         remove_guest(host.connection, guest.name)
         if notes is not None and notes.pool:
             remove_parts(host, notes.pool, guest.name)
-    forget_access(guest.name)
+    if is_guest_name(guest.name):  # a micro-guest of another name has none
+        forget_access(guest.name)
     for network in sorted(networks_of(guest.tree)):
         unused_network_down(host.connection, network, [other.tree for other in host.all()])
 

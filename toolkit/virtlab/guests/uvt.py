@@ -24,6 +24,7 @@ from virtlab.errors import EnvironmentLackError
 from virtlab.guests.definition import Wanted, uvt_template
 from virtlab.guests.host import GuestHost, StandingGuest
 from virtlab.guests.keys import LoginKey
+from virtlab.guests.names import guest_name
 
 __all__ = ["LOGIN", "Release", "create", "destroy", "host_key_of", "installed", "made_by_uvt"]
 
@@ -98,7 +99,7 @@ def destroy(host: GuestHost, name: str) -> None:
     Raises:
         EnvironmentLackError: it is still there.
     """
-    done = _run("uvt-kvm", "destroy", name)
+    done = _run("uvt-kvm", "destroy", guest_name(name))
     if host.find(name) is not None:
         raise EnvironmentLackError(
             f"uvt-kvm did not remove {name}: {_said(done)}",
