@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from virtlab.errors import InputError
+from virtlab.errors import EnvironmentLackError, InputError
 from virtlab.guests.keys import Invoker, invoker, login_key, new_host_key
 
 
@@ -111,6 +111,52 @@ def test_without_any_key_one_is_made_for_whoever_called_and_kept(who: Invoker) -
     assert made.identity == who.home / ".ssh/virtlab_ed25519"
     assert made.identity.stat().st_mode & 0o777 == 0o600
     assert login_key(who=who) == made  # and not another one
+
+
+def test_a_private_key_whose_public_half_went_is_kept_and_made_whole(who: Invoker) -> None:
+    made = login_key(who=who)
+    assert made.identity is not None
+    private = made.identity.read_bytes()
+    Path(f"{made.identity}.pub").unlink()
+
+    again = login_key(who=who)
+
+    assert made.identity.read_bytes() == private  # which opens all guests so far
+    assert again.public.split()[:2] == made.public.split()[:2]
+    assert not list((who.home / ".ssh").glob(".virtlab-*"))
+
+
+def test_a_private_key_of_that_name_that_is_locked_is_refused_and_not_replaced(
+    who: Invoker,
+) -> None:
+    path = who.home / ".ssh/virtlab_ed25519"
+    make(path, secret="word of mouth")
+    private = path.read_bytes()
+    Path(f"{path}.pub").unlink()
+
+    with pytest.raises(EnvironmentLackError, match=r"cannot be used to log in[\s\S]*--key"):
+        login_key(who=who)
+
+    assert path.read_bytes() == private
+
+
+def test_a_public_half_that_opens_nothing_gives_way_to_a_new_pair(who: Invoker) -> None:
+    made = login_key(who=who)
+    assert made.identity is not None
+    made.identity.unlink()
+
+    again = login_key(who=who)
+
+    assert again.public.split()[1] != made.public.split()[1]
+    assert login_key(made.identity).public == again.public
+
+
+def test_a_look_makes_no_key(who: Invoker) -> None:
+    (who.home / ".ssh").rmdir()
+
+    assert "which is made then" in login_key(who=who, make=False).source
+
+    assert not (who.home / ".ssh").exists()
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can be somebody else under sudo")

@@ -14,6 +14,7 @@ import pwd
 import subprocess
 import tempfile
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -69,12 +70,15 @@ def invoker(environment: Mapping[str, str] = os.environ) -> Invoker:
     return Invoker(Path(home), os.geteuid(), os.getegid())
 
 
-def login_key(given: Path | None = None, *, who: Invoker | None = None) -> LoginKey:
+def login_key(
+    given: Path | None = None, *, who: Invoker | None = None, make: bool = True
+) -> LoginKey:
     """Return the key to log in with: the one given, one that is there, or a new one.
 
     Args:
         given: its public or its private file.
         who: whose it is to be; `invoker()` if left out.
+        make: whether a new one is made; else it is only told of.
 
     Raises:
         InputError: the file given is no key, or its other half cannot be used.
@@ -95,7 +99,8 @@ def login_key(given: Path | None = None, *, who: Invoker | None = None) -> Login
         return LoginKey(public, _identity(path), f"{path}")
     if in_agent:
         return LoginKey(in_agent[0], None, "ssh-agent")
-    return _made(folder / _MADE, user)
+    path = folder / _MADE
+    return _made(path, user) if make else LoginKey("", path, f"{path}, which is made then")
 
 
 def new_host_key(name: str) -> HostKey:
@@ -174,26 +179,46 @@ def _agent_keys() -> list[str]:
 
 
 def _made(path: Path, user: Invoker) -> LoginKey:
-    if not _public_of(path).is_file():
-        try:
-            if not path.parent.is_dir():
-                path.parent.mkdir(mode=0o700)
-                _hand_over(path.parent, user)
-            path.unlink(missing_ok=True)  # a half of an earlier attempt
-            _generate(path, "virtlab")
-            for made in (path, _public_of(path)):
-                _hand_over(made, user)
-        except OSError as err:
-            raise EnvironmentLackError(
-                f"there is no key to log in to guests with, and none can be made: {err}",
-                fix="name one that you have: --key FILE.pub",
-            ) from err
+    """Return the lab's own key pair; a half of one is made whole, and nothing is lost.
+
+    A public half alone opens nothing, so its place is taken; a private one may open all guests so
+    far, so the public one is written of it.
+    """
+    try:
+        if not path.parent.is_dir():
+            path.parent.mkdir(mode=0o700)
+            _hand_over(path.parent, user)
+        with tempfile.TemporaryDirectory(dir=path.parent, prefix=".virtlab-") as folder:
+            fresh = Path(folder) / path.name
+            if not path.exists():
+                _generate(fresh, "virtlab")
+                _hand_over(fresh, user)
+                with suppress(FileExistsError):  # another command has made one meanwhile
+                    os.link(fresh, path)
+            _public_of(fresh).write_text(_public_half(path))
+            _hand_over(_public_of(fresh), user)
+            _public_of(fresh).rename(_public_of(path))
+    except OSError as err:
+        raise EnvironmentLackError(
+            f"there is no key to log in to guests with, and none can be made: {err}",
+            fix="name one that you have: --key FILE.pub",
+        ) from err
     return _given(path, [])
+
+
+def _public_half(private: Path) -> str:
+    done = _run("ssh-keygen", "-y", "-P", "", "-f", str(private))
+    if done.returncode != 0:
+        raise EnvironmentLackError(
+            f"{private} cannot be used to log in to guests: {done.stderr.strip()}",
+            fix=f"ssh-add {private}, move it elsewhere, or name another key: --key FILE.pub",
+        )
+    return done.stdout
 
 
 def _hand_over(path: Path, user: Invoker) -> None:
     if os.geteuid() == 0:
-        os.chown(path, user.uid, user.gid)
+        os.chown(path, user.uid, user.gid, follow_symlinks=False)
 
 
 def _generate(path: Path, comment: str) -> None:
@@ -210,4 +235,6 @@ def _run(*command: str) -> subprocess.CompletedProcess[str]:
     except OSError as err:
         raise EnvironmentLackError(f"{command[0]} could not be run: {err}", fix=_NO_SSH) from err
     except subprocess.TimeoutExpired as err:
-        raise EnvironmentLackError(f"{command[0]} does not end") from err
+        raise EnvironmentLackError(
+            f"{command[0]} does not end", fix="does ssh-agent answer? ssh-add -l"
+        ) from err
