@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -35,6 +35,11 @@ class StandingGuest:
         return self.dom.name
 
     @property
+    def uuid(self) -> str:
+        """Its UUID, as 32 hex digits."""
+        return self.dom.uuid.hex()
+
+    @property
     def running(self) -> bool:
         """Tell whether it runs."""
         return self.dom.id >= 0
@@ -60,6 +65,12 @@ class StandingGuest:
     def accelerator(self) -> str:
         """What it runs on: kvm, or qemu for emulation."""
         return self.tree.get("type", "qemu")
+
+    @property
+    def disks(self) -> list[Path]:
+        """The files of its disks."""
+        sources = self.tree.findall("devices/disk/source")
+        return [Path(file) for source in sources if (file := source.get("file")) is not None]
 
     @property
     def serial_log(self) -> Path | None:
@@ -98,6 +109,18 @@ class GuestHost:
         found = self.call("CONNECT_LIST_ALL_DOMAINS", 1, 0).domains
         names = sorted(dom.name for dom in found)
         return [guest for name in names if (guest := self.find(name)) is not None]
+
+    def descriptions(self) -> list[ElementTree.Element]:
+        """Return how all domains are stored, and how those that run are at present."""
+        found = []
+        for guest in self.all():
+            found.append(guest.tree)
+            if guest.running:
+                with suppress(LibvirtError):  # it went in the meantime
+                    found.append(
+                        ElementTree.fromstring(self.call("DOMAIN_GET_XML_DESC", guest.dom, 0).xml)
+                    )
+        return found
 
     def address(self, guest: StandingGuest) -> str | None:
         """Return the address that a guest's first card has leased, or None."""
