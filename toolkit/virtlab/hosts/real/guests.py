@@ -11,6 +11,9 @@ from virtlab.libvirt_rpc.errors import ErrorCode, LibvirtError
 __all__ = ["OwnGuest", "own_guests", "remove_guest"]
 
 MARK: Final = "urn:virtlab:guest:1"  # the namespace of the mark; the playbooks set it
+# Without them libvirt refuses to undefine a domain that was saved at a shutdown, or has a snapshot:
+# VIR_DOMAIN_UNDEFINE_MANAGED_SAVE | SNAPSHOTS_METADATA | NVRAM | CHECKPOINTS_METADATA.
+_WITH_ALL: Final = 1 | 2 | 4 | 16
 _METADATA_ELEMENT: Final = 2  # VIR_DOMAIN_METADATA_ELEMENT
 
 
@@ -41,7 +44,7 @@ def remove_guest(connection: HostConnection, name: str) -> None:
     if dom.id >= 0:
         connection.call("DOMAIN_DESTROY", dom)
     try:
-        connection.call("DOMAIN_UNDEFINE", dom)
+        connection.call("DOMAIN_UNDEFINE_FLAGS", dom, _WITH_ALL)
     except LibvirtError as err:
         if err.code != ErrorCode.NO_DOMAIN:  # a transient one went with its run
             raise
