@@ -33,6 +33,7 @@ class HostConnection:
         Raises:
             EnvironmentLackError: nobody answers at the socket, or it may not be used.
         """
+        self.path = path
         self._protocol = ClientConnection()
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._socket.settimeout(timeout_s)

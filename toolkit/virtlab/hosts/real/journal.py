@@ -19,7 +19,7 @@ from typing import Any, Final, Self
 
 from virtlab.errors import EnvironmentLackError
 
-__all__ = ["Changes", "Earlier", "Journal", "state_folder"]
+__all__ = ["Changes", "Earlier", "Journal", "noted_changes", "state_folder"]
 
 _VERSION: Final = 2
 
@@ -58,6 +58,19 @@ def state_folder(environment: Mapping[str, str] = os.environ) -> Path:
     return (Path(xdg) if xdg else Path.home() / ".local" / "state") / "virtlab"
 
 
+def noted_changes(socket: Path, folder: Path | None = None) -> Changes | None:
+    """Return what a run has changed on a host and not put back yet, whether it lives or not.
+
+    Args:
+        socket: of the host's libvirtd.
+        folder: where journals lie; `state_folder()` if left out.
+
+    Raises:
+        EnvironmentLackError: the journal cannot be read.
+    """
+    return _read(_path(socket, folder))
+
+
 class Journal:
     """The journal of one host, held by this process."""
 
@@ -72,12 +85,11 @@ class Journal:
             EnvironmentLackError: a run is at work there, or nothing can be written.
         """
         place = state_folder() if folder is None else folder
-        name = hashlib.sha256(str(socket.resolve()).encode()).hexdigest()[:16]
-        self._path = place / f"run-{name}.json"
+        self._path = _path(socket, place)
         try:
             place.mkdir(parents=True, exist_ok=True)
             self._lock = os.open(
-                place / f"run-{name}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600
+                self._path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600
             )
         except OSError as err:
             raise _unwritable(place, err) from err
@@ -111,20 +123,7 @@ class Journal:
         Raises:
             EnvironmentLackError: the file cannot be read.
         """
-        try:
-            found = json.loads(self._path.read_text())
-            return Changes(
-                list(found["made"]),
-                [_earlier(one) for one in found["adopted"]],
-                [_earlier(one) for one in found["replaced"]],
-            )
-        except FileNotFoundError:
-            return None
-        except (OSError, ValueError, KeyError, TypeError) as err:
-            raise EnvironmentLackError(
-                f"{self._path}: the journal of an earlier run cannot be read: {err}",
-                fix="look at the guests with virsh list --all, and remove the file",
-            ) from err
+        return _read(self._path)
 
     def write(self, changes: Changes) -> None:
         """Write down, for good, what is about to be changed.
@@ -146,6 +145,28 @@ class Journal:
     def clear(self) -> None:
         """Forget it: everything was put back."""
         self._path.unlink(missing_ok=True)
+
+
+def _path(socket: Path, folder: Path | None) -> Path:
+    name = hashlib.sha256(str(socket.resolve()).encode()).hexdigest()[:16]
+    return (state_folder() if folder is None else folder) / f"run-{name}.json"
+
+
+def _read(path: Path) -> Changes | None:
+    try:
+        found = json.loads(path.read_text())
+        return Changes(
+            list(found["made"]),
+            [_earlier(one) for one in found["adopted"]],
+            [_earlier(one) for one in found["replaced"]],
+        )
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError) as err:
+        raise EnvironmentLackError(
+            f"{path}: the journal of an earlier run cannot be read: {err}",
+            fix="look at the guests with virsh list --all, and remove the file",
+        ) from err
 
 
 def _earlier(found: dict[str, Any]) -> Earlier:
