@@ -101,8 +101,10 @@ class LibvirtPool:
         self.target = target
 
     @classmethod
-    def found(cls, calls: HostCalls, name: str) -> Self | None:
+    def found(cls, calls: HostCalls, name: str, *, build: bool = False) -> Self | None:
         """Return the pool of this name, started if it is not; None where there is none.
+
+        With `build` its folder is made first: whoever defined it was killed before that.
 
         Raises:
             EnvironmentLackError: it is no directory pool, or cannot be started.
@@ -123,6 +125,8 @@ class LibvirtPool:
                     fix=f"rename or remove it: virsh pool-undefine {name}",
                 )
             if not calls.request(storage.POOL_IS_ACTIVE, handle).active:
+                if build and not Path(target).is_dir():
+                    calls.request(storage.POOL_BUILD, handle, 0)
                 calls.request(storage.POOL_CREATE, handle, 0)
         except LibvirtError as err:
             raise _refused(f"the storage pool {name} cannot be started", err) from err
