@@ -52,7 +52,7 @@ module VirtlabBox
 
     # Returns the guests to launch, as launch.yml takes them: named and sized as in the course.
     def scenario_guests
-      largest = tests == "memory" ? GUEST_MAX_MIB : GUEST_MIB
+      largest = VirtlabBox.largest_mib(tests)
       (1..guests).map do |number|
         {
           "name" => "aos_vm#{number}", "memory_mib" => GUEST_MIB, "max_memory_mib" => largest,
@@ -62,10 +62,15 @@ module VirtlabBox
     end
   end
 
+  # Returns the size that each guest that is launched may grow to.
+  def self.largest_mib(tests)
+    tests == "memory" ? GUEST_MAX_MIB : GUEST_MIB
+  end
+
   def self.memory_needed_mib(tests, guests)
-    at_start = guests * (GUEST_MIB + QEMU_MIB)
-    grown = tests == "cpu" ? 0 : MEMORY_TEST_GUESTS * (GUEST_MAX_MIB + QEMU_MIB)
-    [at_start, grown].max + SPARE_MIB + SYSTEM_MIB
+    launched = guests * (largest_mib(tests) + QEMU_MIB)
+    tested = tests == "cpu" ? 0 : MEMORY_TEST_GUESTS * (GUEST_MAX_MIB + QEMU_MIB)
+    [launched, tested].max + SPARE_MIB + SYSTEM_MIB
   end
 
   # Reads the variables, one after the other; the first that cannot be used is told.

@@ -46,6 +46,19 @@ def test_memory_follows_the_tests_and_guests_that_are_asked_for() -> None:
     assert all(box["memory_mib"] >= box["needed"] for box in (cpu, memory, many))
 
 
+def test_guests_that_may_grow_are_counted_as_large_as_they_may_be() -> None:
+    eight, none = ruby(
+        READ,
+        [
+            {"VIRTLAB_TESTS": "memory", "VIRTLAB_GUESTS": "8"},
+            {"VIRTLAB_TESTS": "memory", "VIRTLAB_GUESTS": "0"},
+        ],
+    )
+
+    assert eight["needed"] == 8 * (2048 + 100) + 400 + 600
+    assert none["needed"] == 4 * (2048 + 100) + 400 + 600  # the tests have guests of their own
+
+
 def test_what_is_set_is_taken_and_what_is_empty_is_not() -> None:
     (box,) = ruby(
         READ,
