@@ -13,11 +13,13 @@ _NOTES = Notes(
     "cloud", "lab", '/home/me/a "key" & <more>', "ssh-ed25519 AAAA", "ssh-ed25519 BBBB", "virtlab",
     "0123",
 )  # fmt: skip
+_UUID = "5d1c1b9e-9f0e-4e50-8f5a-6f0f9d3c2b1a"
 _WANTED = Wanted("told_vm", 512 * 1024, 2048 * 1024, vcpus=2, deflate_on_oom=True)
 
 
 def text() -> str:
-    return described(_WANTED, _NOTES, Path("/pool/a.qcow2"), Path("/pool/a.img"), Path("/log/a"))
+    disk, seed = Path("/pool/a.qcow2"), Path("/pool/a.img")
+    return described(_WANTED, _NOTES, disk, seed, Path("/log/a"), _UUID)
 
 
 def test_it_boots_from_its_disk_with_its_seed_beside_and_all_that_scenarios_need() -> None:
@@ -39,7 +41,7 @@ def test_it_boots_from_its_disk_with_its_seed_beside_and_all_that_scenarios_need
 
 
 def test_a_template_for_uvt_kvm_has_the_same_but_no_disks() -> None:
-    tree = ElementTree.fromstring(uvt_template(_WANTED, None))
+    tree = ElementTree.fromstring(uvt_template(_WANTED, None, "x"))
 
     assert tree.get("type") == "qemu"
     assert tree.find("devices/disk") is None

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 
 from virtlab.errors import EnvironmentLackError
+from virtlab.guests import uvt
 from virtlab.guests.definition import Wanted
-from virtlab.guests.host import GuestHost
+from virtlab.guests.host import GuestHost, StandingGuest
 from virtlab.guests.keys import LoginKey
-from virtlab.guests.making import Order, create
-from virtlab.guests.removal import remove_named
+from virtlab.guests.making import Order, create, would_change
+from virtlab.guests.removal import half_made, remove_marked, remove_named
 from virtlab.guests.uvt import Release, made_by_uvt
+from virtlab.libvirt_rpc.values import DomainHandle
 
 from .conftest import Put
 
@@ -116,12 +121,24 @@ def test_removal_is_looked_at_and_not_believed(
     assert not remove_named(host, "uvt_vm")
 
 
+def made_without_the_lab(host: GuestHost, tmp_path: Path) -> StandingGuest:
+    template, key = tmp_path / "template.xml", tmp_path / "key.pub"
+    template.write_text(
+        "<domain type='qemu'><name/><vcpu/><memory/><currentMemory/><os><type>hvm</type></os>"
+        "</domain>"
+    )
+    key.touch()
+    command = ["uvt-kvm", "create", "uvt_vm", "--template", template, "--ssh-public-key-file", key]
+    subprocess.run(command, check=True, timeout=60)
+    guest = host.find("uvt_vm")
+    assert guest is not None
+    return guest
+
+
 def test_what_uvt_kvm_made_without_the_lab_goes_only_when_it_is_named_with_force(
     host: GuestHost, tmp_path: Path
 ) -> None:
-    from virtlab.guests import uvt
-
-    guest = uvt.create(host, order().wanted, Release("noble", "amd64"), _KEY, None)
+    guest = made_without_the_lab(host, tmp_path)
     assert made_by_uvt(guest) and not guest.ours
 
     with pytest.raises(EnvironmentLackError, match=r"did not make uvt_vm[\s\S]*--force"):
@@ -130,3 +147,73 @@ def test_what_uvt_kvm_made_without_the_lab_goes_only_when_it_is_named_with_force
 
     with pytest.raises(EnvironmentLackError, match="did not make aos_vm1"):
         remove_named(host, "aos_vm1", force=True)
+
+
+@pytest.mark.parametrize(
+    ("disk", "by_uvt"),
+    [
+        ("/var/lib/uvtool/libvirt/images/uvtool/told_vm.qcow", True),
+        ("/var/lib/uvtool/libvirt/images/uvtool/told_vm-ds.qcow", True),
+        ("/home/me/uvtool/win.qcow2", False),
+        ("/home/me/uvtool/images/told_vm.qcow", False),
+    ],
+)
+def test_a_disk_below_a_folder_called_uvtool_is_not_yet_uvt_kvms(disk: str, by_uvt: bool) -> None:
+    tree = ElementTree.fromstring(
+        f"<domain><devices><disk><source file='{disk}'/></disk></devices></domain>"
+    )
+
+    assert made_by_uvt(StandingGuest(DomainHandle("told_vm", bytes(16), 1), tree)) == by_uvt
+
+
+@pytest.mark.parametrize("mend", [remove_named, lambda host, name: remove_marked(host, name)])
+def test_one_that_was_killed_before_the_mark_is_known_as_the_labs_and_removed(
+    host: GuestHost, mend: Callable[[GuestHost, str], object]
+) -> None:
+    guest = uvt.create(host, order().wanted, Release("noble", "amd64"), _KEY, None, "a1")
+    assert not guest.ours
+    assert half_made(host) == ["uvt_vm"]
+
+    mend(host, "uvt_vm")
+
+    assert host.find("uvt_vm") is None
+
+
+def test_create_takes_up_one_that_was_killed_before_the_mark(host: GuestHost) -> None:
+    uvt.create(host, order().wanted, Release("noble", "amd64"), _KEY, None, "a1")
+
+    assert would_change(host, order())
+    assert create(host, order())
+
+    guest = host.find("uvt_vm")
+    assert guest is not None and guest.ours and guest.running
+    assert guest.tree.findtext("currentMemory") == str(512 * 1024)
+
+
+def test_an_attempt_that_fails_leaves_a_guest_of_the_name_that_somebody_made_meanwhile(
+    host: GuestHost, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make = uvt.create
+
+    def somebody_was_faster(*arguments: Any) -> StandingGuest:
+        made_without_the_lab(host, tmp_path)
+        return make(*arguments)
+
+    monkeypatch.setattr(uvt, "create", somebody_was_faster)
+    with pytest.raises(EnvironmentLackError, match="uvt-kvm made no guest uvt_vm"):
+        create(host, order())
+
+    assert host.find("uvt_vm") is not None
+    assert remove_named(host, "uvt_vm", force=True)
+
+
+def test_without_uvt_kvm_its_guests_are_not_removed_by_halves(
+    host: GuestHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    create(host, order())
+    with monkeypatch.context() as without:
+        without.setenv("PATH", "/nowhere")
+        with pytest.raises(EnvironmentLackError, match=r"could not be run[\s\S]*install uvtool"):
+            remove_named(host, "uvt_vm")
+
+    assert host.find("uvt_vm") is not None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -105,7 +106,7 @@ def clean(
     Example: virtlab host clean --check
     """
     from virtlab.guests.host import GuestHost
-    from virtlab.guests.removal import leftovers, remove_named, sweep
+    from virtlab.guests.removal import half_made, leftovers, remove_marked, sweep
     from virtlab.hosts.real.connection import HostConnection, socket_of
     from virtlab.hosts.real.guests import own_guests
     from virtlab.hosts.real.journal import Changes, Journal
@@ -117,14 +118,16 @@ def clean(
         earlier = [one.name for one in (*left.adopted, *left.replaced)]
         guests = [guest.name for guest in own_guests(connection) if guest.name not in earlier]
         host = GuestHost(connection)
-        volumes = leftovers(host)
-        if not check:
+        guests += half_made(host)
+        if check:
+            volumes = [Path(file).name for one in leftovers(host) for file in one.files]
+        else:
             put_back(socket, left)
+            journal.clear()
             for name in guests:
                 if name not in left.made:
-                    remove_named(host, name)
-            sweep(host, volumes)
-            journal.clear()
+                    remove_marked(host, name)
+            volumes = sweep(host)  # what nobody has now that all are back
     for name in (*guests, *volumes):
         typer.echo(f"{'would remove' if check else 'removed'} {name}")
     for name in earlier:

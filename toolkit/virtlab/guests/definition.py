@@ -9,9 +9,19 @@ from xml.etree import ElementTree
 
 from virtlab.hosts.real.guests import MARK
 
-__all__ = ["Notes", "Wanted", "described", "mac_of", "mark_of", "notes_of", "uvt_template"]
+__all__ = [
+    "Notes",
+    "Wanted",
+    "attempt_of",
+    "described",
+    "mac_of",
+    "mark_of",
+    "notes_of",
+    "uvt_template",
+]
 
 _PREFIX: Final = "lab"
+_ATTEMPT: Final = "made by virtlab guests, attempt "
 _TRANSLATED_MIB: Final = 256
 ElementTree.register_namespace(_PREFIX, MARK)
 
@@ -40,7 +50,9 @@ class Notes:
     public_key: str  # of whoever logs in
     host_key: str  # the guest's own public key; empty where it is not known
     pool: str  # of its volumes; empty where uvt-kvm keeps them
-    asked: str  # names all that was asked for
+    asked: str  # names all that was asked for but the image and the key
+    image: str = ""  # what it began as, such as "release noble amd64"
+    version: str = ""  # of that image
 
 
 def mark_of(notes: Notes) -> str:
@@ -64,13 +76,14 @@ def mac_of(tree: ElementTree.Element) -> str | None:
 
 
 def described(
-    wanted: Wanted, notes: Notes, overlay: Path, seed: Path, serial_log: Path | None
+    wanted: Wanted, notes: Notes, overlay: Path, seed: Path, serial_log: Path | None, uuid: str
 ) -> str:
     """Return the domain's description as XML.
 
     The guest boots from its disk by BIOS, as cloud images do, and finds its seed on a second one.
     """
     domain = _domain(wanted, serial_log)
+    ElementTree.SubElement(domain, "uuid").text = uuid
     ElementTree.SubElement(domain, "metadata").append(ElementTree.fromstring(mark_of(notes)))
     devices = domain.find("devices")
     assert devices is not None
@@ -84,9 +97,20 @@ def described(
     return ElementTree.tostring(domain, encoding="unicode")
 
 
-def uvt_template(wanted: Wanted, serial_log: Path | None) -> str:
-    """Return a template for uvt-kvm, which puts name, sizes and disks of its own into it."""
-    return ElementTree.tostring(_domain(wanted, serial_log), encoding="unicode")
+def uvt_template(wanted: Wanted, serial_log: Path | None, attempt: str) -> str:
+    """Return a template for uvt-kvm, which puts name, sizes and disks of its own into it.
+
+    The domain's text says which attempt of the lab's it is of, until the lab's mark is put on it.
+    """
+    domain = _domain(wanted, serial_log)
+    ElementTree.SubElement(domain, "description").text = f"{_ATTEMPT}{attempt}"
+    return ElementTree.tostring(domain, encoding="unicode")
+
+
+def attempt_of(tree: ElementTree.Element) -> str | None:
+    """Return which attempt of the lab's a domain is of; None where it is of no such one."""
+    text = tree.findtext("description", "")
+    return text.removeprefix(_ATTEMPT) if text.startswith(_ATTEMPT) else None
 
 
 def _domain(wanted: Wanted, serial_log: Path | None) -> ElementTree.Element:

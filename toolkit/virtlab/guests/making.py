@@ -10,24 +10,33 @@ from __future__ import annotations
 import hashlib
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Literal
 
 from virtlab.errors import EnvironmentLackError, UsageError
 from virtlab.guests import uvt
-from virtlab.guests.definition import Notes, Wanted, described, mark_of
+from virtlab.guests.belongings import Belongings, note, noted
+from virtlab.guests.definition import Notes, Wanted, attempt_of, described, mark_of
 from virtlab.guests.host import GuestHost, StandingGuest
 from virtlab.guests.keys import LoginKey, new_host_key
+from virtlab.guests.lock import guest_lock, pool_lock
 from virtlab.guests.names import guest_name
 from virtlab.guests.network import network_up, unused_network_down
 from virtlab.guests.places import POOL, image_of, make_overlay, pool_of, put_seed
-from virtlab.guests.removal import OVERLAY, SEED, remove, remove_parts
+from virtlab.guests.removal import (
+    OVERLAY,
+    SEED,
+    drop_belongings,
+    drop_leftovers,
+    gave_way,
+    remove,
+)
 from virtlab.guests.seed import Seed
 from virtlab.hosts.real.guests import MARK
 from virtlab.libvirt_rpc.errors import LibvirtError
 
-__all__ = ["CloudImage", "Order", "create", "would_change"]
+__all__ = ["CloudImage", "LeftOpen", "Order", "create", "would_change"]
 
 LOGIN: Final = "lab"  # the user that the seed makes
 _SERIAL: Final = Path("/var/log/virtlab")
@@ -39,12 +48,17 @@ _PREFIX: Final = "lab"
 Progress = Callable[[str], None]
 
 
+LeftOpen = Literal["release", "accelerator", "key"]
+
+
 @dataclass(frozen=True, slots=True)
 class CloudImage:
     """An image in libvirt's storage, or a file that is taken there."""
 
     path: Path
     pool: str | None = None  # None: a file that lies in no pool yet
+    means: str = ""  # what it is, whichever build: "release noble amd64", or its content
+    version: str = ""  # of the build
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,12 +70,23 @@ class Order:
     image: CloudImage | uvt.Release
     key: LoginKey
     pool: str = POOL
+    left_open: frozenset[LeftOpen] = frozenset()  # what was not asked for, but chosen here
 
     @property
     def name_of_all(self) -> str:
-        """Return what tells this order from another one of the same name."""
-        text = f"{self.kind} {self.wanted} {self.image}"
+        """Return what tells this order from another one of the same name, but for the image.
+
+        What may be chosen otherwise the next time, as a newer image came or KVM went, is no part
+        of it, so that the same command is content with the guest that it made.
+        """
+        wanted = replace(self.wanted, accelerator="qemu")
+        text = f"{self.kind} {wanted} {self.pool}"
         return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    @property
+    def image_means(self) -> str:
+        """What it begins as, whichever build of it."""
+        return self.image.means
 
 
 def create(host: GuestHost, order: Order, progress: Progress = lambda _line: None) -> bool:
@@ -71,20 +96,29 @@ def create(host: GuestHost, order: Order, progress: Progress = lambda _line: Non
         UsageError: the guest cannot be as it was asked for.
         EnvironmentLackError: the name is taken, or something that it needs is missing.
     """
+    with guest_lock(order.wanted.name):
+        return _create(host, order, progress)
+
+
+def _create(host: GuestHost, order: Order, progress: Progress) -> bool:
     wanted = order.wanted
     if not would_change(host, order):
         return False
     there = host.find(wanted.name)
-    if there is not None:
+    if there is not None and there.ours:
         network_up(host.connection, wanted.network)
         host.call("DOMAIN_CREATE", there.dom)
         return True
+    if there is not None:
+        progress(f"{wanted.name}: removing what an interrupted command left of it")
+        uvt.destroy(host, wanted.name)
     network_up(host.connection, wanted.network)
+    attempt = uuid.uuid4().hex
     make = _made_of_image if order.kind == "cloud" else _made_by_uvt
     try:
-        make(host, order, progress)
+        make(host, order, attempt, progress)
     except BaseException:  # a Ctrl-C as well
-        _undo(host, order)
+        _undo(host, order, attempt)
         raise
     return True
 
@@ -97,8 +131,14 @@ def would_change(host: GuestHost, order: Order) -> bool:
         EnvironmentLackError: the name is taken.
     """
     _check(order.wanted)
-    there = host.find(order.wanted.name)
-    if there is None:
+    name = order.wanted.name
+    if any(one.name == name for one in gave_way(host)):
+        raise EnvironmentLackError(
+            f"A run has taken the place of the guest {name}, and will give it back.",
+            fix="wait until the run has ended; virtlab host clean where it was killed",
+        )
+    there = host.find(name)
+    if there is None or (not there.ours and attempt_of(there.tree) is not None):
         return True
     _same_or_refuse(there, order)
     return not there.running
@@ -127,30 +167,70 @@ def _same_or_refuse(there: StandingGuest, order: Order) -> None:
             f"There is a domain {name} on this host that the lab did not make.",
             fix="take another name, or remove that domain yourself",
         )
-    if there.notes is None or there.notes.asked != order.name_of_all:
+    if (other := _other(there, order)) is not None:
         raise EnvironmentLackError(
-            f"There is a guest {name} of the lab's already, and it is another one than asked for.",
+            f"There is a guest {name} of the lab's already, and it is another one than asked for: "
+            f"{other}.",
             fix=f"virtlab guests destroy {name} first, or take another name",
         )
 
 
-def _made_of_image(host: GuestHost, order: Order, progress: Progress) -> None:
+def _other(there: StandingGuest, order: Order) -> str | None:
+    """Return wherein a guest is another one than asked for; None where it is that one."""
+    notes = there.notes
+    if notes is None:
+        return "a micro-guest"
+    if "key" not in order.left_open and _blob(notes.public_key) != _blob(order.key.public):
+        return "another key opens it"
+    if "accelerator" not in order.left_open and there.accelerator != order.wanted.accelerator:
+        return f"it runs on {there.accelerator}"
+    if notes.asked != order.name_of_all:
+        return "its sizes, its kind, its network or its pool"
+    if "release" in order.left_open and notes.image.startswith("release "):
+        return None
+    return None if notes.image == order.image_means else f"it began as {notes.image}"
+
+
+def _blob(public: str) -> list[str]:
+    """Return a public key without its comment."""
+    return public.split()[:2]
+
+
+def _made_of_image(host: GuestHost, order: Order, attempt: str, progress: Progress) -> None:
     wanted, image = order.wanted, order.image
     assert isinstance(image, CloudImage)
     pool = pool_of(host.connection, order.pool)
-    remove_parts(host, order.pool, wanted.name)
-    backing = image.path
-    if image.pool is None:
-        progress(f"{wanted.name}: taking {image.path} into the storage pool {order.pool}")
-        backing = image_of(pool, image.path)
-    progress(f"{wanted.name}: making its disk and its seed")
-    host_key = new_host_key(wanted.name)
-    # libvirt gives each domain another network card, so no earlier lease is taken for this one's.
-    seed = Seed(wanted.name, f"lab-{uuid.uuid4()}", LOGIN, order.key.public, host_key)
-    disk = make_overlay(pool, OVERLAY.format(wanted.name), backing, wanted.disk_gib)
-    volume = put_seed(pool, SEED.format(wanted.name), seed.volume())
-    text = described(wanted, _notes(order, LOGIN, host_key.public), disk, volume, _log(wanted))
-    _start(host, text, wanted.name)
+    with pool_lock(order.pool, alone=False):
+        drop_leftovers(host, wanted.name)
+        disk, volume = (pool.target / form.format(wanted.name) for form in (OVERLAY, SEED))
+        _refuse_taken(order.pool, disk, volume)
+        backing = image.path
+        if image.pool is None:
+            progress(f"{wanted.name}: taking {image.path} into the storage pool {order.pool}")
+            backing = image_of(pool, image.path)
+        progress(f"{wanted.name}: making its disk and its seed")
+        host_key = new_host_key(wanted.name)
+        # libvirt gives each domain another network card, so no earlier lease is taken for this
+        # one's.
+        seed = Seed(wanted.name, f"lab-{uuid.uuid4()}", LOGIN, order.key.public, host_key)
+        here = str(host.connection.path.resolve())
+        note(Belongings(attempt, wanted.name, here, order.pool, (str(disk), str(volume))))
+        make_overlay(pool, disk.name, backing, wanted.disk_gib)
+        put_seed(pool, volume.name, seed.volume())
+        notes = _notes(order, LOGIN, host_key.public)
+        text = described(wanted, notes, disk, volume, _log(wanted), str(uuid.UUID(attempt)))
+        _start(host, text, wanted.name)
+
+
+def _refuse_taken(pool: str, *files: Path) -> None:
+    """Refuse to write over volumes of which the lab has no note, or which somebody uses."""
+    for file in files:
+        if file.exists():
+            raise EnvironmentLackError(
+                f"{file} is there already, and not as what an interrupted command left.",
+                fix="take another name, or remove it if no guest needs it: "
+                f"virsh vol-delete --pool {pool} {file.name}",
+            )
 
 
 def _start(host: GuestHost, text: str, name: str) -> None:
@@ -164,22 +244,23 @@ def _start(host: GuestHost, text: str, name: str) -> None:
         ) from err
 
 
-def _made_by_uvt(host: GuestHost, order: Order, progress: Progress) -> None:
+def _made_by_uvt(host: GuestHost, order: Order, attempt: str, progress: Progress) -> None:
     wanted, release = order.wanted, order.image
     assert isinstance(release, uvt.Release)
     progress(f"{wanted.name}: uvt-kvm makes it of {release}")
-    guest = uvt.create(host, wanted, release, order.key, _log(wanted))
+    guest = uvt.create(host, wanted, release, order.key, _log(wanted), attempt)
     notes = _notes(order, uvt.LOGIN, uvt.host_key_of(guest))
     call = host.call
+    if wanted.memory_kib != wanted.max_memory_kib:
+        call("DOMAIN_SET_MEMORY_FLAGS", guest.dom, wanted.memory_kib, _LIVE_AND_STORED)
+    # The mark comes last: with it the guest counts as made.
     call(
         "DOMAIN_SET_METADATA", guest.dom, _ELEMENT, mark_of(notes), _PREFIX, MARK, _LIVE_AND_STORED
     )
-    if wanted.memory_kib != wanted.max_memory_kib:
-        call("DOMAIN_SET_MEMORY_FLAGS", guest.dom, wanted.memory_kib, _LIVE_AND_STORED)
 
 
 def _notes(order: Order, login: str, host_key: str) -> Notes:
-    key = order.key
+    key, image = order.key, order.image
     return Notes(
         kind=order.kind,
         login=login,
@@ -188,30 +269,37 @@ def _notes(order: Order, login: str, host_key: str) -> Notes:
         host_key=" ".join(host_key.split()[:2]),
         pool=order.pool if order.kind == "cloud" else "",
         asked=order.name_of_all,
+        image=order.image_means,
+        version=image.version if isinstance(image, CloudImage) else "",
     )
 
 
-def _undo(host: GuestHost, order: Order) -> None:
-    """Remove what there is of a guest that came to nothing; what fails now is left for later."""
-    name = order.wanted.name
+def _undo(host: GuestHost, order: Order, attempt: str) -> None:
+    """Remove what this attempt made of a guest; what fails now is left for later.
+
+    A guest of the same name that somebody else made meanwhile is none of it.
+    """
     try:
-        guest = host.find(name)
-        if guest is not None and guest.ours:
-            remove(host, guest)
-        elif order.kind == "cloud":
-            remove_parts(host, order.pool, name)
-        elif guest is not None and uvt.made_by_uvt(guest):  # a moment ago, as the name was free
-            uvt.destroy(host, name)
-        trees = [other.tree for other in host.all()]
-        unused_network_down(host.connection, order.wanted.network, trees)
+        guest = host.find(order.wanted.name)
+        if guest is not None and attempt in (guest.uuid, attempt_of(guest.tree)):
+            if guest.ours:
+                remove(host, guest)
+            else:
+                uvt.destroy(host, guest.name)
+        for one in noted():
+            if one.uuid == attempt:
+                drop_belongings(host, one)
+        unused_network_down(host.connection, order.wanted.network, host.descriptions())
     except (EnvironmentLackError, LibvirtError):
         return
 
 
 def _log(wanted: Wanted) -> Path | None:
-    """Return where a guest's serial console goes; None where no such folder can be had."""
+    """Return where a guest's serial console goes, emptied; None where no such folder can be had."""
+    path = _SERIAL / f"{wanted.name}.log"
     try:
         _SERIAL.mkdir(parents=True, exist_ok=True)
+        path.unlink(missing_ok=True)  # the last words of an earlier one
     except OSError:
         return None
-    return _SERIAL / f"{wanted.name}.log"
+    return path

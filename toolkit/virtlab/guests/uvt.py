@@ -45,6 +45,11 @@ class Release:
     release: str  # such as noble
     arch: str  # such as amd64
 
+    @property
+    def means(self) -> str:
+        """What it is, whichever build of it."""
+        return f"release {self.release} {self.arch}"
+
     def __str__(self) -> str:
         return f"release={self.release} arch={self.arch}"
 
@@ -55,18 +60,23 @@ def installed() -> bool:
 
 
 def create(
-    host: GuestHost, wanted: Wanted, release: Release, key: LoginKey, serial_log: Path | None
+    host: GuestHost,
+    wanted: Wanted,
+    release: Release,
+    key: LoginKey,
+    serial_log: Path | None,
+    attempt: str,
 ) -> StandingGuest:
     """Have uvt-kvm make a guest; return it once it was seen.
 
-    It has all its memory at first, as uvt-kvm knows of one size alone.
+    It has all its memory at first, as uvt-kvm knows of one size alone. `attempt` is told in it.
 
     Raises:
         EnvironmentLackError: no guest came of it.
     """
     with tempfile.TemporaryDirectory() as folder:
         template, public = Path(folder) / "template.xml", Path(folder) / "key.pub"
-        template.write_text(uvt_template(wanted, serial_log))
+        template.write_text(uvt_template(wanted, serial_log, attempt))
         public.write_text(key.public + "\n")
         done = _run(
             "uvt-kvm", "create", wanted.name, f"release={release.release}", f"arch={release.arch}",
@@ -108,11 +118,14 @@ def destroy(host: GuestHost, name: str) -> None:
 
 
 def made_by_uvt(guest: StandingGuest) -> bool:
-    """Tell whether uvt-kvm made a domain, by the notes that it leaves, or by its disks."""
+    """Tell whether uvt-kvm made a domain: by its notes, or by the disks that only it names so."""
     metadata = guest.tree.find("metadata")
     noted = metadata is not None and any(_PROJECT in element.tag for element in metadata.iter())
-    disks = [source.get("file", "") for source in guest.tree.findall("devices/disk/source")]
-    return noted or any("/uvtool/" in disk for disk in disks)
+    return noted or any(_is_uvts(disk, guest.name) for disk in guest.disks)
+
+
+def _is_uvts(disk: Path, name: str) -> bool:
+    return disk.parent.name == "uvtool" and disk.name in (f"{name}.qcow", f"{name}-ds.qcow")
 
 
 def host_key_of(guest: StandingGuest) -> str:
@@ -156,4 +169,6 @@ def _run(*command: str) -> subprocess.CompletedProcess[str]:
             fix="sudo apt-get install uvtool, or take --kind cloud",
         ) from err
     except subprocess.TimeoutExpired as err:
-        raise EnvironmentLackError(f"{command[0]}: no end after {_TIMEOUT_S} s") from err
+        raise EnvironmentLackError(
+            f"{command[0]}: no end after {_TIMEOUT_S} s", fix="virsh list --all shows what it made"
+        ) from err
