@@ -78,7 +78,7 @@ def test_the_labs_guests_are_listed_and_no_others(virtlab: Run, uri: str) -> Non
 def test_each_refusal_says_what_and_how_to_mend_it(
     virtlab: Run, uri: str, words: tuple[str, ...], said: str, mend: str
 ) -> None:
-    done = virtlab("guests", *words, "--uri", uri)
+    done = virtlab("guests", words[0], "--uri", uri, *words[1:])
 
     assert done.returncode == 4
     assert said in done.stderr
@@ -108,12 +108,47 @@ def test_what_is_no_name_is_refused_by_each_command_before_anything_is_touched(
 
     for name in ("..", ".", "/", str(victim.parent), "../guests", "a/b"):
         names = ("new", name) if verb in ("create", "destroy") else (name,)
-        done = virtlab("guests", verb, *names, "--uri", uri)
+        done = virtlab("guests", verb, "--uri", uri, *names)
 
         assert done.returncode == 2, (name, done.stderr)
         assert "a guest's name has letters" in done.stderr
     assert victim.exists() and access.exists()
     assert not (tmp_path / ".ssh").exists()  # no key was made for it either
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--kind", "uvt", "--image", "a.qcow2"), "--kind uvt with --image"),
+        (("--kind", "uvt", "--pool", "default"), "--kind uvt with --pool"),
+        (("--arch", "arm64"), "guests are x86_64 machines"),
+    ],
+)
+def test_options_that_would_not_be_heeded_are_refused(
+    virtlab: Run, uri: str, words: tuple[str, ...], said: str
+) -> None:
+    done = virtlab("guests", "create", "new", *words, "--uri", uri)
+
+    assert done.returncode == 2
+    assert said in done.stderr
+
+
+def test_a_program_in_a_guest_keeps_its_own_options(virtlab: Run, uri: str) -> None:
+    for option in ("--help", "--uri"):
+        done = virtlab("guests", "ssh", "--uri", uri, "lab_cloud", "program", option)
+
+        assert done.returncode == 4, done.stdout
+        assert "lab_cloud has no address" in done.stderr
+
+
+def test_a_check_makes_no_key(virtlab: Run, uri: str, tmp_path: Path) -> None:
+    (tmp_path / "a.qcow2").write_bytes(b"QFI\xfb")
+    words = ("--image", str(tmp_path / "a.qcow2"), "--accelerator", "qemu", "--check")
+
+    done = virtlab("guests", "create", "new", *words, "--uri", uri)
+
+    assert (done.returncode, done.stdout) == (0, "new would be made.\n"), done.stderr
+    assert not (tmp_path / ".ssh").exists()
 
 
 def test_a_key_that_is_none_is_bad_input(virtlab: Run, uri: str, tmp_path: Path) -> None:

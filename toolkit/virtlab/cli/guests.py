@@ -117,14 +117,24 @@ def create(
     from virtlab.guests import uvt
     from virtlab.guests.definition import Wanted
     from virtlab.guests.keys import login_key
-    from virtlab.guests.making import Order, would_change
+    from virtlab.guests.making import LeftOpen, Order, would_change
     from virtlab.guests.making import create as make
     from virtlab.guests.places import POOL
     from virtlab.hosts.real.launch import accelerator_here
 
     _refuse_bad_names(names)
-    by_uvt = kind == "uvt" or (kind == "auto" and image is None and uvt.installed())
-    found = login_key(key)
+    _refuse_what_is_not_heeded(kind, image, pool, arch)
+    by_uvt = kind == "uvt" or (
+        kind == "auto" and image is None and pool is None and uvt.installed()
+    )
+    left_open: set[LeftOpen] = set()
+    if release is None:
+        left_open.add("release")
+    if accelerator == "auto":
+        left_open.add("accelerator")
+    if key is None:
+        left_open.add("key")
+    found = login_key(key, make=not check)
     _progress(f"logging in goes by {found.source}")
     runs_on: str = accelerator_here() if accelerator == "auto" else accelerator
     made: list[str] = []
@@ -140,7 +150,10 @@ def create(
                 name, memory * 1024, (max_memory or memory) * 1024, cpu, disk, deflate_on_oom,
                 "kvm" if runs_on == "kvm" else "qemu", network,
             )  # fmt: skip
-            order = Order(wanted, "uvt" if by_uvt else "cloud", begins_as, found, pool or POOL)
+            order = Order(
+                wanted, "uvt" if by_uvt else "cloud", begins_as, found, pool or POOL,
+                frozenset(left_open) if image is None else frozenset(left_open - {"release"}),
+            )  # fmt: skip
             changed = would_change(host, order) if check else make(host, order, _progress)
             (made if changed else kept).append(name)
         _end_progress()
@@ -180,7 +193,12 @@ def wait_for(
 @app.command(
     "ssh",
     epilog=EPILOG,
-    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+    # What follows the name is the program's, --help and --uri too.
+    context_settings={
+        "allow_extra_args": True,
+        "ignore_unknown_options": True,
+        "allow_interspersed_args": False,
+    },
 )
 def ssh(
     context: typer.Context,
@@ -295,6 +313,22 @@ def _refuse_bad_names(names: list[str]) -> None:
         guest_name(name)
 
 
+def _refuse_what_is_not_heeded(kind: str, image: str | None, pool: str | None, arch: str) -> None:
+    from virtlab.errors import UsageError
+
+    given = [option for option, value in (("--image", image), ("--pool", pool)) if value]
+    if kind == "uvt" and given:
+        raise UsageError(
+            f"--kind uvt with {' and '.join(given)}: uvt-kvm takes images and storage of its own.",
+            fix="--kind cloud, or leave it out",
+        )
+    if arch != "amd64":
+        raise UsageError(
+            f"--arch {arch}: guests are x86_64 machines, so an image of {arch} would not boot.",
+            fix="leave --arch out",
+        )
+
+
 def _kept_by_uvtool(host: GuestHost, release: str | None, arch: str) -> Release:
     from virtlab.guests.uvt import Release
     from virtlab.images.find import kept_images
@@ -311,14 +345,18 @@ def _image(
     """Return what guests begin as: a file, one made here, or one that is kept."""
     from virtlab.guests.debian_image import debian_image
     from virtlab.guests.making import CloudImage
+    from virtlab.guests.places import content_of
+    from virtlab.guests.uvt import Release
     from virtlab.images import find_image
 
     if image is None:
         kept = find_image(host.connection, release, arch)
-        return CloudImage(Path(kept.path), kept.pool)
+        means = Release(kept.release, kept.arch).means
+        return CloudImage(Path(kept.path), kept.pool, means, kept.version)
     if image == "debian":
-        return CloudImage(debian_image(_progress, check=check).disk)
-    return CloudImage(Path(image).absolute())
+        return CloudImage(debian_image(_progress, check=check).disk, means="debian")
+    path = Path(image).absolute()
+    return CloudImage(path, means=f"content {content_of(path)}")
 
 
 def _all_ready(
