@@ -255,16 +255,19 @@ def test_two_at_once_do_not_make_the_same_guest(
     only_define(monkeypatch)
     refused: list[str] = []
 
-    def meanwhile(pool: LibvirtPool, file: Path) -> Path:
+    def meanwhile(pool: LibvirtPool, name: str, content: bytes) -> Path:
+        seed = put_seed(pool, name, content)  # now it has both volumes, and is no domain yet
         for act in (lambda: create(host, order(image)), lambda: remove_named(host, "made_vm")):
             with pytest.raises(AtWorkError) as caught:
                 act()
             refused.append(str(caught.value))
         assert not sweep(host)
-        return image_of(pool, file)
+        return seed
 
-    monkeypatch.setattr(making, "image_of", meanwhile)
+    monkeypatch.setattr(making, "put_seed", meanwhile)
     assert create(host, order(image))
+    guest = host.find("made_vm")
+    assert guest is not None and all(disk.exists() for disk in guest.disks)
 
     assert len(refused) == 2
     assert "Another command is at work on the guest made_vm" in refused[0]

@@ -11,8 +11,8 @@ from virtlab.guests.stages import GuestNotReadyError, Stage, pass_stages
 from .conftest import HandClock
 
 
-def after(clock: HandClock, moment_s: float, lack: str) -> Callable[[], str | None]:
-    return lambda: None if clock.now_s >= moment_s else lack
+def after(clock: HandClock, moment_s: float, lack: str) -> Callable[[float], str | None]:
+    return lambda _left_s: None if clock.now_s >= moment_s else lack
 
 
 def waited(
@@ -56,3 +56,20 @@ def test_who_runs_no_more_is_not_waited_for() -> None:
     with pytest.raises(GuestNotReadyError, match="stage 'lease' after 5 s: it does not run"):
         waited(clock, "qemu", gone_at_s=5)
     assert clock.now_s == 5
+
+
+def test_one_look_may_take_what_is_left_of_the_limit_and_little_more() -> None:
+    clock = HandClock()
+    looks: list[float] = []
+
+    def slow(left_s: float) -> str:
+        looks.append(left_s)
+        clock.sleep(min(left_s, 20))
+        return "nobody can log in"
+
+    with pytest.raises(GuestNotReadyError, match="stage 'login' after 60 s: nobody can"):
+        pass_stages(
+            "aos_vm1", [Stage("login", 60, slow, "look at its key")], "kvm",
+            gone=lambda: None, tail=lambda: "", clock=clock.clock(),
+        )  # fmt: skip
+    assert looks == [60.0, 39.5, 19.0]

@@ -111,7 +111,7 @@ class _Way:
         log = self._guest.serial_log or f"virsh console {name}"
         key = self._notes.identity or "ssh-agent's key"
         found = [
-            Stage("running", 10, self.gone, f"virsh start {name}; its last words: {log}"),
+            Stage("running", 10, lambda _left_s: self.gone(), f"virsh start {name}; its last words: {log}"),
             Stage("lease", 60, self._leased, f"does it boot, and is dnsmasq there? {log}"),
             Stage("ssh", 60, self._greeted, f"does its ssh come up? {log}"),
             Stage(
@@ -156,7 +156,7 @@ class _Way:
             return False
         return True
 
-    def _leased(self) -> str | None:
+    def _leased(self, _left_s: float) -> str | None:
         address = self._host.address(self._guest)
         if address is None:
             return "it has no address yet"
@@ -164,24 +164,25 @@ class _Way:
         self.access.write()
         return None
 
-    def _greeted(self) -> str | None:
+    def _greeted(self, left_s: float) -> str | None:
         assert self.access is not None
         try:
-            with socket.create_connection((self.access.address, _SSH_PORT), _GREETING_S) as link:
-                link.settimeout(_GREETING_S)
+            wait_s = min(_GREETING_S, left_s)
+            with socket.create_connection((self.access.address, _SSH_PORT), wait_s) as link:
+                link.settimeout(wait_s)
                 greeting = link.recv(len(_GREETING))
         except OSError as err:
             return f"nothing answers at {self.access.address}, port {_SSH_PORT}: {err}"
         return None if greeting == _GREETING else f"what answers at {self.access.address} is no ssh"
 
-    def _logged_in(self) -> str | None:
+    def _logged_in(self, left_s: float) -> str | None:
         assert self.access is not None
-        attempt = self.access.run(["true"], _LOGIN_S)
+        attempt = self.access.run(["true"], min(_LOGIN_S, left_s))
         return None if attempt.code == 0 else f"nobody can log in: {attempt.said}"
 
-    def _finished(self) -> str | None:
+    def _finished(self, left_s: float) -> str | None:
         assert self.access is not None
-        attempt = self.access.run(["sh", "-c", _FINISHED], _LOGIN_S)
+        attempt = self.access.run(["sh", "-c", _FINISHED], min(_LOGIN_S, left_s))
         if attempt.code != 0:
             return f"cloud-init is not through: {attempt.said or 'still at work'}"
         try:
@@ -190,6 +191,6 @@ class _Way:
             self.complaints = ["cloud-init does not tell what came of it"]
         return None
 
-    def _loaded(self) -> str | None:
+    def _loaded(self, left_s: float) -> str | None:
         assert self.access is not None
-        return put_workload(self.access)
+        return put_workload(self.access, left_s)

@@ -19,6 +19,7 @@ __all__ = ["Clock", "GuestNotReadyError", "Stage", "pass_stages"]
 _EMULATED: Final = 5.0
 _POLL_S: Final = 0.5
 _TAIL_LINES: Final = 8
+_LOOK_LEAST_S: Final = 5.0  # a shorter look would tell of no end, and not of what is wrong
 
 Progress = Callable[[str], None]
 
@@ -37,7 +38,8 @@ class Stage:
 
     name: str
     limit_s: float  # under KVM
-    lacks: Callable[[], str | None]  # what is not there yet, in words; None: passed
+    # What is not there yet, in words; None: passed. Told how many seconds it may take to look.
+    lacks: Callable[[float], str | None]
     fix: str
 
 
@@ -88,7 +90,11 @@ def pass_stages(
         entered = time_of.now_s()
         limit = stage.limit_s * scale if limit_s is None else limit_s
         progress(f"{name}: {stage.name}, {limit:.0f} s at most")
-        while (lack := gone() or stage.lacks()) is not None:
+        while True:
+            left = limit - (time_of.now_s() - entered)
+            lack = gone() or stage.lacks(max(left, _LOOK_LEAST_S))
+            if lack is None:
+                break
             waited = time_of.now_s() - entered
             # One that does not run comes no further, whatever time is left.
             if waited >= limit or gone() is not None:

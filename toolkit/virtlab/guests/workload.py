@@ -25,7 +25,7 @@ _PUT: Final = (
 )
 
 
-def put_workload(access: Access) -> str | None:
+def put_workload(access: Access, wait_s: float = _WAIT_S) -> str | None:
     """Put the loads' program into a guest; return what went wrong, in words, or None.
 
     Raises:
@@ -33,5 +33,5 @@ def put_workload(access: Access) -> str | None:
     """
     program = compiled("workload")
     key = hashlib.sha256(program).hexdigest()
-    attempt = access.run(["sh", "-c", _PUT.replace("KEY", key)], _WAIT_S, program)
+    attempt = access.run(["sh", "-c", _PUT.replace("KEY", key)], min(wait_s, _WAIT_S), program)
     return None if attempt.code == 0 else f"the loads cannot be put into it: {attempt.said}"
