@@ -67,6 +67,7 @@ def test_check_tells_what_would_be_made_and_makes_nothing(
     assert changes(done) > 0
     assert "changed: [localhost] => (item=cloud_a)" in done.stdout
     assert virsh(host, "list", "--name", "--all").split() == before
+    assert not (tmp_path / ".ssh").exists()  # no key either
 
 
 def test_teardown_removes_those_of_the_scenario_once(
