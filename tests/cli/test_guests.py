@@ -133,6 +133,18 @@ def test_options_that_would_not_be_heeded_are_refused(
     assert said in done.stderr
 
 
+def test_sizes_that_cannot_be_are_refused_before_a_key_or_an_image_is_made(
+    virtlab: Run, uri: str, tmp_path: Path
+) -> None:
+    words = ("--image", "debian", "--memory", "128", "--accelerator", "qemu")
+
+    done = virtlab("guests", "create", "new", *words, "--uri", uri)
+
+    assert done.returncode == 2
+    assert "128 MiB are too few" in done.stderr
+    assert not (tmp_path / ".ssh").exists()
+
+
 def test_a_program_in_a_guest_keeps_its_own_options(virtlab: Run, uri: str) -> None:
     for option in ("--help", "--uri"):
         done = virtlab("guests", "ssh", "--uri", uri, "lab_cloud", "program", option)

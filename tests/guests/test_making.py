@@ -385,6 +385,20 @@ def test_a_pool_that_is_not_there_is_named_with_how_to_make_it(host: GuestHost) 
         pool_of(host.connection, "other")
 
 
+def test_a_pool_whose_making_was_killed_before_its_folder_is_made_whole(
+    host: GuestHost, tmp_path: Path
+) -> None:
+    virsh(host, "pool-define-as", "half", "dir", "--target", str(tmp_path / "half"))
+    with pytest.raises(EnvironmentLackError, match="half cannot be started"):
+        LibvirtPool.found(host.connection, "half")
+
+    found = LibvirtPool.found(host.connection, "half", build=True)
+
+    assert found is not None and not found.volumes()
+    virsh(host, "pool-destroy", "half")
+    virsh(host, "pool-undefine", "half")
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [

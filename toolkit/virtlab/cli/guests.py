@@ -117,26 +117,33 @@ def create(
     from virtlab.guests import uvt
     from virtlab.guests.definition import Wanted
     from virtlab.guests.keys import login_key
-    from virtlab.guests.making import LeftOpen, Order, would_change
+    from virtlab.guests.making import LeftOpen, Order, refuse_impossible, would_change
     from virtlab.guests.making import create as make
     from virtlab.guests.places import POOL
     from virtlab.hosts.real.launch import accelerator_here
 
-    _refuse_bad_names(names)
     _refuse_what_is_not_heeded(kind, image, pool, arch)
     by_uvt = kind == "uvt" or (
         kind == "auto" and image is None and pool is None and uvt.installed()
     )
-    left_open: set[LeftOpen] = set()
-    if release is None:
-        left_open.add("release")
-    if accelerator == "auto":
-        left_open.add("accelerator")
-    if key is None:
-        left_open.add("key")
+    choices: dict[LeftOpen, bool] = {
+        "release": release is None and image is None,
+        "accelerator": accelerator == "auto",
+        "key": key is None,
+    }
+    left_open = frozenset(what for what, is_open in choices.items() if is_open)
+    runs_on: str = accelerator_here() if accelerator == "auto" else accelerator
+    every = [
+        Wanted(
+            name, memory * 1024, (max_memory or memory) * 1024, cpu, disk, deflate_on_oom,
+            "kvm" if runs_on == "kvm" else "qemu", network,
+        )
+        for name in names
+    ]  # fmt: skip
+    for wanted in every:  # before anything is made for the first
+        refuse_impossible(wanted)
     found = login_key(key, make=not check)
     _progress(f"logging in goes by {found.source}")
-    runs_on: str = accelerator_here() if accelerator == "auto" else accelerator
     made: list[str] = []
     kept: list[str] = []
     with _host(uri) as host:
@@ -145,17 +152,12 @@ def create(
             if by_uvt
             else _image(host, image, release, arch, check)
         )
-        for name in names:
-            wanted = Wanted(
-                name, memory * 1024, (max_memory or memory) * 1024, cpu, disk, deflate_on_oom,
-                "kvm" if runs_on == "kvm" else "qemu", network,
-            )  # fmt: skip
+        for wanted in every:
             order = Order(
-                wanted, "uvt" if by_uvt else "cloud", begins_as, found, pool or POOL,
-                frozenset(left_open) if image is None else frozenset(left_open - {"release"}),
-            )  # fmt: skip
+                wanted, "uvt" if by_uvt else "cloud", begins_as, found, pool or POOL, left_open
+            )
             changed = would_change(host, order) if check else make(host, order, _progress)
-            (made if changed else kept).append(name)
+            (made if changed else kept).append(wanted.name)
         _end_progress()
         ready = _all_ready(host, names, workload, timeout) if wait and not check else []
     if as_json:

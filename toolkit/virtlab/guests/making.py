@@ -36,7 +36,7 @@ from virtlab.guests.seed import Seed
 from virtlab.hosts.real.guests import MARK
 from virtlab.libvirt_rpc.errors import LibvirtError
 
-__all__ = ["CloudImage", "LeftOpen", "Order", "create", "would_change"]
+__all__ = ["CloudImage", "LeftOpen", "Order", "create", "refuse_impossible", "would_change"]
 
 LOGIN: Final = "lab"  # the user that the seed makes
 _SERIAL: Final = Path("/var/log/virtlab")
@@ -130,7 +130,7 @@ def would_change(host: GuestHost, order: Order) -> bool:
         UsageError: the guest cannot be as it was asked for.
         EnvironmentLackError: the name is taken.
     """
-    _check(order.wanted)
+    refuse_impossible(order.wanted)
     name = order.wanted.name
     if any(one.name == name for one in gave_way(host)):
         raise EnvironmentLackError(
@@ -144,7 +144,12 @@ def would_change(host: GuestHost, order: Order) -> bool:
     return not there.running
 
 
-def _check(wanted: Wanted) -> None:
+def refuse_impossible(wanted: Wanted) -> None:
+    """Refuse what no guest can be.
+
+    Raises:
+        UsageError: it names what to mend.
+    """
     guest_name(wanted.name)
     if wanted.memory_kib < _MEMORY_KIB_MIN:
         raise UsageError(

@@ -111,7 +111,7 @@ class _Way:
         log = self._guest.serial_log or f"virsh console {name}"
         key = self._notes.identity or "ssh-agent's key"
         found = [
-            Stage("running", 10, lambda _left_s: self.gone(), f"virsh start {name}; its last words: {log}"),
+            Stage("running", 10, self._stopped, f"virsh start {name}; its last words: {log}"),
             Stage("lease", 60, self._leased, f"does it boot, and is dnsmasq there? {log}"),
             Stage("ssh", 60, self._greeted, f"does its ssh come up? {log}"),
             Stage(
@@ -155,6 +155,9 @@ class _Way:
         except (LibvirtError, EnvironmentLackError):
             return False
         return True
+
+    def _stopped(self, _left_s: float) -> str | None:
+        return self.gone()
 
     def _leased(self, _left_s: float) -> str | None:
         address = self._host.address(self._guest)
