@@ -21,7 +21,8 @@ from virtlab.guests.definition import Wanted
 from virtlab.guests.host import GuestHost, guest_host
 from virtlab.guests.keys import LoginKey
 from virtlab.guests.lock import AtWorkError
-from virtlab.guests.making import CloudImage, Order, create
+from virtlab.guests.making import create
+from virtlab.guests.order import CloudImage, Order
 from virtlab.guests.places import drop_unfinished, image_of, make_overlay, pool_of, put_seed
 from virtlab.guests.removal import OVERLAY, SEED, remove, remove_named, sweep
 from virtlab.hosts.real.connection import socket_of

@@ -13,7 +13,8 @@ from virtlab.errors import EnvironmentLackError
 from virtlab.guests.definition import Notes, Wanted, described
 from virtlab.guests.host import GuestHost
 from virtlab.guests.keys import LoginKey
-from virtlab.guests.making import CloudImage, Order, would_change
+from virtlab.guests.making import would_change
+from virtlab.guests.order import CloudImage, Order
 from virtlab.hosts.real.guests import remove_guest
 
 _NOBLE = CloudImage(Path("/pool/noble-1"), "virtlab", "release noble amd64", "20260101")

@@ -16,7 +16,8 @@ from virtlab.guests import uvt
 from virtlab.guests.definition import Wanted
 from virtlab.guests.host import GuestHost, StandingGuest
 from virtlab.guests.keys import LoginKey
-from virtlab.guests.making import Order, create, would_change
+from virtlab.guests.making import create, would_change
+from virtlab.guests.order import Order
 from virtlab.guests.removal import half_made, remove_marked, remove_named
 from virtlab.guests.uvt import Release, made_by_uvt
 from virtlab.libvirt_rpc.values import DomainHandle

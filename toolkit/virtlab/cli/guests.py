@@ -17,7 +17,7 @@ from virtlab.cli.exit_codes import EPILOG
 
 if TYPE_CHECKING:
     from virtlab.guests.host import GuestHost, StandingGuest
-    from virtlab.guests.making import CloudImage
+    from virtlab.guests.order import CloudImage
     from virtlab.guests.uvt import Release
 
 __all__ = ["app"]
@@ -117,8 +117,9 @@ def create(
     from virtlab.guests import uvt
     from virtlab.guests.definition import Wanted
     from virtlab.guests.keys import login_key
-    from virtlab.guests.making import LeftOpen, Order, refuse_impossible, would_change
     from virtlab.guests.making import create as make
+    from virtlab.guests.making import refuse_impossible, would_change
+    from virtlab.guests.order import LeftOpen, Order
     from virtlab.guests.places import POOL
     from virtlab.hosts.real.launch import accelerator_here
 
@@ -346,7 +347,7 @@ def _image(
 ) -> CloudImage:
     """Return what guests begin as: a file, one made here, or one that is kept."""
     from virtlab.guests.debian_image import debian_image
-    from virtlab.guests.making import CloudImage
+    from virtlab.guests.order import CloudImage
     from virtlab.guests.places import content_of
     from virtlab.guests.uvt import Release
     from virtlab.images import find_image

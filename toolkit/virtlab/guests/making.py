@@ -7,36 +7,35 @@ guest, is removed before the guest is made.
 
 from __future__ import annotations
 
-import hashlib
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final
 
 from virtlab.errors import EnvironmentLackError, UsageError
 from virtlab.guests import uvt
 from virtlab.guests.belongings import Belongings, note, noted
 from virtlab.guests.definition import Notes, Wanted, attempt_of, described, mark_of
 from virtlab.guests.host import GuestHost, StandingGuest
-from virtlab.guests.keys import LoginKey, new_host_key
+from virtlab.guests.keys import new_host_key
 from virtlab.guests.lock import guest_lock, pool_lock
 from virtlab.guests.names import guest_name
 from virtlab.guests.network import network_up, unused_network_down
-from virtlab.guests.places import POOL, image_of, make_overlay, pool_of, put_seed
+from virtlab.guests.order import CloudImage, Order, other_than
+from virtlab.guests.places import image_of, make_overlay, pool_of, put_seed
 from virtlab.guests.removal import (
     OVERLAY,
     SEED,
     drop_belongings,
     drop_leftovers,
-    gave_way,
+    refuse_given_way,
     remove,
 )
 from virtlab.guests.seed import Seed
 from virtlab.hosts.real.guests import MARK
 from virtlab.libvirt_rpc.errors import LibvirtError
 
-__all__ = ["CloudImage", "LeftOpen", "Order", "create", "refuse_impossible", "would_change"]
+__all__ = ["create", "refuse_impossible", "would_change"]
 
 LOGIN: Final = "lab"  # the user that the seed makes
 _SERIAL: Final = Path("/var/log/virtlab")
@@ -46,47 +45,6 @@ _LIVE_AND_STORED: Final = 3  # VIR_DOMAIN_AFFECT_LIVE | VIR_DOMAIN_AFFECT_CONFIG
 _PREFIX: Final = "lab"
 
 Progress = Callable[[str], None]
-
-
-LeftOpen = Literal["release", "accelerator", "key"]
-
-
-@dataclass(frozen=True, slots=True)
-class CloudImage:
-    """An image in libvirt's storage, or a file that is taken there."""
-
-    path: Path
-    pool: str | None = None  # None: a file that lies in no pool yet
-    means: str = ""  # what it is, whichever build: "release noble amd64", or its content
-    version: str = ""  # of the build
-
-
-@dataclass(frozen=True, slots=True)
-class Order:
-    """What is asked for: a guest, what it begins as, and who will log in."""
-
-    wanted: Wanted
-    kind: Literal["cloud", "uvt"]
-    image: CloudImage | uvt.Release
-    key: LoginKey
-    pool: str = POOL
-    left_open: frozenset[LeftOpen] = frozenset()  # what was not asked for, but chosen here
-
-    @property
-    def name_of_all(self) -> str:
-        """Return what tells this order from another one of the same name, but for the image.
-
-        What may be chosen otherwise the next time, as a newer image came or KVM went, is no part
-        of it, so that the same command is content with the guest that it made.
-        """
-        wanted = replace(self.wanted, accelerator="qemu")
-        text = f"{self.kind} {wanted} {self.pool}"
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-    @property
-    def image_means(self) -> str:
-        """What it begins as, whichever build of it."""
-        return self.image.means
 
 
 def create(host: GuestHost, order: Order, progress: Progress = lambda _line: None) -> bool:
@@ -132,11 +90,7 @@ def would_change(host: GuestHost, order: Order) -> bool:
     """
     refuse_impossible(order.wanted)
     name = order.wanted.name
-    if any(one.name == name for one in gave_way(host)):
-        raise EnvironmentLackError(
-            f"A run has taken the place of the guest {name}, and will give it back.",
-            fix="wait until the run has ended; virtlab host clean where it was killed",
-        )
+    refuse_given_way(host, name)
     there = host.find(name)
     if there is None or (not there.ours and attempt_of(there.tree) is not None):
         return True
@@ -172,33 +126,12 @@ def _same_or_refuse(there: StandingGuest, order: Order) -> None:
             f"There is a domain {name} on this host that the lab did not make.",
             fix="take another name, or remove that domain yourself",
         )
-    if (other := _other(there, order)) is not None:
+    if (other := other_than(there, order)) is not None:
         raise EnvironmentLackError(
             f"There is a guest {name} of the lab's already, and it is another one than asked for: "
             f"{other}.",
             fix=f"virtlab guests destroy {name} first, or take another name",
         )
-
-
-def _other(there: StandingGuest, order: Order) -> str | None:
-    """Return wherein a guest is another one than asked for; None where it is that one."""
-    notes = there.notes
-    if notes is None:
-        return "a micro-guest"
-    if "key" not in order.left_open and _blob(notes.public_key) != _blob(order.key.public):
-        return "another key opens it"
-    if "accelerator" not in order.left_open and there.accelerator != order.wanted.accelerator:
-        return f"it runs on {there.accelerator}"
-    if notes.asked != order.name_of_all:
-        return "its sizes, its kind, its network or its pool"
-    if "release" in order.left_open and notes.image.startswith("release "):
-        return None
-    return None if notes.image == order.image_means else f"it began as {notes.image}"
-
-
-def _blob(public: str) -> list[str]:
-    """Return a public key without its comment."""
-    return public.split()[:2]
 
 
 def _made_of_image(host: GuestHost, order: Order, attempt: str, progress: Progress) -> None:

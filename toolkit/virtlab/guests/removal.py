@@ -30,9 +30,9 @@ __all__ = [
     "SEED",
     "drop_belongings",
     "drop_leftovers",
-    "gave_way",
     "half_made",
     "leftovers",
+    "refuse_given_way",
     "remove",
     "remove_marked",
     "remove_named",
@@ -65,11 +65,7 @@ def remove_named(host: GuestHost, name: str, *, force: bool = False, check: bool
 
 
 def _remove_named(host: GuestHost, name: str, *, force: bool, check: bool) -> bool:
-    if any(one.name == name for one in gave_way(host)):
-        raise EnvironmentLackError(
-            f"A run has taken the place of the guest {name}, and will give it back.",
-            fix="wait until the run has ended; virtlab host clean where it was killed",
-        )
+    refuse_given_way(host, name)
     guest = host.find(name)
     if guest is None:
         left = any(one.files for one in leftovers(host) if one.name == name)
@@ -196,9 +192,18 @@ def drop_belongings(host: GuestHost, found: Belongings) -> list[str]:
     return names
 
 
-def gave_way(host: GuestHost) -> list[Earlier]:
-    """Return the guests that gave way for a run and were not given back yet."""
-    return (noted_changes(host.connection.path) or Changes()).replaced
+def refuse_given_way(host: GuestHost, name: str) -> None:
+    """Refuse to touch a guest that gave way for a run and was not given back yet.
+
+    Raises:
+        EnvironmentLackError: it is such a one, or the run's journal cannot be read.
+    """
+    changes = noted_changes(host.connection.path) or Changes()
+    if any(one.name == name for one in changes.replaced):
+        raise EnvironmentLackError(
+            f"A run has taken the place of the guest {name}, and will give it back.",
+            fix="wait until the run has ended; virtlab host clean where it was killed",
+        )
 
 
 def _in_a_run(host: GuestHost) -> list[Earlier]:
