@@ -63,6 +63,8 @@ def described(inside: str = "", agent: str = "") -> str:
         # A note that cannot be read was meant to keep somebody away.
         (described(agent='schedule="maybe"'), GuestNotes(schedule=False, coordinate=False)),
         (described(agent='pcpus="all"'), GuestNotes(schedule=False, coordinate=False)),
+        (described(agent='shares="-1000"'), GuestNotes(schedule=False, coordinate=False)),
+        (described(agent='floor-mib="-1"'), GuestNotes(schedule=False, coordinate=False)),
         ("<domain", GuestNotes(schedule=False, coordinate=False)),
     ],
 )

@@ -54,7 +54,7 @@ def notes_of(xml: str) -> GuestNotes:
         memory_cells=_cells(root),
         has_balloon=balloon is not None and balloon.get("model") != "none",
         deflates=balloon is not None and balloon.get("autodeflate") == "on",
-        stats_period_s=0 if period is None else int(period.get("period", "0")),
+        stats_period_s=0 if period is None else _seconds(period.get("period", "0")),
         shared_memory=_is_shared(root),
     )
     element = root.find(f"metadata/{{{NOTES}}}agent")
@@ -90,15 +90,26 @@ def _with_element(notes: GuestNotes, element: ElementTree.Element) -> GuestNotes
         schedule=_switch(element.get("schedule", "on")),
         coordinate=_switch(element.get("coordinate", "on")),
         pcpus=None if pcpus is None else pcpus_of_list(pcpus),
-        floor_kib=notes.floor_kib if floor is None else int(floor) * KIB_PER_MIB,
-        shares=int(element.get("shares", "1000")),
+        floor_kib=notes.floor_kib if floor is None else _whole(floor) * KIB_PER_MIB,
+        shares=_whole(element.get("shares", "1000")),
     )
+
+
+def _whole(text: str) -> int:
+    number = int(text)
+    if number < 0:
+        raise ValueError(text)
+    return number
 
 
 def _switch(text: str) -> bool:
     if text not in ("on", "off"):
         raise ValueError(text)
     return text == "on"
+
+
+def _seconds(text: str) -> int:
+    return int(text) if text.isdecimal() else 0
 
 
 def _guaranteed_kib(root: ElementTree.Element) -> int:
