@@ -85,3 +85,17 @@ def test_guests_of_which_nothing_is_known_are_left_alone_and_named() -> None:
 
     assert [resize.guest for resize in plan.actions] == ["b"]
     assert [one.what for one in plan.rejected] == ["resize a"]
+
+
+def test_a_guest_that_starts_anew_is_counted_anew() -> None:
+    """What an idle guest of its name was to have is not what a full one needs."""
+    policy = Esx()
+    hungry = view("b", 2000, 0, max_mib=4096)
+    before = policy.decide(snapshot(view("a", 2000, 1900), hungry, free_mib=100, time_s=0))
+    full = view("a", 2000, 0, fresh=True)
+    anew = policy.decide(snapshot(full, hungry, free_mib=100, time_s=2))
+
+    sizes = {resize.guest: resize.memory_kib for resize in before.actions}
+    assert sizes["a"] < mib(1500)
+    again = {resize.guest: resize.memory_kib for resize in anew.actions}
+    assert again.get("a", mib(2000)) > mib(1500)

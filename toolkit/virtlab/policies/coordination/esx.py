@@ -66,7 +66,8 @@ class Esx:
         due = self._counted_ns is None or (
             host.time_ns - self._counted_ns >= round(self.period_s * NS_PER_S)
         )
-        if due or crossed or guests.keys() != self._wanted.keys():
+        others = guests.keys() != self._wanted.keys() or any(one.fresh for one in guests.values())
+        if due or crossed or others:
             self._count(host, guests, anew=due)
         rejected = tuple(
             Rejected(f"resize {one.guest}", "it cannot be told what is active in it")
