@@ -76,6 +76,9 @@ def test_the_same_order_is_one_the_reverse_minus_one_and_ties_count_for_neither(
     order = {"a": 1.0, "b": 2.0, "c": 3.0, "d": 4.0}
 
     assert kendall_tau(order, order) == 1.0
+    level = dict.fromkeys(order, 2.0)
+    assert kendall_tau(level, level) == 1.0
+    assert kendall_tau(order, level) == 0.0  # all that told them apart is gone
     assert kendall_tau(order, {name: -rank for name, rank in order.items()}) == -1.0
     assert kendall_tau(order, order | {"a": 2.0, "b": 1.0}) == pytest.approx(4 / 6)
     assert kendall_tau(order, order | {"b": 1.0}) == pytest.approx(5 / (6 * 5) ** 0.5)

@@ -63,7 +63,10 @@ def _with(
 
 
 def kendall_tau(one: Mapping[str, float], other: Mapping[str, float]) -> float:
-    """Return how much two rankings of the same policies agree; 1 where neither tells any apart."""
+    """Return how much two rankings of the same policies agree, from -1 to 1.
+
+    Where neither tells any policies apart that is 1; where one does and the other does not, 0.
+    """
     same = reverse = ties_of_one = ties_of_other = pairs = 0
     for a, b in combinations(sorted(one), 2):
         first, second = one[a] - one[b], other[a] - other[b]
@@ -73,4 +76,6 @@ def kendall_tau(one: Mapping[str, float], other: Mapping[str, float]) -> float:
         same += first * second > 0.0
         reverse += first * second < 0.0
     room = sqrt((pairs - ties_of_one) * (pairs - ties_of_other))
-    return (same - reverse) / room if room > 0.0 else 1.0
+    if room > 0.0:
+        return (same - reverse) / room
+    return 1.0 if ties_of_one == ties_of_other else 0.0
