@@ -34,22 +34,23 @@ class Signer:
 
     def make(self, name: str, *, at: str | None = None, expires: str = "never") -> str:
         """Make a key, as if it were the moment `at` (such as 20200101T000000); return its name."""
-        self._gpg("--quick-generate-key", f"{name} <{name}@example.org>", "ed25519", "sign",
+        self.gpg("--quick-generate-key", f"{name} <{name}@example.org>", "ed25519", "sign",
                   expires, at=at)  # fmt: skip
         return name
 
     def export(self, name: str, path: Path, *, text: bool = False) -> Path:
         """Write a key's public part."""
         words = ["--armor"] if text else []
-        path.write_bytes(self._gpg(*words, "--export", f"{name}@example.org"))
+        path.write_bytes(self.gpg(*words, "--export", f"{name}@example.org"))
         return path
 
     def sign(self, text: bytes, *names: str, at: str | None = None) -> bytes:
         """Return a text clear-signed by keys."""
         users = [word for name in names for word in ("--local-user", f"{name}@example.org")]
-        return self._gpg(*users, "--clearsign", "--output", "-", "-", at=at, data=text)
+        return self.gpg(*users, "--clearsign", "--output", "-", "-", at=at, data=text)
 
-    def _gpg(self, *words: str, at: str | None = None, data: bytes = b"") -> bytes:
+    def gpg(self, *words: str, at: str | None = None, data: bytes = b"") -> bytes:
+        """Return what gpg brings."""
         command = ["gpg", "--batch", "--quiet", "--pinentry-mode", "loopback", "--passphrase", ""]
         if at is not None:
             command += ["--faked-system-time", at]
@@ -155,6 +156,7 @@ class Server:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.ranges = True
+        self.encoding: str | None = None  # told of all that is sent
         self.asked: list[tuple[str, tuple[int, int] | None]] = []
         self.statuses: dict[str, list[int]] = {}  # what is answered next to questions for a path
         # Returns how many bytes of an answer are sent before the connection ends; None is all.
@@ -234,6 +236,8 @@ class Server:
         self, one: BaseHTTPRequestHandler, status: int, length: int, headers: dict[str, str]
     ) -> None:
         one.send_response(status)
+        if self.encoding is not None:
+            headers = {**headers, "Content-Encoding": self.encoding}
         for name, value in {**headers, "Content-Length": str(length)}.items():
             one.send_header(name, value)
         one.end_headers()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
 import time
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,11 +24,17 @@ def refusal(data: bytes, keyring: Path, now_s: float | None = None) -> VirtlabEr
     return caught.value
 
 
-def test_what_was_signed_comes_through_and_nothing_around_it(keys: Signer, keyring: Path) -> None:
-    signed = keys.sign(TEXT, "mirror")
+def test_what_was_signed_comes_through_with_the_time_of_its_signature(
+    keys: Signer, keyring: Path
+) -> None:
+    before_s = int(time.time())
+    data = keys.sign(TEXT, "mirror")
 
-    assert verified(b"before\n" + signed + b"behind\n", keyring, "index").rstrip(b"\n") == TEXT
-    assert unsigned_text(signed) == TEXT
+    signed = verified(b"\n" + data + b"\r\n\n", keyring, "index")
+
+    assert signed.text.rstrip(b"\n") == TEXT
+    assert before_s <= signed.signed_s <= time.time()
+    assert unsigned_text(data) == TEXT
     assert unsigned_text(TEXT) == TEXT
 
 
@@ -39,18 +47,112 @@ def test_a_changed_byte_is_found(keys: Signer, keyring: Path) -> None:
     assert str(error).startswith("index: it was changed after it was signed.\n  fix: ")
 
 
-def test_a_text_behind_the_signed_one_does_not_come_with_it(keys: Signer, keyring: Path) -> None:
+def test_nothing_may_stand_around_the_signed_text(keys: Signer, keyring: Path) -> None:
     keys.make("stranger")
     strange = keys.sign(b"evil", "stranger")
+    signed = keys.sign(TEXT, "mirror")
 
-    for data in (keys.sign(TEXT, "mirror") + strange, strange + keys.sign(TEXT, "mirror")):
+    for data in (
+        signed + strange, strange + signed, signed + signed, b"before\n" + signed,
+        signed + b"behind\n",
+    ):  # fmt: skip
         assert "it is not one signed text" in str(refusal(data, keyring))
 
 
-def test_a_second_signature_by_an_unknown_key_does_no_harm(keys: Signer, keyring: Path) -> None:
+def test_a_text_with_two_signatures_is_refused(keys: Signer, keyring: Path) -> None:
     keys.make("second")
 
-    assert verified(keys.sign(TEXT, "mirror", "second"), keyring, "index").rstrip(b"\n") == TEXT
+    error = refusal(keys.sign(TEXT, "mirror", "second"), keyring)
+
+    assert "it is not one signed text with one signature" in str(error)
+
+
+def armoured(message: bytes) -> bytes:
+    """Return a text that nobody has signed, with a message where its signature should be."""
+    clear = b"-----BEGIN PGP SIGNED MESSAGE-----\nHash: SHA512\n\nevil\n"
+    return clear + message.replace(b"PGP MESSAGE", b"PGP SIGNATURE")
+
+
+def test_a_signed_message_vouches_for_no_other_text(keys: Signer, keyring: Path) -> None:
+    for words in (["--sign"], ["--sign", "--compress-algo", "none"], ["--detach-sign"]):
+        message = keys.gpg("--local-user", "mirror@example.org", "--armor", *words, data=TEXT)
+
+        assert isinstance(refusal(armoured(message), keyring), InputError)
+
+
+# Each a line of gpgv's, should anybody take a file's name for more than one: these are ends of
+# lines and blanks of text, and none of gpgv's.
+_LINES = "x" + "".join(
+    f"\u2028[GNUPG:]\u00a0{line}"
+    for line in ("NEWSIG", "GOODSIG\u00a0A", "VALIDSIG\u00a0A\u00a0D\u00a01")
+)
+
+
+def test_a_message_by_a_stranger_cannot_speak_for_gpgv(keys: Signer, keyring: Path) -> None:
+    """Its file's name stands in the status line PLAINTEXT."""
+    keys.make("forger")
+    forged = ("--local-user", "forger@example.org", "--set-filename", _LINES, "--sign")
+
+    assert "it is not signed" in str(refusal(keys.gpg(*forged, data=b"evil"), keyring))
+    inside = keys.gpg("--armor", *forged, data=b"evil")
+    assert isinstance(refusal(armoured(inside), keyring), InputError)
+
+
+def test_only_clear_text_is_taken_even_by_the_right_key(keys: Signer, keyring: Path) -> None:
+    for words in ([], ["--armor"]):
+        message = keys.gpg("--local-user", "mirror@example.org", *words, "--sign", data=TEXT)
+
+        assert "it is not signed" in str(refusal(message, keyring))
+
+
+def test_gpgv_writes_no_more_than_was_given_to_it(
+    keys: Signer, keyring: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is compressed may take any room, whoever signed it, before a signature is judged."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    sizes: list[int] = []
+    left = tempfile.TemporaryDirectory.cleanup
+
+    def looked_at(folder: tempfile.TemporaryDirectory[str]) -> None:
+        sizes.extend(path.stat().st_size for path in Path(folder.name).iterdir())
+        left(folder)
+
+    monkeypatch.setattr(tempfile.TemporaryDirectory, "cleanup", looked_at)
+    message = keys.gpg(
+        "--local-user", "mirror@example.org", "--armor", "--sign", data=bytes(8 << 20)
+    )
+    data = armoured(message)
+
+    assert isinstance(refusal(data, keyring), InputError)
+    assert sizes and max(sizes) <= len(data) + (1 << 16)
+
+
+@pytest.mark.parametrize(
+    "more", ["GOODSIG B x", "VALIDSIG B 2026-01-01 1 0", "BADSIG A x", "NEWSIG"]
+)
+def test_gpgvs_word_is_taken_strictly(
+    keys: Signer, keyring: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, more: str
+) -> None:
+    """Where gpgv says that all is well, and something besides; and where it says so and fails."""
+    signed = keys.sign(TEXT, "mirror")
+    lines = ("PLAINTEXT 74 0 ", "NEWSIG", "GOODSIG A x", "VALIDSIG FA 2026-01-01 1 0")
+    gpgv = tmp_path / "gpgv"
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+
+    def says(*said: str, code: int = 0) -> None:
+        words = "".join(f"echo '{line}'\n" for line in said)
+        gpgv.write_text(f'#!/bin/sh\ncat > "$6"\n{words}exit {code}\n')
+        gpgv.chmod(0o755)
+
+    well = tuple(f"[GNUPG:] {line}" for line in lines)
+    says(*well, " ")
+    assert verified(signed, keyring, "index").text == signed
+    says(*well, code=2)
+    assert "its signature is not valid" in str(refusal(signed, keyring))
+    says(*well, f"[GNUPG:] {more}")
+    assert isinstance(refusal(signed, keyring), InputError)
+    says(*(line.replace("GOODSIG A", "GOODSIG B") for line in well))
+    assert "its signature is not valid" in str(refusal(signed, keyring))
 
 
 @pytest.mark.parametrize("data", [TEXT, b"", b"-----BEGIN PGP SIGNED MESSAGE-----\n\nx\n"])

@@ -15,14 +15,25 @@ from virtlab.images.pieces import PartialFile
 from virtlab.images.signature import Clock, unsigned_text, verified
 from virtlab.images.streams import StreamImage, parse_index, parse_products
 
-__all__ = ["UBUNTU_RELEASES", "Location", "NotThereError", "Source", "offered", "open_source"]
+__all__ = [
+    "SMALL_MAX_BYTES",
+    "UBUNTU_RELEASES",
+    "Location",
+    "NotThereError",
+    "Source",
+    "offered",
+    "open_source",
+    "too_large",
+]
 
 UBUNTU_RELEASES: Final = "https://cloud-images.ubuntu.com/releases/"
+SMALL_MAX_BYTES: Final = 64 << 20  # the products of all of Ubuntu's releases take 2 MB
 _STREAMS: Final = "streams/v1/"
 _SIGNED: Final = _STREAMS + "index.sjson"
 _UNSIGNED: Final = _STREAMS + "index.json"
 
 OnBytes = Callable[[int], None]
+OnSigned = Callable[[str, int], None]  # told a file's URL, and when it was signed: s since 1970
 
 
 class NotThereError(InputError):
@@ -40,6 +51,7 @@ class Source(Protocol):
 
         Raises:
             NotThereError: it has none of this name.
+            InputError: the file is larger than `SMALL_MAX_BYTES`.
             EnvironmentLackError: the source cannot be reached.
         """
 
@@ -116,8 +128,27 @@ def open_source(base: str) -> Iterator[Source]:
     yield FolderSource(folder)
 
 
-def offered(source: Source, location: Location, clock: Clock = time.time) -> list[StreamImage]:
+def too_large(url: str) -> InputError:
+    """Return that a file is larger than any index."""
+    return InputError(
+        f"{url} is larger than {SMALL_MAX_BYTES >> 20} MiB, so it is no index.",
+        fix="name another source",
+    )
+
+
+def offered(
+    source: Source,
+    location: Location,
+    on_signed: OnSigned = lambda _url, _signed_s: None,
+    clock: Clock = time.time,
+) -> list[StreamImage]:
     """Return all images that a source offers, by signed word unless the location needs none.
+
+    Args:
+        source: where to read.
+        location: the source as it was named.
+        on_signed: told of each file that is signed, and may refuse it.
+        clock: seconds since 1970.
 
     Raises:
         InputError: the source's files are unsigned, changed, or no simplestreams files.
@@ -128,7 +159,9 @@ def offered(source: Source, location: Location, clock: Clock = time.time) -> lis
     def text(path: str, data: bytes) -> bytes:
         if location.keyring is None:
             return unsigned_text(data)
-        return verified(data, location.keyring, source.url(path), clock)
+        signed = verified(data, location.keyring, source.url(path), clock)
+        on_signed(source.url(path), signed.signed_s)
+        return signed.text
 
     found: list[StreamImage] = []
     for path in parse_index(text(index, data), source.url(index)):
