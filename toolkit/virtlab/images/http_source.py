@@ -1,7 +1,7 @@
 """A mirror over HTTP: small files at once, images in pieces over several connections.
 
-Whether the server serves ranges shows by its answer to the first piece. One that does not sends the
-whole file, over one connection, and such a download cannot be gone on with.
+Whether the server serves ranges shows by its answers, mostly that to the first piece. One that does
+not sends the whole file, over one connection, and such a download cannot be gone on with.
 """
 
 from __future__ import annotations
@@ -9,9 +9,10 @@ from __future__ import annotations
 import re
 import ssl
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
+from functools import partial
 from types import TracebackType
 from typing import Final, Self
 
@@ -20,13 +21,12 @@ import httpx
 from virtlab import __version__
 from virtlab.errors import EnvironmentLackError, InputError, VirtlabError
 from virtlab.images.pieces import PartialFile
-from virtlab.images.source import NotThereError, OnBytes
+from virtlab.images.source import SMALL_MAX_BYTES, NotThereError, OnBytes, too_large
 
 __all__ = ["HttpSource"]
 
 _CONNECTIONS: Final = 4
 _CHUNK: Final = 1 << 18
-_SMALL_MAX: Final = 64 << 20  # the products of all of Ubuntu's releases take 2 MB
 _TRIES: Final = 6  # for each piece; between them twice as long each time
 _PAUSE_S: Final = 0.5
 _TELL_S: Final = 0.25
@@ -81,16 +81,19 @@ class HttpSource:
         return self._tried(url, threading.Event(), lambda: self._read(url))
 
     def _read(self, url: str) -> bytes:
-        with self._client.stream("GET", url) as answer:
+        with self._client.stream("GET", url, headers=_WHOLE) as answer:
             _check(answer, url)
+            if answer.headers.get("Content-Encoding", "identity").strip().lower() != "identity":
+                # Packed bytes may be many more than one can count before they are unpacked.
+                raise InputError(
+                    f"{url} comes packed, though it was not asked for so.",
+                    fix="name another source, or look at the proxy in between",
+                )
             found = bytearray()
-            for chunk in answer.iter_bytes(_CHUNK):
+            for chunk in answer.iter_raw(_CHUNK):
                 found += chunk
-                if len(found) > _SMALL_MAX:
-                    raise InputError(
-                        f"{url} is larger than {_SMALL_MAX >> 20} MiB, so it is no index.",
-                        fix="name another source",
-                    )
+                if len(found) > SMALL_MAX_BYTES:
+                    raise too_large(url)
             return bytes(found)
 
     def fetch(self, path: str, part: PartialFile, on_bytes: OnBytes) -> None:
@@ -138,16 +141,21 @@ class _Download:
         self._done_bytes = part.done_bytes
 
     def run(self, missing: list[tuple[int, int]]) -> None:
+        pieces = [partial(self._piece, *piece) for piece in missing]
+        try:
+            self._at_once(pieces[:1])
+            self._at_once(pieces[1:])
+        except _RangelessError:  # of several servers behind one name any may be such a one
+            self._part.restart()
+            self._done_bytes = 0
+            self._at_once([self._whole])
+
+    def _at_once(self, work: Sequence[Callable[[], None]]) -> None:
+        """Have work done by threads, all of which have ended when this returns or raises."""
+        self._stop = threading.Event()
         with ThreadPoolExecutor(_CONNECTIONS, "virtlab-download") as pool:
             try:
-                try:
-                    self._follow([pool.submit(self._piece, *missing[0])])
-                except _RangelessError:
-                    self._part.restart()
-                    self._done_bytes = 0
-                    self._follow([pool.submit(self._whole)])
-                    return
-                self._follow([pool.submit(self._piece, *piece) for piece in missing[1:]])
+                self._follow([pool.submit(one) for one in work])
             finally:
                 self._stop.set()
                 pool.shutdown(cancel_futures=True)
@@ -233,15 +241,25 @@ def _check(answer: httpx.Response, url: str) -> None:
     """Refuse what is no file.
 
     Raises:
-        NotThereError, EnvironmentLackError: there is none, or it may not be had.
+        NotThereError, InputError, EnvironmentLackError: there is none, or it may not be had.
         _BrokenOffError: it may be there later.
     """
+    if any(one.url.scheme == "https" for one in answer.history) and answer.url.scheme != "https":
+        raise InputError(
+            f"{url} leads from https to {answer.url.scheme}, which anybody may read and change.",
+            fix="name another source",
+        )
     if answer.is_success:
         return
     status = f"{answer.status_code} {answer.reason_phrase}".strip()
     if answer.status_code in (httpx.codes.NOT_FOUND, httpx.codes.GONE):
         raise NotThereError(
             f"{url} is not there ({status}).", fix="name the URL above streams/v1/ of a mirror"
+        )
+    if answer.status_code == httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE:
+        raise InputError(
+            f"{url} is shorter than its index says.",
+            fix="the source is being changed or is damaged: try later, or name another",
         )
     if answer.is_server_error or answer.status_code == httpx.codes.TOO_MANY_REQUESTS:
         raise _BrokenOffError(status)

@@ -25,7 +25,10 @@ _INDEX_FORMAT: Final = "index:1.0"
 _PRODUCTS_FORMAT: Final = "products:1.0"
 _DATATYPE: Final = "image-downloads"
 _FTYPE: Final = "disk1.img"
+_SIZE_MAX_BYTES: Final = 64 << 30  # a hundred times what a cloud image takes
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
+# What means the same in a URL and on a disk: neither of control characters, nor \, ?, #, %.
+_PATH: Final = re.compile(r"[A-Za-z0-9._~:@!$&'()*+,;=/ -]+")
 
 
 class NothingMatchesError(UsageError):
@@ -127,7 +130,7 @@ def parse_products(text: bytes, where: str) -> list[StreamImage]:
             found += [
                 StreamImage(
                     name, product.release, product.version, lts, aliases, product.arch,
-                    serial, version.label, _safe(item.path, where), item.size, item.sha256,
+                    serial, version.label, _safe(item.path, where), _size(item, where), item.sha256,
                 )
                 for item in items[:1]
             ]  # fmt: skip
@@ -180,15 +183,35 @@ def _checkable(item: _Item) -> bool:
     return item.size > 0 and _SHA256.fullmatch(item.sha256) is not None
 
 
-def _safe(path: str, where: str) -> str:
-    """Return a path that stays below the source.
+def _size(item: _Item, where: str) -> int:
+    """Return how large an image is.
 
     Raises:
-        InputError: it leads elsewhere.
+        InputError: larger than any image; its pieces are counted in memory before it comes.
+    """
+    if item.size > _SIZE_MAX_BYTES:
+        raise InputError(
+            f"{where}: {item.path!r} would have {item.size} bytes, and no image has more than "
+            f"{_SIZE_MAX_BYTES >> 30} GiB.",
+            fix="name another source",
+        )
+    return item.size
+
+
+def _safe(path: str, where: str) -> str:
+    """Return a path that stays below the source, and means the same in a URL and on a disk.
+
+    Raises:
+        InputError: it leads elsewhere, or has characters that no mirror's paths have.
     """
     if not path or path.startswith("/") or "://" in path or ".." in path.split("/"):
         raise InputError(
             f"{where}: the path {path!r} leads out of the source.", fix="name another source"
+        )
+    if not _PATH.fullmatch(path):
+        raise InputError(
+            f"{where}: the path {path!r} has characters that no path of a mirror has.",
+            fix="name another source",
         )
     return path
 
