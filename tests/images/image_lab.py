@@ -24,7 +24,7 @@ def record(release: str = "noble", number: str = "24.04", version: str = "202601
     product = f"com.ubuntu.cloud:server:{number}:amd64"
     return Record(
         product, release, number, True, "amd64", version, "release",
-        volume_name(product, version), 10, "0" * 64, "http://127.0.0.1/", True,
+        volume_name(product, version, "0" * 64), 10, "0" * 64, "http://127.0.0.1/", True,
     )  # fmt: skip
 
 

@@ -78,6 +78,22 @@ def test_looking_only_says_how_much_it_would_be(
     assert not (tmp_path / "home").exists()
 
 
+def test_what_was_only_removed_is_not_said_to_be_brought(
+    images: Images, mirror: Mirror, server: Server, keyring: Path, small_image: Path
+) -> None:
+    words = ("--arch", "amd64", "--source", server.url, "--keyring", keyring)
+    for version in ("20260101", "20260202"):
+        mirror.add(small_image, version=version)
+        mirror.publish("mirror")
+        images("sync", *words)
+
+    done = images("sync", "--prune", *words)
+
+    here, removed = done.stdout.splitlines()
+    assert here.startswith("noble amd64 20260202 is here already: /")
+    assert removed.startswith("removed com.ubuntu.cloud-server-24.04-amd64-20260101-")
+
+
 def test_where_nothing_is_kept_the_command_that_brings_one_is_told(images: Images) -> None:
     assert images("list").stdout == "No images are kept here; virtlab images sync brings one.\n"
     assert json.loads(images("list", "--json").stdout) == {

@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
+import dataclasses
+import fcntl
+import gzip
 import hashlib
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
+import httpx
 import pytest
 from image_lab import make_qcow2
 from mirror_lab import INDEX, PRODUCTS, Mirror, Server, Signer, random_image
 
 from virtlab.errors import EnvironmentLackError, InputError, UsageError, VirtlabError
+from virtlab.images import lock
 from virtlab.images.http_source import HttpSource
 from virtlab.images.lock import SyncLock, at_work
 from virtlab.images.pool import FolderPool
 from virtlab.images.progress import Step
+from virtlab.images.signature import unsigned_text
 from virtlab.images.store import Store, native_images
 from virtlab.images.streams import NothingMatchesError
 from virtlab.images.sync import FolderPlace, Way, sync
@@ -62,9 +71,9 @@ def kept(home: Path) -> list[tuple[str, str]]:
 
 
 def left(home: Path) -> list[str]:
-    """Return the names of all files of a home, the lock apart."""
+    """Return the names of all files of a home, the lock and what was seen apart."""
     found = [path for path in home.rglob("*") if path.is_file()]
-    return sorted(path.name for path in found if path.name != "images.lock")
+    return sorted(path.name for path in found if path.name not in ("images.lock", "images.seen"))
 
 
 def refused(bring: Bring, home: Path, *words: str, **changes: object) -> VirtlabError:
@@ -185,6 +194,262 @@ def test_an_old_version_stays_as_long_as_a_guest_is_built_on_it(
     (home / "gone").rename(first.image.path)
     disk.unlink()
     assert bring(prune=True, place=InUsePlace(home, disk)).removed == (first.image.volume,)
+
+
+def test_a_newer_version_than_the_sources_is_not_pruned(
+    mirror: Mirror, bring: Bring, small_image: Path, home: Path
+) -> None:
+    lagging = mirror.folder.with_name("lagging")
+    mirror.add(small_image)
+    mirror.publish("mirror")
+    shutil.copytree(mirror.folder, lagging)
+    mirror.add(small_image, version="20260901")
+    mirror.publish("mirror")
+    bring()
+
+    result = bring(source=str(lagging), prune=True)
+
+    assert result.removed == ()
+    assert kept(home) == [("noble", "20260101"), ("noble", "20260901")]
+
+
+@pytest.mark.parametrize("name", [INDEX, PRODUCTS])
+def test_an_older_signed_file_than_the_last_one_is_refused(
+    mirror: Mirror, server: Server, bring: Bring, small_image: Path, home: Path, name: str
+) -> None:
+    mirror.add(small_image)
+    mirror.publish("mirror")
+    file = mirror.folder / f"{name}.sjson"
+    old = file.read_bytes()
+    later = datetime.now(UTC) + timedelta(minutes=30)  # as far as two clocks may disagree
+    file.write_bytes(mirror.signer.sign(unsigned_text(old), "mirror", at=f"{later:%Y%m%dT%H%M%S}"))
+    bring()
+    assert not bring().changed
+    file.write_bytes(old)
+
+    for check in (True, False):
+        with pytest.raises(InputError) as caught:
+            bring(check=check)
+        assert f"{server.url}{name}.sjson: it was signed on " in str(caught.value)
+        assert f"and one that was signed on {later:%Y-%m-%d %H:%M} UTC has been seen" in (
+            str(caught.value)
+        )
+        assert caught.value.fix is not None
+        assert caught.value.fix.endswith(f"set back on purpose, sudo rm {home}/images.seen")
+    (home / "images.seen").unlink()
+    assert not bring().changed
+
+
+def test_notes_of_what_was_seen_that_cannot_be_read_are_told(
+    mirror: Mirror, bring: Bring, small_image: Path, home: Path
+) -> None:
+    mirror.add(small_image)
+    mirror.publish("mirror")
+    home.mkdir()
+    (home / "images.seen").write_text("[]")
+
+    error = refused(bring, home, "what was seen of sources cannot be read")
+
+    assert error.fix == f"remove it: sudo rm {home}/images.seen"
+
+
+def test_what_nobody_signed_gives_way_to_the_signed_image_of_the_same_version(
+    mirror: Mirror, bring: Bring, image: Path, small_image: Path, home: Path, tmp_path: Path
+) -> None:
+    strange = Mirror(tmp_path / "strange", mirror.signer)
+    strange.add(image)
+    strange.publish()
+    mirror.add(small_image)
+    mirror.publish("mirror")
+    first = bring(source=str(strange.folder), keyring=None)
+    assert first.image is not None
+    disk = make_qcow2(tmp_path / "disk.qcow2", "-b", first.image.path, "-F", "qcow2")
+    assert bring(check=True).brought
+
+    result = bring()
+
+    assert result.brought and result.image is not None
+    assert Path(result.image.path).read_bytes() == small_image.read_bytes()
+    assert Path(first.image.path).read_bytes() == image.read_bytes()  # guests may be built on it
+    images = native_images(FolderPool("folder", home / "images"))
+    assert images == [result.image]
+    assert not bring().changed
+    assert bring(prune=True, place=InUsePlace(home, disk)).removed == ()
+    assert bring(prune=True).removed == (first.image.volume,)
+
+
+def test_the_same_content_counts_as_signed_once_a_signed_source_names_it(
+    mirror: Mirror, server: Server, bring: Bring, small_image: Path, home: Path
+) -> None:
+    mirror.add(small_image)
+    mirror.publish("mirror")
+    first = bring(source=str(mirror.folder), keyring=None)
+
+    result = bring()
+
+    assert result.brought and result.image == first.image
+    assert server.images() == []
+    assert [record.signed for record in Store(home / "images").read_records()] == [True]
+    assert not bring(keyring=None).changed
+
+
+def test_a_damaged_file_that_guests_are_built_on_is_left_as_it_is(
+    mirror: Mirror, server: Server, bring: Bring, small_image: Path, home: Path, tmp_path: Path
+) -> None:
+    mirror.add(small_image)
+    mirror.publish("mirror")
+    first = bring()
+    assert first.image is not None
+    path = Path(first.image.path)
+    disk = make_qcow2(tmp_path / "disk.qcow2", "-b", str(path), "-F", "qcow2")
+    with path.open("r+b") as file:
+        file.truncate(1000)
+    before = len(server.images())
+
+    refused(bring, home, "is damaged, and guests are built on it", place=InUsePlace(home, disk))
+
+    assert path.stat().st_size == 1000
+    assert len(server.images()) == before
+    assert bring().brought
+    assert path.read_bytes() == small_image.read_bytes()
+
+
+def test_packed_answers_are_refused_before_they_are_unpacked(
+    mirror: Mirror, server: Server, bring: Bring, home: Path
+) -> None:
+    mirror.publish("mirror")
+    server.encoding = "gzip, gzip"
+    file = mirror.folder / f"{INDEX}.sjson"
+    file.write_bytes(gzip.compress(gzip.compress(bytes(1 << 20))))
+
+    refused(bring, home, f"{server.url}{INDEX}.sjson comes packed")
+
+
+@pytest.mark.parametrize("over_http", [True, False])
+def test_an_index_has_a_size_at_most(
+    mirror: Mirror, server: Server, bring: Bring, home: Path, *, over_http: bool
+) -> None:
+    mirror.publish("mirror")
+    with (mirror.folder / f"{INDEX}.sjson").open("r+b") as file:
+        file.truncate((64 << 20) + 1)
+
+    source = server.url if over_http else str(mirror.folder)
+    refused(bring, home, f"{INDEX}.sjson is larger than 64 MiB", source=source)
+
+
+def test_an_image_larger_than_any_is_refused_before_its_pieces_are_counted(
+    mirror: Mirror, bring: Bring, small_image: Path, home: Path
+) -> None:
+    mirror.add(small_image, size=10**16)
+    mirror.publish("mirror")
+
+    refused(bring, home, f"would have {10**16} bytes, and no image has more than 64 GiB.")
+
+    assert left(home) == []
+
+
+@pytest.mark.parametrize("path", ["a\nb", "a\0b", "a\\..\\b", "a?b", "a#b", "a%2e%2e/b", "\u00e4"])
+def test_paths_that_mean_another_thing_in_a_url_are_refused(
+    mirror: Mirror, bring: Bring, small_image: Path, home: Path, path: str
+) -> None:
+    mirror.add(small_image, path=path)
+    mirror.publish("mirror")
+
+    for source in ({}, {"source": str(mirror.folder)}):
+        refused(bring, home, "has characters that no path of a mirror has.", **source)
+
+
+def test_a_folders_file_that_is_none_is_refused(mirror: Mirror, bring: Bring, home: Path) -> None:
+    index = mirror.folder / f"{INDEX}.sjson"
+    index.mkdir(parents=True)
+    refused(bring, home, "index.sjson is no file.", source=str(mirror.folder))
+    index.rmdir()
+    os.mkfifo(index)
+    refused(bring, home, "index.sjson is no file.", source=str(mirror.folder))
+
+
+def test_a_path_that_leads_from_https_to_http_is_refused(
+    bring: Bring, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        if request.url.scheme == "https":
+            return httpx.Response(
+                302, headers={"Location": str(request.url.copy_with(scheme="http"))}
+            )
+        return httpx.Response(200, content=b"{}")
+
+    client = partial(httpx.Client, transport=httpx.MockTransport(answer))
+    monkeypatch.setattr(httpx, "Client", client)
+
+    refused(bring, home, "leads from https to http", source="https://x/", keyring=None)
+
+
+def test_one_server_of_several_that_knows_no_ranges_sends_the_whole(
+    mirror: Mirror, server: Server, bring: Bring, image: Path
+) -> None:
+    mirror.add(image)
+    mirror.publish("mirror")
+
+    def without_ranges_from_now_on(_path: str, where: tuple[int, int] | None) -> int | None:
+        if where is not None:
+            server.ranges = False
+        return None
+
+    server.answering = without_ranges_from_now_on
+
+    result = bring()
+
+    assert result.image is not None
+    assert Path(result.image.path).read_bytes() == image.read_bytes()
+    assert None in server.images()
+
+
+def test_a_file_that_ends_before_a_piece_begins_is_told(
+    mirror: Mirror, server: Server, bring: Bring, small_image: Path, home: Path
+) -> None:
+    mirror.add(small_image)
+    mirror.publish("mirror")
+    [path] = [str(file.relative_to(mirror.folder)) for file in mirror.folder.rglob("*.img")]
+    server.statuses = {path: [416]}
+
+    refused(bring, home, ".img is shorter than its index says.")
+
+
+def test_images_can_be_read_by_all_whatever_the_umask_is(
+    mirror: Mirror, bring: Bring, small_image: Path, home: Path
+) -> None:
+    mirror.add(small_image)
+    mirror.publish("mirror")
+    before = os.umask(0o077)
+    try:
+        bring()
+    finally:
+        os.umask(before)
+
+    modes = {
+        str(path.relative_to(home.parent)): path.stat().st_mode & 0o777
+        for path in (home, *home.rglob("*"))
+        if "partial" not in path.name and path.parent.name != "images-partial"
+    }
+    assert {mode for name, mode in modes.items() if (home.parent / name).is_dir()} == {0o755}
+    assert {
+        mode for name, mode in modes.items() if name.endswith((".json", ".qcow2", ".seen"))
+    } == {0o644}
+
+
+def test_records_that_cannot_be_read_are_not_taken_for_none(
+    mirror: Mirror, bring: Bring, small_image: Path, home: Path
+) -> None:
+    records = Store(home / "images").records
+    records.parent.mkdir()
+    records.symlink_to(records)
+
+    with pytest.raises(
+        EnvironmentLackError, match="which images are kept cannot be read"
+    ) as caught:
+        kept(home)
+
+    assert caught.value.fix is not None and caught.value.fix.startswith("run it with sudo")
 
 
 @pytest.mark.parametrize("name", [INDEX, PRODUCTS])
@@ -450,6 +715,33 @@ def test_two_at_once_are_refused_and_the_second_is_told_what_the_first_does(
     assert bring().changed
 
 
+def test_who_only_looks_keeps_no_sync_away(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with SyncLock(home):
+        pass
+    looking = os.open(home / "images.lock", os.O_RDONLY)
+    fcntl.flock(looking, fcntl.LOCK_SH)
+
+    def looked(folder: Path) -> str | None:
+        fcntl.flock(looking, fcntl.LOCK_UN)
+        return at_work(folder)
+
+    monkeypatch.setattr(lock, "at_work", looked)
+    with SyncLock(home):
+        pass
+    os.close(looking)
+
+
+def test_two_homes_with_one_pool_do_not_write_at_once(
+    mirror: Mirror, bring: Bring, small_image: Path, home: Path
+) -> None:
+    mirror.add(small_image)
+    mirror.publish("mirror")
+    partial_folder = Store(home / "images").partial
+    with SyncLock(partial_folder):
+        refused(bring, home, "another sync is at work")
+    assert bring().brought
+
+
 def test_a_source_that_does_not_answer_is_told(bring: Bring, home: Path) -> None:
     refused(
         bring, home, "http://127.0.0.1:9/streams/v1/index.sjson cannot be read: ",
@@ -562,6 +854,20 @@ def test_a_changed_volume_is_found_by_its_checksum(
         file.write(b"!")
 
     assert damage(result.image) == "its content has changed since it came"
+
+
+def test_an_image_that_cannot_be_looked_at_does_not_count_as_damaged(
+    mirror: Mirror, bring: Bring, small_image: Path, home: Path
+) -> None:
+    mirror.add(small_image)
+    mirror.publish("mirror")
+    result = bring()
+    assert result.image is not None
+    folder = Path(result.image.path).with_name("folder")
+    folder.mkdir()
+
+    with pytest.raises(EnvironmentLackError, match="folder cannot be read: Is a directory"):
+        damage(dataclasses.replace(result.image, path=str(folder)))
 
 
 @pytest.fixture

@@ -73,7 +73,12 @@ def sync(
         typer.Option(help="By uvtool, by the lab itself, or by what is installed."),
     ] = "auto",
     prune: Annotated[
-        bool, typer.Option("--prune", help="Remove older versions that no guest is built on.")
+        bool,
+        typer.Option(
+            "--prune",
+            help="Remove older versions that no guest is built on; with --folder all, as nobody "
+            "knows of guests there.",
+        ),
     ] = False,
     check: Annotated[bool, typer.Option("--check", help="Only say what would be done.")] = False,
     uri: _Uri = _SYSTEM,
@@ -174,7 +179,10 @@ def verify(
             name = f"{image.release} {image.arch} {image.version} ({image.method})"
             print(f"{name}: {what or 'whole'}")
             if what is not None:
-                print(f"  fix: remove {image.path}, and run virtlab images sync again")
+                print(
+                    "  fix: remove the guests that are built on it (virtlab guests list), then "
+                    f"{image.path}, and run virtlab images sync again"
+                )
     if any(what is not None for _image, what in found):
         raise typer.Exit(ExitCode.POINTS_LOST)
 
@@ -229,7 +237,7 @@ def _tell(result: Synced, check: bool) -> None:
     name = f"{offer.release} {offer.arch} {offer.version}"
     if result.image is None:
         print(f"would bring {name}: {in_words(offer.size_bytes)}")
-    elif result.changed and not check:
+    elif result.brought and not check:
         print(f"brought {name}: {result.image.path}")
     else:
         print(f"{name} is here already: {result.image.path}")

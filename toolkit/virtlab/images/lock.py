@@ -14,6 +14,7 @@ from virtlab.errors import EnvironmentLackError
 __all__ = ["SyncLock", "at_work"]
 
 _NOTE_MAX: Final = 4096
+_LOOKS: Final = 100  # of others that are waited for at most
 
 
 class SyncLock:
@@ -27,21 +28,21 @@ class SyncLock:
         """
         path = folder / "images.lock"
         try:
-            folder.mkdir(parents=True, exist_ok=True)
+            if not folder.is_dir():
+                folder.mkdir(parents=True)
+                folder.chmod(0o755)  # whatever the umask is, as QEMU reads images below it
             self.number = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         except OSError as err:
             raise EnvironmentLackError(
                 f"{path} cannot be written: {err.strerror}.",
                 fix="run it as root: sudo virtlab images sync ...",
             ) from err
-        try:
-            fcntl.flock(self.number, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as err:
-            doing = at_work(folder) or "it has just begun"
+        if not self._taken(folder):
             os.close(self.number)
+            doing = at_work(folder) or "it has just begun"
             raise EnvironmentLackError(
                 f"another sync is at work ({doing}).", fix="wait until it has ended"
-            ) from err
+            )
         self.note("it has just begun")
 
     def __enter__(self) -> Self:
@@ -54,6 +55,17 @@ class SyncLock:
     ) -> None:  # fmt: skip
         """Let it go."""
         os.close(self.number)
+
+    def _taken(self, folder: Path) -> bool:
+        """Take the lock, but from another sync; who only looks holds it for a moment."""
+        for _look in range(_LOOKS):
+            try:
+                fcntl.flock(self.number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return True
+            except BlockingIOError:
+                if at_work(folder) is not None:
+                    return False
+        return False
 
     def note(self, doing: str) -> None:
         """Have others see what this process does."""

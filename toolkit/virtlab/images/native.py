@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from virtlab.errors import InputError
+from virtlab.errors import EnvironmentLackError, InputError
 from virtlab.images.image_file import check_image, files_behind
-from virtlab.images.kept_image import KeptImage
+from virtlab.images.kept_image import KeptImage, ordering
+from virtlab.images.lock import SyncLock
 from virtlab.images.pieces import PartialFile
 from virtlab.images.pool import Pool
 from virtlab.images.progress import OnStep, Pace
 from virtlab.images.room import check_room, full_disk_told
 from virtlab.images.source import Source
-from virtlab.images.store import Record, Store, native_images, volume_name
+from virtlab.images.store import Record, Store, native_images, volume_name, volume_stem
 from virtlab.images.streams import StreamImage
 from virtlab.images.wanted import Synced, Wanted
 
@@ -30,6 +32,9 @@ def sync_native(
 ) -> Synced:
     """Have the image in the pool, unless it is there already.
 
+    It is there if its record names the content that the source promises, and that was signed where
+    it has to be. Another content of the same version is no image any more, once this one is.
+
     Args:
         wanted: what was asked for.
         offer: the image of the source that is meant by it.
@@ -39,29 +44,34 @@ def sync_native(
 
     Raises:
         InputError: the source's file is not what it promised.
-        EnvironmentLackError: the source, qemu-img, rights or room are missing.
+        EnvironmentLackError: the source, qemu-img, rights or room are missing, or guests are built
+            on a damaged file of the same name.
     """
-    volume = volume_name(offer.product, offer.version)
-    before = _kept(pool, volume)
     store = Store.of(pool)
+    volume, is_kept = _named(wanted, offer, store)
+    before = _image(pool, volume) if is_kept else None
     if wanted.check:
-        older = _prunable(pool, store, offer.product, volume) if wanted.prune else ()
-        return Synced("native", offer, before, before is None or bool(older), older)
+        older = _prunable(pool, store, offer) if wanted.prune else ()
+        return Synced("native", offer, before, before is None, older)
     store.make()
     if before is None:
-        with full_disk_told(store.partial, "what was downloaded is kept, and gone on with"):
-            _bring(offer, source, store, volume, on_step)
+        with (
+            SyncLock(store.partial),  # two that have no other folder in common may share a pool
+            full_disk_told(store.partial, "what was downloaded is kept, and gone on with"),
+        ):
+            _bring(offer, source, pool, volume, on_step)
             pool.refresh()
             store.write_record(_record(wanted, offer, source, volume))
-    image = before or _kept(pool, volume)
+    image = before or _image(pool, volume)
     if image is None:
         raise InputError(
             f"{pool.name}: libvirt does not show {volume}, which was put there.",
             fix=f"look at it: virsh vol-list {pool.name}",
         )
-    older = _prunable(pool, store, offer.product, volume) if wanted.prune else ()
+    _supersede(store, offer)
+    older = _prunable(pool, store, offer) if wanted.prune else ()
     _remove(pool, store, older)
-    return Synced("native", offer, image, before is None or bool(older), older)
+    return Synced("native", offer, image, before is None, older)
 
 
 def file_sha256(path: Path, on_bytes: Callable[[int], None] = lambda _done: None) -> str:
@@ -81,17 +91,33 @@ def file_sha256(path: Path, on_bytes: Callable[[int], None] = lambda _done: None
     return digest.hexdigest()
 
 
-def _kept(pool: Pool, volume: str) -> KeptImage | None:
+def _named(wanted: Wanted, offer: StreamImage, store: Store) -> tuple[str, bool]:
+    """Return how the volume is called, and whether a record vouches for it."""
+    for record in store.read_records():
+        if record.sha256 == offer.sha256 and _is_version(record, offer):
+            vouched = record.signed or wanted.keyring is None
+            return record.volume, vouched and not record.superseded
+    return volume_name(offer.product, offer.version, offer.sha256), False
+
+
+def _image(pool: Pool, volume: str) -> KeptImage | None:
     return next((image for image in native_images(pool) if image.volume == volume), None)
 
 
-def _bring(offer: StreamImage, source: Source, store: Store, volume: str, on_step: OnStep) -> None:
+def _bring(offer: StreamImage, source: Source, pool: Pool, volume: str, on_step: OnStep) -> None:
     """Have the volume's file in its place: downloaded, checked, and readable."""
     name = f"{offer.release} {offer.arch} {offer.version}"
+    store = Store.of(pool)
     target = store.volumes / volume
-    # There already, if a sync was killed after it had moved the file and before it had noted that.
-    if target.exists() and file_sha256(target) == offer.sha256:
-        return
+    if target.exists():
+        # A sync was killed after it had moved the file, or nobody had vouched for it before.
+        if file_sha256(target) == offer.sha256:
+            return
+        if _is_used(target, files_behind(pool.disks_in_use())):
+            raise EnvironmentLackError(
+                f"{target} is damaged, and guests are built on it, so it is left as it is.",
+                fix="remove those guests (virtlab guests list shows the lab's), and sync again",
+            )
     _forget_older(store.partial, offer, volume)
     path = store.partial / f"{volume}.part"
     with PartialFile(path, offer.size_bytes, offer.sha256) as part:
@@ -134,15 +160,40 @@ def _record(wanted: Wanted, offer: StreamImage, source: Source, volume: str) -> 
 
 def _forget_older(partial: Path, offer: StreamImage, volume: str) -> None:
     """Remove unfinished downloads of the same product's other versions."""
-    beginning = volume_name(offer.product, "").removesuffix(".qcow2")
+    beginning = volume_stem(offer.product)
     for path in sorted(partial.iterdir()):
         if path.name.startswith(beginning) and not path.name.startswith(volume):
             path.unlink()
 
 
-def _prunable(pool: Pool, store: Store, product: str, keep: str) -> tuple[str, ...]:
-    """Return the volumes of a product's other versions that no guest is built on."""
-    older = [r.volume for r in store.read_records() if r.product == product and r.volume != keep]
+def _is_version(record: Record, offer: StreamImage) -> bool:
+    return (record.product, record.version) == (offer.product, offer.version)
+
+
+def _supersede(store: Store, offer: StreamImage) -> None:
+    """Have other contents of the version that is kept now be no images any more."""
+    for record in list(store.read_records()):
+        other = _is_version(record, offer) and record.sha256 != offer.sha256
+        if other and not record.superseded:
+            store.write_record(replace(record, superseded=True))
+
+
+def _prunable(pool: Pool, store: Store, offer: StreamImage) -> tuple[str, ...]:
+    """Return the volumes that no guest is built on, of a product's older versions.
+
+    Newer ones than the source's stay, since a mirror may lag. Another content of the same version
+    goes, too.
+    """
+    kept = ordering(offer.version)
+    older = [
+        record.volume
+        for record in store.read_records()
+        if record.product == offer.product
+        and (
+            ordering(record.version) < kept
+            or (_is_version(record, offer) and record.sha256 != offer.sha256)
+        )
+    ]
     used = files_behind(pool.disks_in_use()) if older else frozenset()
     return tuple(volume for volume in older if not _is_used(store.volumes / volume, used))
 

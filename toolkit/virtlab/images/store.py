@@ -21,10 +21,11 @@ from virtlab.errors import EnvironmentLackError
 from virtlab.images.kept_image import KeptImage
 from virtlab.images.pool import Pool, Volume
 
-__all__ = ["NATIVE_POOL", "Record", "Store", "native_images", "volume_name"]
+__all__ = ["NATIVE_POOL", "Record", "Store", "native_images", "volume_name", "volume_stem"]
 
 NATIVE_POOL: Final = "virtlab-images"
 _VERSION: Final = 1
+_READABLE: Final = 0o644  # by all, whatever the umask is
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +44,7 @@ class Record:
     sha256: str
     source: str  # the URL of the file
     signed: bool  # whether the source's signature was checked
+    superseded: bool = False  # another content came for the same version, so it is no image now
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +77,9 @@ class Store:
         try:
             self.volumes.parent.mkdir(parents=True, exist_ok=True)
             for path, mode in ((self.volumes, 0o755), (self.records, 0o755), (self.partial, 0o700)):
-                path.mkdir(mode=mode, exist_ok=True)
+                if not path.is_dir():
+                    path.mkdir()
+                    path.chmod(mode)  # whatever the umask is
                 if not os.access(path, os.W_OK | os.X_OK):
                     raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
         except PermissionError as err:
@@ -92,11 +96,23 @@ class Store:
             )
 
     def read_records(self) -> Iterator[Record]:
-        """Yield the records in the order of their names; what is no record is passed over."""
-        with suppress(FileNotFoundError):
-            for path in sorted(self.records.glob("*.json")):
-                with suppress(OSError, ValueError, TypeError, KeyError):
-                    yield _record(json.loads(path.read_text()))
+        """Yield the records in the order of their names; what is no record is passed over.
+
+        Raises:
+            EnvironmentLackError: they may not be read.
+        """
+        try:
+            for path in sorted(self.records.iterdir()):
+                with suppress(FileNotFoundError, ValueError, TypeError, KeyError):
+                    if path.suffix == ".json":
+                        yield _record(json.loads(path.read_text()))
+        except (FileNotFoundError, NotADirectoryError):
+            return
+        except OSError as err:
+            raise EnvironmentLackError(
+                f"{err.filename}: which images are kept cannot be read: {err.strerror}.",
+                fix=f"run it with sudo, or: sudo chmod -R a+rX {self.records}",
+            ) from err
 
     def write_record(self, record: Record) -> None:
         """Keep a record for good; from now on its volume is an image.
@@ -108,6 +124,7 @@ class Store:
         with fresh.open("w") as file:
             json.dump({"format": _VERSION, **asdict(record)}, file, indent=2)
             file.flush()
+            os.fchmod(file.fileno(), _READABLE)
             os.fsync(file.fileno())
         fresh.rename(self._record_of(record.volume))
 
@@ -119,9 +136,18 @@ class Store:
         return self.records / f"{volume}.json"
 
 
-def volume_name(product: str, version: str) -> str:
-    """Return the name of a product's version as a file of the pool."""
-    return re.sub(r"[^A-Za-z0-9.+-]", "-", f"{product}-{version}").lstrip(".-") + ".qcow2"
+def volume_stem(product: str) -> str:
+    """Return what the names of a product's volumes begin with."""
+    return re.sub(r"[^A-Za-z0-9.+-]", "-", f"{product}-").lstrip(".-")
+
+
+def volume_name(product: str, version: str, sha256: str) -> str:
+    """Return the name of a product's version with this content as a file of the pool.
+
+    Where the same version comes with another content, guests stay on what they were built on.
+    """
+    serial = re.sub(r"[^A-Za-z0-9.+-]", "-", version)
+    return f"{volume_stem(product)}{serial}-{sha256[:16]}.qcow2"
 
 
 def native_images(pool: Pool) -> list[KeptImage]:
@@ -130,8 +156,10 @@ def native_images(pool: Pool) -> list[KeptImage]:
     return [
         _image(record, pool.name, volume)
         for record in Store.of(pool).read_records()
+        if not record.superseded
         # libvirt may not have seen yet that a file went, or was cut.
-        if (volume := volumes.get(record.volume)) and _size(volume.path) == record.size_bytes
+        and (volume := volumes.get(record.volume))
+        and _size(volume.path) == record.size_bytes
     ]
 
 
@@ -140,6 +168,10 @@ def _size(path: Path) -> int | None:
         return path.stat().st_size
     except FileNotFoundError:
         return None
+    except OSError as err:
+        raise EnvironmentLackError(
+            f"{path}: images cannot be looked at: {err.strerror}.", fix="run it with sudo"
+        ) from err
 
 
 def _image(record: Record, pool: str, volume: Volume) -> KeptImage:

@@ -15,6 +15,7 @@ from virtlab.images.lock import SyncLock
 from virtlab.images.native import sync_native
 from virtlab.images.pool import FolderPool, HostCalls, LibvirtPool, Pool
 from virtlab.images.progress import OnStep, Step
+from virtlab.images.seen import Seen
 from virtlab.images.signature import check_keyring
 from virtlab.images.source import offered, open_source
 from virtlab.images.store import NATIVE_POOL
@@ -129,12 +130,12 @@ def sync(
         wanted: what is asked for.
         way: how.
         place: where its pool is.
-        home: a folder for the lock and temporary files.
+        home: a folder for the lock, what was seen of sources, and temporary files.
         on_step: told how far it is.
 
     Raises:
         UsageError: the source has no such image, or is none.
-        InputError: what the source has is unsigned, changed or damaged.
+        InputError: what the source has is unsigned, changed, damaged, or older than it was.
         EnvironmentLackError: the source, keyring, rights, room, libvirtd or a program are missing.
     """
     location = wanted.location
@@ -150,10 +151,14 @@ def sync(
                 lock.note(str(step))
             on_step(step)
 
-        offer = chosen(offered(source, location), wanted.release, wanted.arch, wanted.source)
+        seen = Seen.of(home)
+        images = offered(source, location, seen.note)
+        if lock is not None:
+            seen.keep()
+        offer = chosen(images, wanted.release, wanted.arch, wanted.source)
         pool = place.found() if wanted.check else place.made()
         if pool is None:
-            return Synced(way.method, offer, None, changed=True)
+            return Synced(way.method, offer, None, brought=True)
         if way.method == "uvtool":
             kept_open = () if lock is None else (lock.number,)
             return sync_uvtool(wanted, offer, pool, home / "uvtool-tmp", told, held=kept_open)

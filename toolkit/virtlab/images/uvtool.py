@@ -93,7 +93,7 @@ def sync_uvtool(
         check_keyring(wanted.keyring)
     before = _kept(pool, offer, metadata)
     if before is not None or wanted.check:
-        return Synced("uvtool", offer, before, changed=before is None)
+        return Synced("uvtool", offer, before, brought=before is None)
     _clean(pool, offer, metadata)
     _emptied(scratch)
     try:
@@ -104,7 +104,7 @@ def sync_uvtool(
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     pool.refresh()
-    return Synced("uvtool", offer, _found(pool, offer, metadata), changed=True)
+    return Synced("uvtool", offer, _found(pool, offer, metadata), brought=True)
 
 
 def _command(wanted: Wanted, offer: StreamImage) -> list[str]:

@@ -41,5 +41,10 @@ class Synced:
     method: Method
     offer: StreamImage
     image: KeptImage | None  # None where it would have to be brought, and was not to be
-    changed: bool
+    brought: bool  # or it would be
     removed: tuple[str, ...] = ()  # the volumes of older versions that went, or would go
+
+    @property
+    def changed(self) -> bool:
+        """Tell whether anything is another than before, or would be."""
+        return self.brought or bool(self.removed)
