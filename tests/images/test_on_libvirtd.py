@@ -96,7 +96,7 @@ def test_a_whole_sync_into_libvirts_pool_and_what_guests_are_built_on_stays(
     assert images(*sync, "--prune")["removed"] == []
     virsh(libvirtd, "undefine", "web")
     # The same disk as a volume of a pool that is another than the images'.
-    virsh(libvirtd, "pool-create-as", "guests", "dir", "--target", str(tmp_path))
+    virsh(libvirtd, "pool-define-as", "guests", "dir", "--target", str(tmp_path))
     (tmp_path / "web.xml").write_text(
         _DOMAIN.format(disk=disk)
         .replace("disk type='file'", "disk type='volume'")
@@ -104,6 +104,8 @@ def test_a_whole_sync_into_libvirts_pool_and_what_guests_are_built_on_stays(
     )
     virsh(libvirtd, "define", str(tmp_path / "web.xml"))
     assert images(*sync, "--prune")["removed"] == []
+    assert "guests" in virsh(libvirtd, "pool-list", "--inactive")  # it is somebody else's
+    virsh(libvirtd, "pool-undefine", "guests")
     virsh(libvirtd, "undefine", "web")
     assert images(*sync, "--prune")["removed"] == [first["volume"]]
     assert first["volume"] not in virsh(libvirtd, "vol-list", NATIVE_POOL)

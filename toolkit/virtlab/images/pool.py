@@ -213,14 +213,21 @@ class LibvirtPool:
         return frozenset(disks)
 
     def _file_of(self, source: ElementTree.Element) -> set[Path]:
-        """Return a disk's file: given as such, or as a volume of a pool."""
+        """Return a disk's file: given as such, or as a volume of a pool, which is not started."""
         if (given := source.get("file") or source.get("dev")) is not None:
             return {Path(given)}
         pool, volume = source.get("pool"), source.get("volume")
         if pool is None or volume is None:
             return set()
-        found = self if pool == self.name else LibvirtPool.found(self._calls, pool)
-        return set() if found is None else {found.target / volume}
+        try:
+            handle = self._calls.call("STORAGE_POOL_LOOKUP_BY_NAME", pool).item
+            xml = self._calls.request(storage.POOL_GET_XML_DESC, handle, 0).xml
+        except LibvirtError as err:
+            if err.code == ErrorCode.NO_STORAGE_POOL:
+                return set()
+            raise
+        target = ElementTree.fromstring(xml).findtext("target/path")
+        return set() if target is None else {Path(target) / volume}
 
 
 def _refused(what: str, err: LibvirtError) -> EnvironmentLackError:
