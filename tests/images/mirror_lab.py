@@ -156,6 +156,7 @@ class Server:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.ranges = True
+        self.users: list[str | None] = []  # who asked, by the header of each question
         self.encoding: str | None = None  # told of all that is sent
         self.asked: list[tuple[str, tuple[int, int] | None]] = []
         self.statuses: dict[str, list[int]] = {}  # what is answered next to questions for a path
@@ -208,6 +209,7 @@ class Server:
         found = re.fullmatch(r"bytes=(\d+)-(\d+)", one.headers.get("Range", ""))
         where = (int(found[1]), int(found[2])) if found and self.ranges else None
         self.asked.append((path, where))
+        self.users.append(one.headers.get("Authorization"))
         if waiting := self.statuses.get(path):
             self._head(one, waiting.pop(0), 0, {})
             return

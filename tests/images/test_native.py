@@ -10,6 +10,7 @@ import os
 import shutil
 import subprocess
 import sys
+from base64 import b64encode
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -366,6 +367,37 @@ def test_a_folders_file_that_is_none_is_refused(mirror: Mirror, bring: Bring, ho
     index.rmdir()
     os.mkfifo(index)
     refused(bring, home, "index.sjson is no file.", source=str(mirror.folder))
+
+
+def test_a_password_is_for_the_server_alone(
+    mirror: Mirror, server: Server, bring: Bring, small_image: Path, home: Path
+) -> None:
+    mirror.add(small_image)
+    mirror.publish("mirror")
+
+    bring(source=server.url.replace("http://", "http://me:secret@"))
+
+    assert {user for user in server.users if user} == {"Basic " + b64encode(b"me:secret").decode()}
+    for path in home.rglob("*"):
+        if path.suffix in (".json", ".seen"):
+            assert server.url in path.read_text() and "secret" not in path.read_text()
+
+
+@pytest.mark.parametrize("source", ["http://[x/", "http://a b/", "http://\u2028x:y/"])
+def test_what_is_no_url_is_refused(bring: Bring, home: Path, source: str) -> None:
+    assert isinstance(refused(bring, home, source=source), (UsageError, EnvironmentLackError))
+
+
+def test_folders_are_told_apart_from_wherever_one_stands(
+    mirror: Mirror, bring: Bring, small_image: Path, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mirror.add(small_image)
+    mirror.publish("mirror")
+    monkeypatch.chdir(mirror.folder)
+
+    bring(source=".")
+
+    assert f"{mirror.folder}/{INDEX}.sjson" in (home / "images.seen").read_text()
 
 
 def test_a_path_that_leads_from_https_to_http_is_refused(

@@ -20,7 +20,7 @@ class FolderSource:
     """Files below a folder."""
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
+        self._folder = folder.absolute()  # as what is noted of it outlasts where one stands
 
     def url(self, path: str) -> str:
         """Return the file's path."""

@@ -19,7 +19,7 @@ from typing import Final, Self
 import httpx
 
 from virtlab import __version__
-from virtlab.errors import EnvironmentLackError, InputError, VirtlabError
+from virtlab.errors import EnvironmentLackError, InputError, UsageError, VirtlabError
 from virtlab.images.pieces import PartialFile
 from virtlab.images.source import SMALL_MAX_BYTES, NotThereError, OnBytes, too_large
 
@@ -51,9 +51,22 @@ class HttpSource:
     """Files below a URL."""
 
     def __init__(self, base: str) -> None:
-        """Make a client, which connects when something is asked; `base` ends with a slash."""
-        self._base = base
+        """Make a client, which connects when something is asked; `base` ends with a slash.
+
+        Raises:
+            UsageError: this is no URL.
+        """
+        try:
+            url = httpx.URL(base)
+        except httpx.InvalidURL as err:
+            raise UsageError(
+                f"--source: this is no URL: {err}",
+                fix="such as https://mirror.example.org/releases/",
+            ) from err
+        # A password is for the server alone: neither for messages, nor for records.
+        self._base = str(url.copy_with(userinfo=b""))
         self._client = httpx.Client(
+            auth=(url.username, url.password) if url.userinfo else None,
             timeout=_TIMEOUT,
             follow_redirects=True,
             verify=ssl.create_default_context(),  # with the machine's own certificates

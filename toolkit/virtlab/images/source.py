@@ -104,7 +104,12 @@ def open_source(base: str) -> Iterator[Source]:
         UsageError: it is neither.
         EnvironmentLackError: what speaks HTTP is not installed.
     """
-    parts = urllib.parse.urlsplit(base)
+    try:
+        parts = urllib.parse.urlsplit(base)
+    except ValueError as err:
+        raise UsageError(
+            f"--source {base}: this is no URL: {err}.", fix=f"such as {UBUNTU_RELEASES}"
+        ) from err
     if parts.scheme in ("http", "https") and parts.netloc:
         try:
             from virtlab.images.http_source import HttpSource
