@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shutil
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,6 +19,17 @@ from virtlab.resources import playbooks_dir
 BIN = Path(sys.executable).parent
 MIRROR_LAB = Path(__file__).parents[1] / "images" / "mirror_lab.py"
 Play = Callable[..., "subprocess.CompletedProcess[str]"]
+SAID = "TASK [virtlab.lab.images : Say how far it is]"
+
+
+def mirror_lab() -> Any:
+    """Return the module of the images' tests."""
+    spec = importlib.util.spec_from_file_location("virtlab_tests_mirror_lab", MIRROR_LAB)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
 
 
 @pytest.fixture
@@ -25,18 +39,27 @@ def play(tmp_path: Path) -> Play:
         pytest.skip("gpg and qemu-img are not installed; scripts/setup tests installs them")
     subprocess.run([sys.executable, MIRROR_LAB, tmp_path], check=True, timeout=60)
 
-    def run(*words: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    def run(
+        *words: str, told: Callable[[str], None] = lambda _line: None, **variables: str
+    ) -> subprocess.CompletedProcess[str]:
         given = {
             "lab_become": "false", "images_arch": "amd64", "images_method": "native",
             "images_source": f"{tmp_path}/mirror", "images_keyring": f"{tmp_path}/mirror.gpg",
             "images_folder": f"{tmp_path}/home", "images_tell_s": "1", **variables,
         }  # fmt: skip
         assigned = [word for item in given.items() for word in ("-e", "=".join(item))]
-        return subprocess.run(
-            [BIN / "ansible-playbook", "images.yml", *assigned, *words],
-            cwd=playbooks_dir(), capture_output=True, text=True, timeout=300,
+        command = [BIN / "ansible-playbook", "images.yml", *assigned, *words]
+        with subprocess.Popen(
+            command, cwd=playbooks_dir(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            text=True,
             env={**os.environ, "ANSIBLE_HOME": str(tmp_path / "ansible"), "ANSIBLE_NOCOLOR": "1"},
-        )  # fmt: skip
+        ) as process:  # fmt: skip
+            assert process.stdout is not None
+            lines = []
+            for line in process.stdout:
+                told(line)
+                lines.append(line)
+        return subprocess.CompletedProcess(command, process.returncode, "".join(lines))
 
     return run
 
@@ -64,3 +87,28 @@ def test_a_refusal_is_told_in_the_programs_words(play: Play) -> None:
     assert done.returncode != 0
     assert "has no image of nobel for amd64" in done.stdout
     assert "did you mean noble?" in done.stdout
+
+
+def test_a_download_is_followed_over_more_than_one_stretch(
+    play: Play, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each look is included by the one before it; a stretch ends that chain."""
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    lab = mirror_lab()
+    enough = threading.Event()
+    looks = 0
+
+    def told(line: str) -> None:
+        nonlocal looks
+        looks += line.startswith(SAID)
+        if looks == 5:
+            enough.set()
+
+    with lab.Server(tmp_path / "mirror").running() as server:
+        server.half_sent = lambda: enough.wait(120)
+        done = play(told=told, images_source=server.url, images_stretch="2")
+
+    assert done.returncode == 0, done.stdout
+    assert looks >= 5
+    assert "downloading noble amd64 20260101" in done.stdout
+    assert done.stdout.count("TASK [virtlab.lab.images : Count looks anew]") >= 2
