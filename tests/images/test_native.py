@@ -25,6 +25,7 @@ from mirror_lab import INDEX, PRODUCTS, Mirror, Server, Signer, random_image
 from virtlab.errors import EnvironmentLackError, InputError, UsageError, VirtlabError
 from virtlab.images import lock
 from virtlab.images.http_source import HttpSource
+from virtlab.images.kept_image import newest
 from virtlab.images.lock import SyncLock, at_work
 from virtlab.images.pool import FolderPool
 from virtlab.images.progress import Step
@@ -358,6 +359,28 @@ def test_paths_that_mean_another_thing_in_a_url_are_refused(
 
     for source in ({}, {"source": str(mirror.folder)}):
         refused(bring, home, "has characters that no path of a mirror has.", **source)
+
+
+@pytest.mark.parametrize("word", ["2026\x1b[2J", "../x", "x" * 100, "", "\u2028"])
+def test_names_that_a_terminal_would_obey_or_no_file_has_are_refused(
+    mirror: Mirror, bring: Bring, small_image: Path, home: Path, word: str
+) -> None:
+    mirror.add(small_image, version=word)
+    mirror.publish("mirror")
+
+    refused(bring, home, "is no name of a product, release, architecture or version.")
+
+
+def test_an_image_is_found_by_the_name_that_it_was_brought_by(
+    mirror: Mirror, bring: Bring, small_image: Path, home: Path
+) -> None:
+    mirror.add(small_image, aliases="24.04,noble,n")
+    mirror.publish("mirror")
+
+    result = bring("n")
+
+    found = newest(native_images(FolderPool("folder", home / "images")), "n", "amd64")
+    assert found == result.image
 
 
 def test_a_folders_file_that_is_none_is_refused(mirror: Mirror, bring: Bring, home: Path) -> None:

@@ -59,12 +59,13 @@ class KeptImage:
     volume: str
     path: str  # of the volume, on the host
     virtual_size_kib: int  # the disk that a guest would see
+    aliases: tuple[str, ...] = ()  # other names of the release at the source that it came from
 
     def is_named(self, release: str | None) -> bool:
-        """Tell whether a release's name or number means this one; None and "lts" mean any LTS."""
+        """Tell whether a release's name means this one; None and "lts" mean any LTS."""
         if release is None or release in LTS_NAMES:
             return self.lts
-        return release in (self.release, self.number)
+        return release in (self.release, self.number, *self.aliases)
 
 
 def newest(images: Iterable[KeptImage], release: str | None, arch: str) -> KeptImage:

@@ -154,7 +154,7 @@ def _record(wanted: Wanted, offer: StreamImage, source: Source, volume: str) -> 
     return Record(
         offer.product, offer.release, offer.number, offer.lts, offer.arch, offer.version,
         offer.label, volume, offer.size_bytes, offer.sha256, source.url(offer.path),
-        wanted.keyring is not None,
+        wanted.keyring is not None, offer.aliases,
     )  # fmt: skip
 
 

@@ -44,6 +44,7 @@ class Record:
     sha256: str
     source: str  # the URL of the file
     signed: bool  # whether the source's signature was checked
+    aliases: tuple[str, ...] = ()  # other names of the release at the source
     superseded: bool = False  # another content came for the same version, so it is no image now
 
 
@@ -177,11 +178,12 @@ def _size(path: Path) -> int | None:
 def _image(record: Record, pool: str, volume: Volume) -> KeptImage:
     return KeptImage(
         record.release, record.number, record.lts, record.arch, record.version, record.label,
-        "native", pool, record.volume, str(volume.path), volume.virtual_size_kib,
+        "native", pool, record.volume, str(volume.path), volume.virtual_size_kib, record.aliases,
     )  # fmt: skip
 
 
 def _record(found: Mapping[str, Any]) -> Record:
     if found["format"] != _VERSION:
         raise ValueError("a record of another version of the lab")
-    return Record(**{key: value for key, value in found.items() if key != "format"})
+    given = {key: value for key, value in found.items() if key != "format"}
+    return Record(**{**given, "aliases": tuple(given.get("aliases", ()))})

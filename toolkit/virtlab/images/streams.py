@@ -27,6 +27,8 @@ _DATATYPE: Final = "image-downloads"
 _FTYPE: Final = "disk1.img"
 _SIZE_MAX_BYTES: Final = 64 << 30  # a hundred times what a cloud image takes
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
+# Of what stands in messages and in names of files.
+_WORD: Final = re.compile(r"[A-Za-z0-9.:+~_-]{1,80}")
 # What means the same in a URL and on a disk: neither of control characters, nor \, ?, #, %.
 _PATH: Final = re.compile(r"[A-Za-z0-9._~:@!$&'()*+,;=/ -]+")
 
@@ -126,6 +128,7 @@ def parse_products(text: bytes, where: str) -> list[StreamImage]:
         lts = "LTS" in product.release_title or not LTS_NAMES.isdisjoint(aliases)
         for serial, version in product.versions.items():
             # An image whose content nothing vouches for is none.
+            _refuse_odd((name, product.release, product.version, product.arch, serial), where)
             items = [i for i in version.items.values() if i.ftype == _FTYPE and _checkable(i)]
             found += [
                 StreamImage(
@@ -181,6 +184,21 @@ def _age(image: StreamImage) -> tuple[object, ...]:
 
 def _checkable(item: _Item) -> bool:
     return item.size > 0 and _SHA256.fullmatch(item.sha256) is not None
+
+
+def _refuse_odd(words: Iterable[str], where: str) -> None:
+    """Refuse words that a terminal would obey, or that no file could be named by.
+
+    Raises:
+        InputError: there is one.
+    """
+    for word in words:
+        if not _WORD.fullmatch(word):
+            raise InputError(
+                f"{where}: {word[:200]!r} is no name of a product, release, architecture or "
+                "version.",
+                fix="name another source",
+            )
 
 
 def _size(item: _Item, where: str) -> int:
