@@ -104,9 +104,8 @@ def check_image(path: Path, name: str) -> Header:
 def files_behind(disks: Iterable[Path]) -> frozenset[Path]:
     """Return disks and all files that they are built on.
 
-    Only headers are read: what a guest writes to its disk says nothing to a
-    program here that would open what is named. A raw disk that begins like a qcow2 counts as one,
-    so that rather too much than too little is in use.
+    Only headers are read: no program opens what a guest wrote to its disk. A raw disk that begins
+    like a qcow2 counts as one, so that rather too much than too little is in use.
 
     Raises:
         EnvironmentLackError: of a disk that is there it cannot be seen.
@@ -136,7 +135,7 @@ def _built_on(path: Path, disk: Path) -> Path | None:
             if path is disk:
                 return None
             raise _unseen(disk, f"{path} is not there")
-        if not (path.is_file() or path.is_block_device()):  # what would be waited for
+        if not (path.is_file() or path.is_block_device()):  # a pipe would be waited for
             return None
         header = read_header(path)
         with path.open("rb") as file:

@@ -150,7 +150,9 @@ def _gpgv(data: bytes, keyring: Path, scratch: Path, text: Path, name: str) -> t
         with process:
             # It has nothing to write before it is given the first byte.
             most = len(data) + _SPARE_BYTES
-            resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (most, most))
+            _soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+            limit = most if hard == resource.RLIM_INFINITY else min(most, hard)
+            resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (limit, hard))
             try:
                 process.communicate(data, timeout=_TIMEOUT_S)
             except subprocess.TimeoutExpired as err:
