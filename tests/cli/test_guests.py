@@ -106,7 +106,8 @@ def test_what_is_no_name_is_refused_by_each_command_before_anything_is_touched(
         path.parent.mkdir(parents=True)
         path.touch()
 
-    for name in ("..", ".", "/", str(victim.parent), "../guests", "a/b"):
+    # Below the test's own folder, each of them: a check that fails must not cost more than that.
+    for name in ("..", ".", str(victim.parent), "../guests", "a/b"):
         names = ("new", name) if verb in ("create", "destroy") else (name,)
         done = virtlab("guests", verb, "--uri", uri, *names)
 

@@ -96,7 +96,7 @@ def test_what_was_written_goes_with_the_guest(state: Path) -> None:
     assert not (state / "guests/aos_vm1").exists()
 
 
-@pytest.mark.parametrize("name", ["..", ".", "/", "", "../other", "a/b", "-rf", "a\n", "a" * 64])
+@pytest.mark.parametrize("name", ["..", ".", "", "../other", "a/b", "-rf", "a\n", "a" * 64])
 def test_no_folder_is_made_of_what_is_no_guests_name(state: Path, name: str) -> None:
     kept = state / "guests/aos_vm1/ssh_config"
     kept.parent.mkdir(parents=True)
@@ -104,6 +104,7 @@ def test_no_folder_is_made_of_what_is_no_guests_name(state: Path, name: str) -> 
     beside = state / "other"
     beside.touch()
 
+    # Below the test's own folder, each of them: a check that fails must not cost more than that.
     with pytest.raises(UsageError, match="a guest's name has letters"):
         forget_access(name)
     with pytest.raises(UsageError, match="a guest's name has letters"):

@@ -125,7 +125,12 @@ def forget_access(name: str) -> None:
 
 
 def _folder(name: str) -> Path:
-    return state_folder() / "guests" / guest_name(name)
+    root = state_folder() / "guests"
+    folder = root / guest_name(name)
+    # Once more, as all below it may be removed.
+    if folder.parent != root or folder.name != name or name == "..":
+        raise AssertionError(f"{folder} is no folder of a guest's")
+    return folder
 
 
 def _put(path: Path, text: str) -> Path:
