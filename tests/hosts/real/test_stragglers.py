@@ -16,7 +16,16 @@ from virtlab.hosts.real.stragglers import end_stragglers
 def started(home: str) -> subprocess.Popen[bytes]:
     """Start what sleeps in a session of its own, as ansible-core's workers are."""
     environment = {**os.environ, "LAB_TEST_HOME": home}
-    return subprocess.Popen(["sleep", "600"], env=environment, start_new_session=True)
+    # It has its environment once it has said something: the kernel shows it late in execve.
+    process = subprocess.Popen(
+        ["sh", "-c", "echo up; exec sleep 600"],
+        env=environment,
+        start_new_session=True,
+        stdout=subprocess.PIPE,
+    )
+    assert process.stdout is not None
+    process.stdout.readline()
+    return process
 
 
 @pytest.fixture
@@ -24,7 +33,7 @@ def other() -> Iterator[subprocess.Popen[bytes]]:
     process = started("/another")
     yield process
     process.kill()
-    process.wait()
+    process.communicate()
 
 
 def test_processes_are_known_by_their_environment(
@@ -35,7 +44,8 @@ def test_processes_are_known_by_their_environment(
 
     assert end_stragglers("LAB_TEST_HOME", home)
 
-    assert straggler.wait(10) == -signal.SIGKILL
+    straggler.communicate(timeout=10)
+    assert straggler.returncode == -signal.SIGKILL
     assert other.poll() is None
 
 
