@@ -14,13 +14,14 @@ from virtlab.hosts.real.stragglers import end_stragglers
 
 
 def started(home: str) -> subprocess.Popen[bytes]:
-    """Start what sleeps in a session of its own, as ansible-core's workers are."""
+    """Start what waits in a session of its own, as ansible-core's workers are."""
     environment = {**os.environ, "LAB_TEST_HOME": home}
     # It has its environment once it has said something: the kernel shows it late in execve.
     process = subprocess.Popen(
-        ["sh", "-c", "echo up; exec sleep 600"],
+        ["sh", "-c", "echo up; read end"],
         env=environment,
         start_new_session=True,
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
     )
     assert process.stdout is not None
@@ -44,8 +45,8 @@ def test_processes_are_known_by_their_environment(
 
     assert end_stragglers("LAB_TEST_HOME", home)
 
-    straggler.communicate(timeout=10)
-    assert straggler.returncode == -signal.SIGKILL
+    assert straggler.wait(10) == -signal.SIGKILL
+    straggler.communicate()
     assert other.poll() is None
 
 
